@@ -1,0 +1,66 @@
+# Everything runs in .venv; `make setup` is called by what needs it and is quick the second time.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.setup-stamp
+GPU ?= 0
+DEMO_STEPS ?= 5000
+
+.PHONY: help setup demo test lint format demo-models benchmark clean
+
+help:
+	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
+	@echo "make demo         scan two bundled models on real images"
+	@echo "make test         run the tests"
+	@echo "make lint         style, types, layers"
+	@echo "make format       apply the style"
+	@echo "make demo-models  train the bundled models again (about 25 minutes on two cores)"
+	@echo "make benchmark    run the benchmarks that need no training"
+
+setup: $(STAMP)
+	@if [ "$(GPU)" = 1 ]; then $(BIN)/python -m benchmarks.setup_gpu; fi
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+		{ echo "memaudit needs Python 3.12 or newer; found $$($(PYTHON) --version). Say make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable .
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/memaudit demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One thread each: two trainings share two cores best so, and the result does not depend on it.
+demo-models: setup
+	$(BIN)/memaudit demo --images-only --out build/demo
+	OMP_NUM_THREADS=1 $(BIN)/memaudit train build/demo/images/members --out build/demo/overfit \
+		--steps $(DEMO_STEPS) & \
+	OMP_NUM_THREADS=1 $(BIN)/memaudit train build/demo/images/others --out build/demo/twin \
+		--steps $(DEMO_STEPS) & \
+	wait
+	for name in overfit twin; do \
+		rm -rf memaudit/demo/models/$$name && mkdir -p memaudit/demo/models/$$name && \
+		cp -r build/demo/$$name/model_index.json build/demo/$$name/unet build/demo/$$name/scheduler \
+			memaudit/demo/models/$$name/; \
+	done
+
+benchmark: setup
+	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/memory.py
+
+clean:
+	rm -rf .venv build memaudit-demo

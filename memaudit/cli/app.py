@@ -1,0 +1,76 @@
+"""The `memaudit` command, and what every error ends in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+import memaudit
+from memaudit.cli.demo import demo
+from memaudit.cli.doctor import doctor
+from memaudit.cli.index import index
+from memaudit.cli.plan import plan
+from memaudit.cli.scan import scan
+from memaudit.cli.train import train
+from memaudit.errors import MemauditError
+
+USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
+NO_SPACE = "No space left on device"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(memaudit.__version__, prog_name="memaudit")
+def cli() -> None:
+    """Audit image diffusion models for memorization of their training images.
+
+    Exit codes: 0 done; 1 gate failed; 2 usage, configuration or input; 3 internal or missing
+    dependency; 4 inconclusive; 130 interrupted.
+    """
+
+
+for command in (scan, plan, train, index, demo, doctor):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code; never with a traceback."""
+    try:
+        code = cli.main(arguments, prog_name="memaudit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted; what was finished is kept, the same command continues it")
+        code = INTERRUPTED
+    except MemauditError as error:
+        _complain(f"error: {error}")
+        code = error.exit_code
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unexpected(error: Exception) -> int:
+    if NO_SPACE in str(error):
+        _complain(
+            f"error: the disk is full ({error}); free some space, then run the same command "
+            "again: what was finished is kept"
+        )
+    elif isinstance(error, OSError) and error.filename:
+        _complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
+    else:
+        _complain(
+            f"internal error: {type(error).__name__}: {error}. Finished work is kept. Set "
+            "MEMAUDIT_DEBUG=1 to see where it happened, and please report it"
+        )
+    if os.environ.get("MEMAUDIT_DEBUG"):
+        traceback.print_exception(error)
+    return INTERNAL
+
+
+def _complain(message: str) -> None:
+    click.echo(f"memaudit: {message}", err=True)

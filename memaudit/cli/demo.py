@@ -1,0 +1,31 @@
+"""`memaudit demo`."""
+
+from __future__ import annotations
+
+import click
+
+from memaudit.cli.progress import bars
+
+
+@click.command()
+@click.option(
+    "--out", default="memaudit-demo", show_default=True, help="Where images and runs are written."
+)
+@click.option("--images-only", is_flag=True, help="Write the images and stop.")
+@click.pass_context
+def demo(context: click.Context, out: str, images_only: bool) -> None:
+    """Scan two bundled models on tiles of real photographs.
+
+    One was overfit on the members, its twin was trained on other tiles: evidence is expected for
+    the first and none for the second.
+    """
+    from memaudit.demo.run import run_demo, write_images
+    from memaudit.reports.words import describe
+
+    if images_only:
+        click.echo("\n".join(str(folder) for folder in write_images(out).values()))
+        return
+    with bars() as progress:
+        for title, result in run_demo(out, progress):
+            click.echo(f"=== {title}\n{describe(result.summary, result.config)}")
+    context.exit(0)

@@ -1,0 +1,27 @@
+"""`memaudit doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from memaudit.cli import options
+
+
+@click.command()
+@options.JSON
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Check this machine: versions, devices, embedder weights, the cache, rival FAISS wheels."""
+    from memaudit.doctor import examine
+
+    checks = examine()
+    if as_json:
+        click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:14s} {check.found}")
+            if check.advice:
+                click.echo(f"{'':20s} {check.advice}")
+    context.exit(0 if all(check.ok for check in checks) else 3)

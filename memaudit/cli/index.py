@@ -1,0 +1,58 @@
+"""`memaudit index build` and `memaudit index search`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from memaudit.cli import options
+from memaudit.cli.progress import bars
+
+
+@click.group()
+def index() -> None:
+    """Build an index of images, or look an image up in one."""
+
+
+@index.command()
+@click.argument("dataset")
+@click.option("--controls", help="A second data set, for the index of a scan.")
+@click.option("--out", required=True, help="Directory of the index.")
+@click.option("--resolution", type=int, help="Size before embedding: the model's, for a scan.")
+@options.DATA
+@options.EMBEDDER
+@click.option("--seed", type=int, default=0, show_default=True, help="Of --sample.")
+@options.CONFIG_FILE
+def build(
+    dataset: str, controls: str | None, out: str, resolution: int | None, **values: Any
+) -> None:
+    """Embed DATASET and write an exact FAISS index with a sidecar that is verified on use."""
+    data = options.data_options(values)
+    from memaudit.scanning.lookup import build_index
+
+    with bars() as progress:
+        how = (values["embedder"], resolution, values["seed"])
+        embedded = build_index((dataset, controls), out, data, how, progress)
+    click.echo(
+        f"{out}: {len(embedded.index.ids)} different images of {len(embedded.table)} read, "
+        f"{len(embedded.errors)} failed"
+    )
+
+
+@index.command()
+@click.argument("index_directory", metavar="INDEX")
+@click.argument("image")
+@click.option("-k", "count", type=click.IntRange(1), default=5, show_default=True, help="How many.")
+@options.JSON
+def search(index_directory: str, image: str, count: int, as_json: bool) -> None:
+    """Print the images of INDEX that are nearest to IMAGE."""
+    from memaudit.scanning.lookup import search_index
+
+    found = search_index(index_directory, image, count)
+    if as_json:
+        click.echo(json.dumps([hit.__dict__ for hit in found], indent=2))
+        return
+    for rank, hit in enumerate(found, start=1):
+        click.echo(f"{rank:4d}  {hit.similarity:.5f}  {hit.split:7s}  {hit.source}")

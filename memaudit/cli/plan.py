@@ -1,0 +1,37 @@
+"""`memaudit plan`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from memaudit.cli import options
+from memaudit.cli.scan import ATTACK, scan_config
+
+
+@click.command()
+@click.argument("model")
+@click.argument("dataset")
+@click.option("--controls", help="Images of the same kind that the model never saw.")
+@options.DATA
+@ATTACK
+@options.EMBEDDER
+@options.MODEL
+@options.COMPUTE
+@options.JSON
+@options.CONFIG_FILE
+def plan(as_json: bool, **values: Any) -> None:
+    """Say what a scan of MODEL on DATASET would cost, without running it.
+
+    Counts entries, times a few network and embedder calls on this machine, and prints network
+    evaluations, time, disk, and how many memorized images the scan could flag.
+    """
+    config = scan_config({**values, "out": ""})
+    from memaudit.reports.words import describe_plan
+    from memaudit.scanning.plan import estimate
+
+    cost = estimate(config)
+    click.echo(json.dumps(asdict(cost), indent=2) if as_json else describe_plan(cost))

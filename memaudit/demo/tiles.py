@@ -1,0 +1,94 @@
+"""The demo's images: tiles of the photographs that ship inside scikit-image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from scipy.sparse.csgraph import connected_components
+from skimage import data as photographs
+
+from memaudit.records import Image
+from memaudit.stages.data import resize
+from memaudit.stages.embed import load_embedder
+
+TILE = 48  # pixels cut from the photograph
+SIZE = 32  # pixels of the tile that the models see
+CONTRAST = 20.0  # least standard deviation of the grey levels; sky and black space stay out
+NEAR = 0.75  # SSCD similarity from which two tiles count as near duplicates
+LARGEST = 4  # a larger group is one texture, not copies of one tile; it stays out
+COUNTS = {"members": 60, "controls": 150, "others": 60}
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile; `name` tells photograph, row and column."""
+
+    name: str
+    image: Image
+
+
+def write_tiles(folder: Path) -> dict[str, Path]:
+    """Write members, controls and others, one PNG a tile, and return the three folders.
+
+    One random split of all tiles; near duplicates stay on one side. The split never looks at
+    anything but the pixels, so members and controls are exchangeable.
+    """
+    folders = {side: folder / side for side in COUNTS}
+    for side, tiles in split_tiles().items():
+        folders[side].mkdir(parents=True, exist_ok=True)
+        for tile in tiles:
+            PillowImage.fromarray(tile.image).save(folders[side] / f"{tile.name}.png")
+    return folders
+
+
+def split_tiles() -> dict[str, list[Tile]]:
+    """Draw members, controls and others from the tiles, whole near-duplicate groups at a time."""
+    tiles = cut_tiles()
+    groups = _near_duplicates([tile.image for tile in tiles])
+    order = np.random.default_rng(SEED).permutation(groups.max() + 1)
+    sides: dict[str, list[Tile]] = {side: [] for side in COUNTS}
+    for group in order:
+        rows = [tiles[k] for k in np.flatnonzero(groups == group)]
+        if len(rows) > LARGEST:
+            continue
+        for side, wanted in COUNTS.items():
+            if len(sides[side]) + len(rows) <= wanted:
+                sides[side] += rows
+                break
+    return sides
+
+
+def cut_tiles() -> list[Tile]:
+    """Cut every photograph into tiles and keep those that show something."""
+    tiles = []
+    for name, photograph in _photographs().items():
+        height, width = photograph.shape[:2]
+        for y in range(0, height - TILE + 1, TILE):
+            for x in range(0, width - TILE + 1, TILE):
+                image = resize(photograph[y : y + TILE, x : x + TILE], (SIZE, SIZE), "stretch")
+                if image.mean(2).std() >= CONTRAST:
+                    tiles.append(Tile(f"{name}-{y:04d}-{x:04d}", image))
+    return tiles
+
+
+def _photographs() -> dict[str, Image]:
+    return {
+        "astronaut": photographs.astronaut(),
+        "chelsea": photographs.chelsea(),
+        "coffee": photographs.coffee(),
+        "hubble": photographs.hubble_deep_field(),
+        "ihc": photographs.immunohistochemistry(),
+        "motorcycle": photographs.stereo_motorcycle()[0],
+        "rocket": photographs.rocket(),
+    }
+
+
+def _near_duplicates(images: list[Image]) -> NDArray[np.int32]:
+    vectors = load_embedder("sscd-distilled").embed(images)
+    groups: NDArray[np.int32] = connected_components(vectors @ vectors.T >= NEAR)[1]
+    return groups

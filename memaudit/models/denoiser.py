@@ -1,0 +1,77 @@
+"""The one thing the stages see of a model: x = x0 + sigma n  ->  an estimate of x0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Denoiser(Protocol):
+    """A diffusion model in sigma space (Karras et al. 2022, arXiv 2206.00364).
+
+    `x` is [B, C, H, W] float32 in the model's own space and `sigma` [B] the noise-to-signal
+    ratio of each row, so noise levels mix in one batch. `estimate` says what `denoise` returns:
+    the posterior mean E[x0 | x], or one draw of x0 (few-step models).
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of the model's space."""
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width of the images it makes."""
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise the model was trained on."""
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest."""
+
+    @property
+    def estimate(self) -> Literal["mean", "sample"]:
+        """What `denoise` returns."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 -> [B, *shape] float32."""
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[B, *shape] float32 -> [B, 3, H, W] uint8."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+        """[B, *shape], [B] -> the estimate of x0, [B, *shape] float32."""
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a step of the model's own schedule; raises ConfigError if it has none."""
+
+    def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
+        """Other ways the same network could be read, by name; empty where nothing is read."""
+
+
+def encode_pixels(images: Tensor, channels: int) -> Tensor:
+    """[B, 3, H, W] uint8 -> [B, C, H, W] float32 in [-1, 1]; one channel is Rec. 601 luma."""
+    x = images.to(torch.float32) / 127.5 - 1
+    if channels == 1:
+        luma = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
+        return (x * luma).sum(1, keepdim=True)
+    return x
+
+
+def decode_pixels(x: Tensor) -> Tensor:
+    """[B, C, H, W] float32 in [-1, 1] -> [B, 3, H, W] uint8, clipped and rounded."""
+    images = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def per_row(values: Tensor, x: Tensor) -> Tensor:
+    """[B] -> [B, 1, 1, 1], to multiply a batch row by row."""
+    return values.view(-1, *(1,) * (x.ndim - 1))

@@ -1,0 +1,248 @@
+"""Open a diffusers model folder as a denoiser, and refuse what cannot be read safely."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers import UNet2DModel
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+
+from memaudit.config import Prediction
+from memaudit.errors import DependencyError, ModelError
+from memaudit.models.denoiser import Denoiser
+from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
+from memaudit.models.schedule import schedule_from_config
+
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load a model; the words are those of diffusers."""
+
+    revision: str | None = None
+    variant: str | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    local_files_only: bool = False
+    resolution: int | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A denoiser and where it came from."""
+
+    denoiser: Denoiser
+    provenance: dict[str, Any]
+
+
+def load_model(spec: str, options: ModelOptions) -> Loaded:
+    """Load an unconditional pixel model: a pipeline folder, a bare UNet2DModel, or a hub id.
+
+    Raises ModelError for other families, pickled weights, NaN weights and folders that are not
+    models. Nothing is ever unpickled and no code of the model is run.
+    """
+    folder, revision = _locate(spec, options)
+    unet_folder, scheduler_config = _read_layout(folder)
+    config = _read_json(unet_folder / "config.json")
+    _require_unconditional(config, unet_folder)
+    weights = _weight_files(unet_folder)
+    network = _load_unet(unet_folder, options)
+    denoiser = wrap(network, scheduler_config, options.resolution)
+    provenance = {
+        "model": spec,
+        "revision": revision,
+        "family": "pixel",
+        "class": config["_class_name"],
+        "scheduler": dict(scheduler_config),
+        "prediction_type": denoiser.reading.prediction,
+        "schedule": denoiser.reading.schedule.name,
+        "dtype": options.dtype,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "weights": {path.name: sha256_file(path) for path in weights},
+    }
+    return Loaded(denoiser, provenance)
+
+
+def wrap(
+    network: UNet2DModel, scheduler_config: Mapping[str, Any], resolution: int | None = None
+) -> PixelDenoiser:
+    """Read a UNet2DModel through its scheduler's configuration."""
+    config = network.config
+    channels = int(config.in_channels)
+    if channels not in (1, 3) or config.out_channels not in (channels, 2 * channels):
+        raise ModelError(
+            f"the UNet maps {channels} channels to {config.out_channels}; a pixel model maps 1 or "
+            "3 channels to as many, or to twice as many with a learned variance"
+        )
+    return PixelDenoiser(
+        network=network,
+        shape=(channels, *_resolution(config.sample_size, resolution)),
+        reading=Reading(_prediction(scheduler_config), schedule_from_config(scheduler_config)),
+        clip=_clip(scheduler_config),
+    )
+
+
+def sha256_file(path: Path) -> str:
+    """The hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+    path = Path(spec)
+    if path.is_dir():
+        return path, None
+    if path.is_file():
+        raise ModelError(
+            f"{spec} is a file; give the folder of a diffusers model: model_index.json with its "
+            "sub-folders, or config.json with its .safetensors"
+        )
+    try:
+        local = snapshot_download(
+            spec,
+            revision=options.revision,
+            local_files_only=options.local_files_only,
+            allow_patterns=["*.json", "*.safetensors"],
+        )
+    except HFValidationError as error:
+        raise ModelError(
+            f"{spec} is neither a folder on this machine nor a hub id (owner/name)"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise DependencyError(
+            f"no folder {spec} on this machine, and the hub did not serve a model of that name "
+            f"({type(error).__name__}); give a local folder, or check the id and the network"
+        ) from error
+    return Path(local), Path(local).name
+
+
+def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    """-> the UNet's folder and the scheduler's configuration."""
+    index = folder / "model_index.json"
+    if index.is_file():
+        parts = _read_json(index)
+        if "unet" not in parts or "vae" in parts or "text_encoder" in parts:
+            raise ModelError(
+                f"{folder} is a {parts.get('_class_name', 'pipeline')}; this version audits "
+                "unconditional pixel models (a pipeline with a UNet2DModel and no VAE)"
+            )
+        return folder / "unet", _read_json(folder / "scheduler" / "scheduler_config.json")
+    if not (folder / "config.json").is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
+        raise ModelError(
+            f"{folder} holds no model: expected model_index.json (a pipeline) or config.json (a "
+            f"bare UNet2DModel), found {found}"
+        )
+    beside = (folder / "scheduler_config.json", folder.parent / "scheduler/scheduler_config.json")
+    for path in beside:
+        if path.is_file():
+            return folder, _read_json(path)
+    return folder, {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "assumed": True}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"the model lacks {path}; is the download complete?") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
+    name = config.get("_class_name")
+    if name != "UNet2DModel":
+        raise ModelError(
+            f"{folder} holds a {name or 'model without a class name'}; this version audits "
+            "UNet2DModel (unconditional pixel models)"
+        )
+    if config.get("num_class_embeds") or config.get("class_embed_type"):
+        raise ModelError(f"{folder} is class-conditional; this version audits unconditional models")
+    if config.get("time_embedding_type", "positional") != "positional":
+        raise ModelError(
+            f"{folder} embeds time as {config['time_embedding_type']!r} (a score model of the "
+            "NCSN++ kind); this version audits variance-preserving models with positional time"
+        )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickled = sorted(p.name for pattern in PICKLED for p in folder.glob(pattern))
+    if pickled:
+        raise ModelError(
+            f"{folder} holds pickled weights only ({', '.join(pickled)}); a pickle can run any "
+            "code, so it is never loaded. Convert it where it is trusted: load the model there "
+            "and call save_pretrained(folder, safe_serialization=True)"
+        )
+    raise ModelError(f"{folder} holds no weights; expected a .safetensors file")
+
+
+def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
+    try:
+        network, report = UNet2DModel.from_pretrained(
+            folder,
+            variant=options.variant,
+            torch_dtype=DTYPES[options.dtype],
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"the UNet in {folder} cannot be loaded: {line}") from error
+    if report["missing_keys"] or report["mismatched_keys"]:
+        missing = (*report["missing_keys"], *report["mismatched_keys"])
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {len(missing)} tensors are "
+            f"missing or of another shape, {missing[0]} first"
+        )
+    for name, parameter in network.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ModelError(
+                f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
+                "the file is damaged"
+            )
+    network.requires_grad_(False).eval()
+    return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
+
+
+def _resolution(sample_size: Any, override: int | None) -> tuple[int, int]:
+    if override is not None:
+        return override, override
+    if sample_size is None:
+        raise ModelError("the model's config.json gives no sample_size; say --resolution")
+    if isinstance(sample_size, int):
+        return sample_size, sample_size
+    height, width = sample_size
+    return int(height), int(width)
+
+
+def _prediction(config: Mapping[str, Any]) -> Prediction:
+    name = config.get("prediction_type", "epsilon")
+    if name not in PREDICTIONS:
+        raise ModelError(
+            f"the scheduler's prediction_type is {name!r}; expected one of {', '.join(PREDICTIONS)}"
+        )
+    return cast(Prediction, name)
+
+
+def _clip(config: Mapping[str, Any]) -> float | None:
+    if not config.get("clip_sample", False):
+        return None
+    return float(config.get("clip_sample_range", 1.0))

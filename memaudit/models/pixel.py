@@ -1,0 +1,134 @@
+"""Unconditional pixel models of diffusers (UNet2DModel), read as a denoiser in sigma space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from memaudit.config import Prediction
+from memaudit.errors import ConfigError
+from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per_row
+from memaudit.models.schedule import Schedule, schedule_from_config
+
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+TIME_SCALES = {"time as t/1000": 1e-3, "time as 1000 t": 1e3}
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How the output of a network is understood. The self-check compares readings."""
+
+    prediction: Prediction
+    schedule: Schedule
+    sign: float = 1.0
+    time_scale: float = 1.0
+    reversed_time: bool = False
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """[B] sigma -> [B] the network's time argument."""
+        t = self.schedule.timestep(sigma)
+        if self.reversed_time:
+            t = len(self.schedule.log_sigmas) - 1 - t
+        return t * self.time_scale
+
+
+@dataclass(frozen=True, eq=False)
+class PixelDenoiser:
+    """A variance-preserving UNet: x_t = a x with a = 1/sqrt(1 + sigma^2), s = sigma a.
+
+    epsilon: x0 = (x_t - s F)/a; v (Salimans & Ho 2022, arXiv 2202.00512): x0 = a x_t - s F;
+    sample: x0 = F. A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the
+    second half is dropped. `clip` is the range to which the model's own sampler clips x0.
+    """
+
+    network: nn.Module
+    shape: tuple[int, int, int]
+    reading: Reading
+    clip: float | None = None
+    estimate: Literal["mean", "sample"] = "mean"
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.shape[1:]
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise the network was trained on."""
+        return self.reading.schedule.sigma_min
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest finite noise the network was trained on."""
+        return self.reading.schedule.sigma_max
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def encode(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 -> [B, C, H, W] in [-1, 1]."""
+        return encode_pixels(images.to(self.device), self.shape[0])
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] in [-1, 1] -> [B, 3, H, W] uint8."""
+        return decode_pixels(x)
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
+        """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
+        signal = per_row((1 + sigma**2).rsqrt(), x)
+        noise = per_row(sigma, x) * signal
+        x_t = signal * x
+        output = self._predict(x_t, self.reading.time(sigma)) * self.reading.sign
+        if self.reading.prediction == "epsilon":
+            x0 = (x_t - noise * output) / signal
+        elif self.reading.prediction == "v_prediction":
+            x0 = signal * x_t - noise * output
+        else:
+            x0 = output
+        return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
+
+    def _predict(self, x_t: Tensor, time: Tensor) -> Tensor:
+        dtype = next(self.network.parameters()).dtype
+        x_t = x_t.to(dtype).contiguous(memory_format=torch.channels_last)
+        output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
+        return cast(Tensor, output)[:, : self.shape[0]].float()
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a step 0 .. T - 1 of the training schedule."""
+        steps = len(self.reading.schedule.log_sigmas)
+        if not 0 <= timestep < steps:
+            raise ConfigError(f"--timestep {timestep} is outside the schedule's 0 .. {steps - 1}")
+        return float(np.exp(self.reading.schedule.log_sigmas[timestep]))
+
+    def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
+        """The same network with another sign, prediction type, time or schedule."""
+        declared = self.reading
+        for prediction in PREDICTIONS:
+            for sign in (1.0, -1.0):
+                if (prediction, sign) != (declared.prediction, declared.sign):
+                    name = f"prediction type {prediction}" + (" with its sign flipped" * (sign < 0))
+                    yield name, self._read(replace(declared, prediction=prediction, sign=sign))
+        yield "time running backwards", self._read(replace(declared, reversed_time=True))
+        for name, scale in TIME_SCALES.items():
+            yield name, self._read(replace(declared, time_scale=scale))
+        for config in OTHER_SCHEDULES:
+            schedule = schedule_from_config(config)
+            if schedule.name != declared.schedule.name:
+                yield f"schedule {schedule.name}", self._read(replace(declared, schedule=schedule))
+
+    def _read(self, reading: Reading) -> PixelDenoiser:
+        return replace(self, reading=reading)
+
+
+OTHER_SCHEDULES = (
+    {"beta_schedule": "linear"},
+    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    {"beta_schedule": "squaredcos_cap_v2"},
+)

@@ -1,0 +1,82 @@
+"""Noise schedules of variance-preserving models, seen as a curve sigma(t)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memaudit.errors import ModelError
+
+BETA_FIELDS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """sigma(t) = sqrt((1 - abar_t) / abar_t), increasing in t = 0 .. len - 1.
+
+    With zero terminal SNR (Lin et al. 2023, arXiv 2305.08891) the last sigma is infinite; the
+    curve ends one step before it.
+    """
+
+    name: str
+    log_sigmas: NDArray[np.float64]  # [T]
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise the network was trained on."""
+        return float(np.exp(self.log_sigmas[0]))
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest finite noise the network was trained on."""
+        return float(np.exp(self.log_sigmas[-1]))
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        """[B] sigma -> [B] float32 time, linear in log sigma between the trained steps."""
+        log_sigma = np.log(sigma.detach().cpu().double().numpy())
+        t = np.interp(log_sigma, self.log_sigmas, np.arange(len(self.log_sigmas)))
+        return torch.from_numpy(t).to(sigma.device, torch.float32)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """[B] time in [0, T - 1] -> [B] float32 sigma."""
+        steps = np.arange(len(self.log_sigmas))
+        log_sigma = np.interp(t.detach().cpu().double().numpy(), steps, self.log_sigmas)
+        return torch.from_numpy(np.exp(log_sigma)).to(t.device, torch.float32)
+
+
+def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
+    """Read the schedule out of a diffusers scheduler configuration.
+
+    Linear, cosine (`squaredcos_cap_v2`), scaled-linear, sigmoid and trained betas, with or
+    without zero terminal SNR. Raises ModelError for schedulers of other families.
+    """
+    if "beta_schedule" not in config and config.get("trained_betas") is None:
+        raise ModelError(
+            f"scheduler {config.get('_class_name', 'without a class name')} has no beta schedule, "
+            "so the model is not a variance-preserving pixel model; this version reads DDPM-style "
+            "schedulers (linear, scaled_linear, squaredcos_cap_v2, with or without zero terminal "
+            "SNR)"
+        )
+    betas = {key: config[key] for key in BETA_FIELDS if config.get(key) is not None}
+    try:
+        scheduler = DDPMScheduler(**betas)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ModelError(f"the scheduler's noise schedule cannot be read: {error}") from error
+    abar = scheduler.alphas_cumprod.double().numpy()
+    abar = abar[abar > 1e-12]  # zero terminal SNR: sigma is infinite there
+    name = str(config.get("beta_schedule", "trained_betas"))
+    return Schedule(name, 0.5 * np.log((1 - abar) / abar))

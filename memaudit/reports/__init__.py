@@ -1,0 +1,1 @@
+"""What a scan leaves behind: the run directory, its tables, pictures and words."""

@@ -1,0 +1,119 @@
+"""The run directory: what a scan was asked, what is done, and what it found.
+
+run.json comes first (what was asked, with its digest), scores/part-*.parquet as shards finish, and
+scan.json last: its presence says the scan is complete. An OS lock is held while a scan runs, so a
+killed scan leaves nothing locked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from memaudit.config import digest
+from memaudit.errors import RunDirectoryError
+from memaudit.reports.files import write_json, write_parquet
+
+ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
+
+
+class RunDirectory:
+    """One scan's directory, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def images(self) -> Path:
+        """Strips of the flagged."""
+        return self.path / "images"
+
+    def start(self, asked: dict[str, Any]) -> None:
+        """Write run.json, or check that it was written for the same question.
+
+        Raises RunDirectoryError, naming the differences, if it was not.
+        """
+        file = self.path / "run.json"
+        question = json.loads(json.dumps(asked))
+        if not file.is_file():
+            write_json(file, {"digest": digest(question), "asked": question})
+            return
+        try:
+            earlier = json.loads(file.read_text(encoding="utf-8"))["asked"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunDirectoryError(
+                f"{file} cannot be read ({error}); give another --out, or remove {self.path}"
+            ) from error
+        if earlier != question:
+            changed = "; ".join(_differences(earlier, question))
+            raise RunDirectoryError(
+                f"{self.path} holds the scan of other arguments or other data ({changed}); give "
+                "another --out, or the same arguments to continue it"
+            )
+
+    def part(self, number: int) -> Path:
+        """Where the scores of a shard stand."""
+        return self.path / "scores" / f"part-{number:05d}.parquet"
+
+    def write_part(self, number: int, scores: pd.DataFrame, failed: dict[str, str]) -> None:
+        """Keep the scores of a shard, and which of its ids failed."""
+        path = self.part(number)
+        path.parent.mkdir(exist_ok=True)
+        write_parquet(path, scores, {ERRORS.decode(): json.dumps(failed)})
+
+    def read_parts(self, count: int) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Read the scores of all shards, and why ids failed."""
+        tables: list[pd.DataFrame] = []
+        failed: dict[str, str] = {}
+        for number in range(count):
+            table = pq.read_table(self.part(number))
+            failed |= json.loads(table.schema.metadata[ERRORS])
+            if table.num_rows:
+                tables.append(table.to_pandas())
+        return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), failed
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[RunDirectory]:
+    """Hold a run directory; raises RunDirectoryError if it is foreign or in use."""
+    if path.exists() and not path.is_dir():
+        raise RunDirectoryError(f"--out {path} is a file; give a directory")
+    if path.is_dir() and not (path / "run.json").is_file():
+        foreign = sorted(p.name for p in path.iterdir() if not p.name.startswith((".lock", "run.")))
+        if foreign:
+            raise RunDirectoryError(
+                f"--out {path} holds {foreign[0]} and other things but no run of memaudit; give a "
+                "new or empty directory"
+            )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunDirectoryError(
+            f"{path} is in use by another scan; wait for it, or give another --out"
+        ) from error
+    except PermissionError as error:
+        raise RunDirectoryError(
+            f"--out {path} cannot be written: {error.strerror}; give a directory of your own"
+        ) from error
+    try:
+        yield RunDirectory(path)
+    finally:
+        lock.release()
+
+
+def _differences(earlier: Any, now: Any, name: str = "") -> Iterator[str]:
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for key in sorted(earlier.keys() | now.keys()):
+            if earlier.get(key) != now.get(key):
+                yield from _differences(earlier.get(key), now.get(key), key)
+    else:
+        yield f"{name} was {earlier}, now {now}"

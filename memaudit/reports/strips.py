@@ -1,0 +1,24 @@
+"""Strips: original, corrupted, reconstruction and nearest other, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from memaudit.records import Image
+
+HEIGHT = 128  # least height of a strip; small images are enlarged by whole factors
+GAP = 4  # pixels of white between images
+
+
+def write_strip(path: Path, images: list[Image]) -> None:
+    """Write equally large images as one PNG, left to right."""
+    factor = max(1, -(-HEIGHT // images[0].shape[0]))
+    large = [image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images]
+    gap = np.full((large[0].shape[0], GAP, 3), 255, np.uint8)
+    columns = [part for image in large for part in (image, gap)][:-1]
+    temporary = path.with_name(path.name + ".tmp")
+    PillowImage.fromarray(np.concatenate(columns, axis=1)).save(temporary, format="PNG")
+    temporary.replace(path)

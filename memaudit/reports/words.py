@@ -1,0 +1,157 @@
+"""The summary in words: what a reviewer reads first."""
+
+from __future__ import annotations
+
+from memaudit.config import ScanConfig
+from memaudit.records import Plan
+from memaudit.stages.calibrate import DatasetLevel, Level, Outcome, Summary
+
+WIDTH = 15
+LIMITS = {
+    Outcome.EVIDENCE: (
+        "Read it so: corrupted training images came back from this model more faithfully than "
+        "corrupted images it never saw. 'reproduction' means a recognisable copy came back from "
+        "noise that leaves the controls unrecognisable; 'influence' only that the training shows."
+    ),
+    Outcome.NONE: (
+        "Read it so: under this attack the training images came back no better than images the "
+        "model never saw. Other attacks, noise levels or images may still show memorization."
+    ),
+    Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
+}
+
+
+def describe(summary: Summary, config: ScanConfig) -> str:
+    """Describe a finished scan for people."""
+    verdict = summary.verdict
+    lines = [
+        f"{config.model} on {config.dataset}",
+        f"Verdict: {verdict.sentence}",
+        "",
+        *_counts(summary),
+        *_flagged(summary),
+        *_dataset(summary.dataset),
+        "",
+        *_levels(summary),
+        "",
+        LIMITS[verdict.outcome],
+        f"Findings: {config.out}/findings.csv",
+    ]
+    if verdict.outcome is Outcome.EVIDENCE:
+        lines.insert(2, f"         ({'; '.join(verdict.reasons)})")
+    return "\n".join(lines)
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:{WIDTH}}{text}"
+
+
+def _counts(summary: Summary) -> list[str]:
+    counts = summary.counts
+    rows = [
+        _row("images", f"{counts.members} members, {counts.controls} controls"),
+        _row(
+            "calibrated",
+            f"{counts.member_groups} members, {counts.control_groups} controls: one of each group "
+            f"of duplicates ({counts.duplicates} duplicates)",
+        ),
+    ]
+    if counts.spanning_groups:
+        rows.append(_row("left out", f"{counts.spanning_groups} groups with images on both sides"))
+    if counts.unreadable or counts.unscored:
+        rows.append(
+            _row(
+                "not scanned",
+                f"{counts.unreadable} unreadable, {counts.unscored} not scored: errors.csv",
+            )
+        )
+    return rows
+
+
+def _flagged(summary: Summary) -> list[str]:
+    flagged, members = summary.flagged, summary.counts.member_groups
+    fewest = (
+        f"it can flag {flagged.reach} memorized images or more, not fewer"
+        if flagged.reach
+        else "it can flag no single image"
+    )
+    return [
+        _row(
+            "flagged",
+            f"{flagged.groups} of {members} members at q <= {flagged.q:g}: "
+            f"{flagged.reproductions} reproduction, {flagged.influences} influence",
+        ),
+        _row("reach", f"{fewest}; to flag a single one takes {flagged.controls_for_one} controls"),
+    ]
+
+
+def _dataset(level: DatasetLevel | None) -> list[str]:
+    if level is None:
+        return []
+    excess = level.excess
+    rows = [
+        _row("data set", f"p {level.test.p_value:.3g} (rank sum and upper tail, Bonferroni)"),
+        _row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
+        _row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
+    ]
+    if excess is not None:
+        rows.append(
+            _row(
+                "excess",
+                f"{excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%}) above controls",
+            )
+        )
+    return rows
+
+
+def _levels(summary: Summary) -> list[str]:
+    head = (
+        f"  {'':10}{'':>9}{'':>9}  {'own similarity':^17}{'':>7}{'members':>10}"
+        f"  {'source is nearest':^19}",
+        f"  {'':10}{'sigma':>9}{'SNR dB':>9}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"{'> ctl p99':>10}  {'member':>9}{'control':>10}",
+    )
+    return [*head, *(_level(level) for level in summary.levels)]
+
+
+def _level(level: Level) -> str:
+    return (
+        f"  {level.reconstruction:10}{level.sigma:9.4g}{level.snr_db:9.1f}"
+        f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
+        f"{_number(level.auc):>7}{_share(level.share_above):>10}"
+        f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def describe_plan(plan: Plan) -> str:
+    """Describe what a scan would cost."""
+    reach = (
+        f"{plan.reach} memorized images or more can be flagged, not fewer"
+        if plan.reach
+        else "no single image can be flagged"
+    )
+    return "\n".join(
+        [
+            _row("images", f"{plan.members} members, {plan.controls} controls"),
+            _row("queries", f"{plan.queries} corrupted images, {plan.levels} levels"),
+            _row("network", f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"),
+            _row("embedder", f"{plan.embeddings} images, {plan.embedder_ms:.2f} ms each here"),
+            _row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
+            _row("disk", f"about {plan.disk_mb:.1f} MB"),
+            _row("reach", f"{reach}; a single one takes {plan.controls_for_one} controls"),
+        ]
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

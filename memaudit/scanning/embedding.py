@@ -1,0 +1,256 @@
+"""The embedding pass: every image decoded once, embedded, and put into the index.
+
+Its results depend on the data and the embedder alone, so they are kept apart from the run and the
+next scan of the same data finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from memaudit.config import ResizePolicy, digest
+from memaudit.errors import DataError, UnreadableImageError
+from memaudit.progress import Progress
+from memaudit.records import Image, Vectors
+from memaudit.scanning.listing import Listing
+from memaudit.stages.data import decode, image_id, resize
+from memaudit.stages.embed import Embedder
+from memaudit.stages.search import Index, IndexMeta, build_index, load_index
+
+SHARD = 64  # entries a part; a part is what an interruption can cost
+OWN_SIZE = "own size"
+FLIPPED = "flipped.npy"
+SIDECAR = "index.json"
+
+
+@dataclass(frozen=True)
+class View:
+    """How images are brought to size before they are embedded; None keeps their own size."""
+
+    resolution: tuple[int, int] | None
+    resize: ResizePolicy
+
+    def apply(self, image: Image) -> Image:
+        """Bring one image to size."""
+        if self.resolution is None:
+            return image
+        return resize(image, self.resolution, self.resize)
+
+    @property
+    def size(self) -> str:
+        """The resolution in words."""
+        return OWN_SIZE if self.resolution is None else "{}x{}".format(*self.resolution)
+
+    @classmethod
+    def of(cls, meta: IndexMeta) -> View:
+        """The view an index was made with."""
+        if meta.resolution == OWN_SIZE:
+            return cls(None, cast(ResizePolicy, meta.resize))
+        height, width = meta.resolution.split("x")
+        return cls((int(height), int(width)), cast(ResizePolicy, meta.resize))
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """All readable images: a table, the index of their distinct pixels, and what failed.
+
+    `table` has one row a readable entry: row (in the listing), split, source, example_id, prompt,
+    width, height, format, mode, bytes. `errors`: split, source, error.
+    """
+
+    table: pd.DataFrame
+    errors: pd.DataFrame
+    index: Index
+    directory: Path
+    reused: bool
+
+    def flipped(self, positions: list[int]) -> Vectors:
+        """Embeddings of the mirror images, read from disk: positions of the index -> [B, D]."""
+        rows: Vectors = np.array(np.load(self.directory / FLIPPED, mmap_mode="r")[positions])
+        return rows
+
+
+def embedding_key(listing: Listing, embedder: Embedder, view: View) -> str:
+    """What an embedding pass depends on: equal keys, equal index."""
+    return digest([listing.fingerprint, embedder.digest, view.size, view.resize])
+
+
+def embed_listing(
+    listing: Listing, embedder: Embedder, view: View, directory: Path, progress: Progress
+) -> Embedded:
+    """Embed what no earlier pass embedded, and open the index.
+
+    One process at a time builds an index; another one that wants the same waits for it. Raises
+    DataError if no image can be read and IndexMismatchError if `directory` holds other data.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    meta = IndexMeta(
+        embedder=embedder.name,
+        digest=embedder.digest,
+        fingerprint=listing.fingerprint,
+        resolution=view.size,
+        resize=view.resize,
+    )
+    with FileLock(directory / ".lock"):
+        reused = (directory / SIDECAR).is_file()
+        if reused:
+            index = load_index(directory, meta)
+        else:
+            _write_parts(listing, embedder, view, directory, progress)
+            index = _merge(directory, meta, len(listing.rows))
+    rows = _all_rows(directory)
+    failed = rows["error"] != ""
+    return Embedded(
+        table=rows[~failed].drop(columns="error").reset_index(drop=True),
+        errors=rows.loc[failed, ["split", "source", "error"]].reset_index(drop=True),
+        index=index,
+        directory=directory,
+        reused=reused,
+    )
+
+
+def open_embedded(directory: Path) -> tuple[Index, pd.DataFrame, View]:
+    """Open a finished index: the index, the rows of its readable entries, and its view."""
+    index = load_index(directory)
+    rows = _all_rows(directory)
+    return index, rows[rows["error"] == ""], View.of(index.meta)
+
+
+def _write_parts(
+    listing: Listing, embedder: Embedder, view: View, directory: Path, progress: Progress
+) -> None:
+    for number, rows in enumerate(listing.shards(SHARD)):
+        path = directory / "parts" / f"part-{number:05d}.parquet"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            table = _embed_shard(listing, rows, embedder, view)
+            temporary = path.with_suffix(".tmp")
+            pq.write_table(table, temporary)
+            temporary.replace(path)
+        progress("embed", rows.stop, len(listing.rows))
+
+
+def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) -> pa.Table:
+    records, images = [], []
+    for row in rows:
+        record, image = _describe(listing, row)
+        records.append(record)
+        images.append(None if image is None else view.apply(image))
+    readable = [image for image in images if image is not None]
+    vectors = iter(embedder.embed(readable) if readable else ())
+    flipped = iter(embedder.embed([image[:, ::-1] for image in readable]) if readable else ())
+    for record, image in zip(records, images, strict=True):
+        record["vector"] = None if image is None else next(vectors)
+        record["flipped"] = None if image is None else next(flipped)
+    kind = pa.list_(pa.float32(), embedder.dim)
+    schema = pa.schema([*ROW_SCHEMA, pa.field("vector", kind), pa.field("flipped", kind)])
+    return pa.Table.from_pylist(records, schema=schema)
+
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("split", pa.string()),
+        ("source", pa.string()),
+        ("prompt", pa.string()),
+        ("example_id", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("bytes", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
+
+
+def _describe(listing: Listing, row: int) -> tuple[dict[str, object], Image | None]:
+    listed = listing.rows[row]
+    record: dict[str, object] = {
+        "row": row,
+        "split": listed.split,
+        "source": listed.entry.source,
+        "prompt": listed.entry.prompt,
+        "error": "",
+    }
+    try:
+        data = listing.read(row)
+        decoded = decode(data)
+    except UnreadableImageError as error:
+        return record | {"error": str(error)}, None
+    record |= {
+        "example_id": image_id(decoded.image),
+        "width": decoded.width,
+        "height": decoded.height,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "bytes": len(data),
+    }
+    return record, decoded.image
+
+
+def _merge(directory: Path, meta: IndexMeta, entries: int) -> Index:
+    """Put the first vector of every distinct image into the index, in listing order."""
+    ids: dict[str, int] = {}
+    firsts = [_first_of_id(path, ids) for path in _parts(directory)]
+    if not ids:
+        first = _read_rows(_parts(directory)[0])["error"].iloc[0]
+        raise DataError(f"none of the {entries} images can be read; the first: {first}")
+    temporary = directory / "flipped.tmp.npy"
+    _write_flipped(directory, firsts, len(ids), temporary)
+    chunks = (_read_vectors(directory, k, "vector", rows) for k, rows in enumerate(firsts))
+    return build_index(directory, list(ids), (chunk for chunk in chunks if len(chunk)), meta)
+
+
+def _write_flipped(directory: Path, firsts: list[list[int]], total: int, temporary: Path) -> None:
+    flipped, filled = None, 0
+    for k, rows in enumerate(firsts):
+        chunk = _read_vectors(directory, k, "flipped", rows)
+        if flipped is None:
+            shape = (total, chunk.shape[1])
+            flipped = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        flipped[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+    del flipped
+    temporary.replace(directory / FLIPPED)
+
+
+def _first_of_id(path: Path, ids: dict[str, int]) -> list[int]:
+    """Rows of a part whose pixels no earlier row had; adds them to `ids`."""
+    rows = []
+    for row, example_id in enumerate(_read_rows(path)["example_id"]):
+        if isinstance(example_id, str) and example_id not in ids:
+            ids[example_id] = len(ids)
+            rows.append(row)
+    return rows
+
+
+def _parts(directory: Path) -> list[Path]:
+    return sorted((directory / "parts").glob("part-*.parquet"))
+
+
+def _all_rows(directory: Path) -> pd.DataFrame:
+    return pd.concat([_read_rows(path) for path in _parts(directory)], ignore_index=True)
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    rows: pd.DataFrame = pq.read_table(path, columns=ROW_SCHEMA.names).to_pandas()
+    return rows
+
+
+def _read_vectors(directory: Path, part: int, column: str, rows: list[int]) -> Vectors:
+    table = pq.read_table(_parts(directory)[part], columns=[column])
+    arrays: Iterator[pa.Array] = iter(table.column(column).take(pa.array(rows, pa.int64())).chunks)
+    flat = [array.flatten().to_numpy(zero_copy_only=False) for array in arrays]
+    size = table.schema.field(column).type.list_size
+    vectors: Vectors = np.concatenate([*flat, np.empty(0, np.float32)]).reshape(-1, size)
+    return vectors

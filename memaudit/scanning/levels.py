@@ -1,0 +1,76 @@
+"""Which noise levels a scan uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from memaudit.config import Corruption
+from memaudit.errors import ConfigError
+from memaudit.models.denoiser import Denoiser
+from memaudit.stages.corrupt import (
+    identification_limit,
+    noise_grid,
+    sigma_of_snr_db,
+    snr_db,
+    within_range,
+)
+
+ENOUGH = 2  # images from which a distance can be taken
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The sigmas of a scan, ascending; those outside the model's range are skipped and named."""
+
+    sigmas: tuple[float, ...]
+    skipped: tuple[float, ...]
+    identification_limit: float | None  # None where there are too few images to tell
+
+
+def choose_levels(
+    corruption: Corruption, denoiser: Denoiser, images: Tensor, members: int
+) -> Levels:
+    """Resolve the noise levels for a model and a sample `images` [P, C, H, W] of the pool.
+
+    Raises ConfigError if no level lies in the model's range.
+    """
+    limit = _limit(images, members)
+    if corruption.automatic:
+        wanted = _automatic(limit, corruption.levels)
+    else:
+        wanted = _explicit(corruption, denoiser)
+    inside, outside = within_range(denoiser, sorted(set(wanted)))
+    if not inside:
+        levels = ", ".join(f"{sigma:.4g}" for sigma in outside)
+        raise ConfigError(
+            f"none of the noise levels (sigma {levels}) lies in the model's range "
+            f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --sigma, --snr-db "
+            f"({snr_db(denoiser.sigma_max):.1f} .. {snr_db(denoiser.sigma_min):.1f}) or --timestep"
+        )
+    return Levels(tuple(inside), tuple(outside), limit)
+
+
+def _limit(images: Tensor, members: int) -> float | None:
+    if len(images) < ENOUGH:
+        return None
+    return identification_limit(images.flatten(1).cpu().numpy(), members) or None
+
+
+def _automatic(limit: float | None, levels: int) -> list[float]:
+    if limit is None:
+        raise ConfigError(
+            "--noise auto derives its levels from the distances between images, and there are "
+            "fewer than two different ones; give --sigma"
+        )
+    return noise_grid(limit, levels)
+
+
+def _explicit(corruption: Corruption, denoiser: Denoiser) -> list[float]:
+    sigmas = [
+        *corruption.sigmas,
+        *(sigma_of_snr_db(snr) for snr in corruption.snr_db),
+        *(denoiser.sigma_of_timestep(t) for t in corruption.timesteps),
+    ]
+    return [float(f"{sigma:.6g}") for sigma in sigmas]

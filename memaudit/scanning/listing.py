@@ -1,0 +1,68 @@
+"""What is to be scanned: the entries of both data sets, before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memaudit.config import DataOptions, digest
+from memaudit.errors import ConfigError
+from memaudit.records import Split
+from memaudit.stages.data import Entry, Source, fingerprint, open_source, sample
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One entry and the side it stands on."""
+
+    split: Split
+    entry: Entry
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Members first, then controls, each in the order of its sources."""
+
+    sources: dict[Split, Source]
+    rows: list[Listed]
+    fingerprint: str
+
+    def read(self, row: int) -> bytes:
+        """Read the encoded image of a row; raises UnreadableImageError."""
+        listed = self.rows[row]
+        return self.sources[listed.split].read(listed.entry)
+
+    def shards(self, size: int) -> Iterator[range]:
+        """Cut the rows into consecutive ranges."""
+        for start in range(0, len(self.rows), size):
+            yield range(start, min(start + size, len(self.rows)))
+
+
+def list_data(dataset: str, controls: str | None, options: DataOptions, seed: int) -> Listing:
+    """List members and controls; `--sample N` draws N from each side.
+
+    Raises DataError for a path that holds no images and ConfigError for one path given twice.
+    """
+    if controls is not None and dataset == controls:
+        raise ConfigError(
+            f"members and controls are the same data set ({dataset}); controls are images that "
+            "the model was not trained on"
+        )
+    sources: dict[Split, Source] = {"member": _open(dataset, options)}
+    if controls is not None:
+        sources["control"] = _open(controls, options)
+    drawn = {
+        split: sample(source.entries(), options.sample, seed) for split, source in sources.items()
+    }
+    rows = [Listed(split, entry) for split, entries in drawn.items() for entry in entries]
+    prints = {split: fingerprint(entries) for split, entries in drawn.items()}
+    return Listing(sources, rows, digest(prints))
+
+
+def _open(path: str, options: DataOptions) -> Source:
+    return open_source(
+        path,
+        image_column=options.image_column,
+        caption_column=options.caption_column,
+        split=options.split,
+    )

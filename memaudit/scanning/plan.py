@@ -1,0 +1,94 @@
+"""What a scan would cost: counted, and timed on a few calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from memaudit.config import ScanConfig
+from memaudit.models.denoiser import Denoiser
+from memaudit.records import Plan
+from memaudit.scanning.listing import list_data
+from memaudit.scanning.models import open_model
+from memaudit.stages.calibrate import controls_needed, reach
+from memaudit.stages.embed import Embedder, load_embedder
+from memaudit.stages.reconstruct import evaluations
+
+CALLS = 3  # timed, after one that is not
+SCORE_BYTES = 150  # of a row of scores, measured on Parquet parts
+ROW_BYTES = 300  # of an image's row, without its vectors
+
+
+def estimate(config: ScanConfig) -> Plan:
+    """Count and time; duplicates are not yet known, so every image counts."""
+    listing = list_data(config.dataset, config.controls, config.data, config.seed)
+    denoiser = open_model(config).denoiser
+    embedder = load_embedder(config.embedder, str(denoiser.device))
+    images = len(listing.rows)
+    members = sum(listed.split == "member" for listed in listing.rows)
+    levels = _levels(config)
+    queries = images * levels * config.corruption.draws
+    rows = queries * len(config.reconstruct)
+    calls = queries * sum(
+        evaluations(mode, config.sampler, config.steps) for mode in config.reconstruct
+    )
+    network, embedding = _time_network(denoiser, config), _time_embedder(embedder, denoiser, config)
+    embeddings = rows + 2 * images
+    fewest = reach(members, images - members, config.q)
+    return Plan(
+        members=members,
+        controls=images - members,
+        levels=levels,
+        queries=queries,
+        evaluations=calls,
+        embeddings=embeddings,
+        network_ms=1000 * network,
+        embedder_ms=1000 * embedding,
+        seconds=calls * network + embeddings * embedding,
+        disk_mb=(rows * SCORE_BYTES + images * (ROW_BYTES + 20 * embedder.dim)) / 1e6,
+        device=str(denoiser.device),
+        reach=fewest if 0 < fewest <= members else None,
+        controls_for_one=controls_needed(members, 1, config.q),
+    )
+
+
+def _levels(config: ScanConfig) -> int:
+    corruption = config.corruption
+    if corruption.automatic:
+        return corruption.levels
+    return len(corruption.sigmas) + len(corruption.snr_db) + len(corruption.timesteps)
+
+
+@torch.inference_mode()
+def _time_network(denoiser: Denoiser, config: ScanConfig) -> float:
+    """Seconds a network evaluation of one image, in a batch."""
+    x = torch.randn(config.batch_size, *denoiser.shape, device=denoiser.device)
+    sigma = torch.full((config.batch_size,), min(1.0, denoiser.sigma_max), device=x.device)
+
+    def call() -> None:
+        denoiser.denoise(x, sigma)
+        if x.is_cuda:
+            torch.cuda.synchronize()
+
+    return _best(call) / config.batch_size
+
+
+def _time_embedder(embedder: Embedder, denoiser: Denoiser, config: ScanConfig) -> float:
+    """Seconds an embedding of one image, in a batch."""
+    generator = np.random.default_rng(0)
+    shape = (config.batch_size, *denoiser.resolution, 3)
+    images = generator.integers(0, 256, shape, dtype=np.uint8)
+    return _best(lambda: embedder.embed(images)) / config.batch_size
+
+
+def _best(call: Callable[[], object]) -> float:
+    call()
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)

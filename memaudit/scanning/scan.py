@@ -1,0 +1,156 @@
+"""The scan: list, embed, corrupt, reconstruct, search, score, calibrate, write."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from memaudit.config import ScanConfig, digest
+from memaudit.models.load import Loaded
+from memaudit.models.self_check import SelfCheck, self_check
+from memaudit.progress import Progress, silent
+from memaudit.reports.files import write_csv, write_json, write_parquet
+from memaudit.reports.run_directory import RunDirectory, hold
+from memaudit.scanning.cache import index_directory
+from memaudit.scanning.embedding import View, embed_listing, embedding_key
+from memaudit.scanning.levels import Levels, choose_levels
+from memaudit.scanning.listing import Listing, list_data
+from memaudit.scanning.models import open_model
+from memaudit.scanning.pictures import write_pictures
+from memaudit.scanning.pool import Pool, make_pool, smallest_ids, stack
+from memaudit.scanning.provenance import environment
+from memaudit.scanning.result import ScanResult
+from memaudit.scanning.shards import Stages, encode, run_shard
+from memaudit.stages.calibrate import Conduct, Options, findings, summarise
+from memaudit.stages.embed import Embedder, load_embedder
+
+SAMPLE = 256  # images from which the pool's median distance is taken
+SAMPLE_BYTES = 256 << 20  # and what they may take in memory
+CHECKED = 32  # images of the self-check
+
+
+def scan(config: ScanConfig, progress: Progress = silent) -> ScanResult:
+    """Audit a model for memorization of a data set's images.
+
+    Everything is written to `config.out`; interrupted and called again with the same arguments it
+    continues. Raises a subclass of MemauditError where it cannot go on; what was finished stays.
+    """
+    with hold(Path(config.out)) as run:
+        listing = list_data(config.dataset, config.controls, config.data, config.seed)
+        loaded = open_model(config)
+        run.start(
+            {**config.asked(), "fingerprint": listing.fingerprint, "weights": loaded.provenance}
+        )
+        embedder = load_embedder(config.embedder, str(loaded.denoiser.device))
+        pool = build_pool(config, listing, loaded, embedder, progress)
+        levels, check = _prepare(config, loaded, pool)
+        stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas)
+        scores, failed = _score(stages, run, progress)
+        provenance = _provenance(stages, loaded, levels, check)
+        result = _calibrate(stages, scores, failed, provenance)
+        _write(result, stages, run)
+        return result
+
+
+def build_pool(
+    config: ScanConfig, listing: Listing, loaded: Loaded, embedder: Embedder, progress: Progress
+) -> Pool:
+    """Embed the data, or find it embedded, and group its duplicates."""
+    view = View(loaded.denoiser.resolution, config.data.resize)
+    directory = index_directory(config.index, embedding_key(listing, embedder, view))
+    embedded = embed_listing(listing, embedder, view, directory, progress)
+    threshold = config.duplicate_threshold
+    return make_pool(
+        embedded, listing, view, embedder.duplicate_threshold if threshold is None else threshold
+    )
+
+
+def _prepare(config: ScanConfig, loaded: Loaded, pool: Pool) -> tuple[Levels, SelfCheck | None]:
+    denoiser = loaded.denoiser
+    pixels = 4 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
+    examples = smallest_ids(pool, max(CHECKED, min(SAMPLE, SAMPLE_BYTES // pixels)))
+    x0 = encode(denoiser, stack(examples)) if examples else torch.empty(0, *denoiser.shape)
+    members = int((pool.representatives["split"] == "member").sum())
+    levels = choose_levels(config.corruption, denoiser, x0, members)
+    if not config.self_check or not any(True for _ in denoiser.misreadings()):
+        return levels, None
+    return levels, self_check(denoiser, x0[:CHECKED], config.seed)
+
+
+def _score(
+    stages: Stages, run: RunDirectory, progress: Progress
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    rows = stages.pool.representatives
+    size = stages.config.shard_size
+    starts = range(0, len(rows), size)
+    for number, start in enumerate(starts):
+        if not run.part(number).is_file():
+            run.write_part(number, *run_shard(stages, rows[start : start + size]))
+        progress("scan", min(start + size, len(rows)), len(rows))
+    return run.read_parts(len(starts))
+
+
+def _calibrate(
+    stages: Stages, scores: pd.DataFrame, failed: dict[str, str], provenance: dict[str, Any]
+) -> ScanResult:
+    config, pool = stages.config, stages.pool
+    options = Options(
+        column=config.score,
+        q=config.q,
+        copy_threshold=stages.embedder.copy_threshold,
+        seed=config.seed,
+    )
+    table = findings(scores, pool.table, options)
+    checked = config.self_check
+    conduct = Conduct(unreadable=len(pool.embedded.errors), self_checked=checked)
+    summary = summarise(table, scores, pool.table, options, conduct)
+    errors = pd.concat([pool.embedded.errors, _unscored(pool, failed)], ignore_index=True)
+    return ScanResult(config, provenance, scores, table, errors, summary)
+
+
+def _unscored(pool: Pool, failed: dict[str, str]) -> pd.DataFrame:
+    rows = pool.representatives[pool.representatives["example_id"].isin(list(failed))]
+    errors = rows["example_id"].map(failed)
+    return rows[["split", "source"]].assign(error=errors)
+
+
+def _provenance(
+    stages: Stages, loaded: Loaded, levels: Levels, check: SelfCheck | None
+) -> dict[str, Any]:
+    config, pool = stages.config, stages.pool
+    return {
+        "question": digest(config.asked()),
+        "config": asdict(config),
+        "model": loaded.provenance,
+        "self_check": None if check is None else asdict(check),
+        "levels": asdict(levels),
+        "data": {
+            "fingerprint": pool.listing.fingerprint,
+            "entries": len(pool.listing.rows),
+            "read": len(pool.table),
+            "failed": len(pool.embedded.errors),
+            "index": str(pool.embedded.directory),
+            "index_reused": pool.embedded.reused,
+        },
+        "embedder": {
+            "name": stages.embedder.name,
+            "digest": stages.embedder.digest,
+            "copy_threshold": stages.embedder.copy_threshold,
+        },
+        "device": str(loaded.denoiser.device),
+        "threads": torch.get_num_threads(),
+        "environment": environment(),
+    }
+
+
+def _write(result: ScanResult, stages: Stages, run: RunDirectory) -> None:
+    """Write what people read; scan.json comes last and says that the scan is complete."""
+    write_parquet(run.path / "findings.parquet", result.findings)
+    write_csv(run.path / "findings.csv", result.findings)
+    write_csv(run.path / "errors.csv", result.errors)
+    write_pictures(stages, result.findings, run.images)
+    write_json(run.path / "scan.json", result.report())

@@ -1,0 +1,124 @@
+"""How far the members stand above the controls, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from memaudit.errors import InputError
+from memaudit.stages.calibrate.conformal import rounded
+from memaudit.stages.calibrate.dataset import tail_order
+
+HALF_CONFIDENCE = 0.975  # two intervals of 97.5 % make a difference of 95 %
+FEWEST_CONTROLS = 2  # one to set the excess's threshold, one to count against it
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Share of members minus share of controls above `threshold`, with its 95 % interval.
+
+    An excess above controls, not a share of memorized images: members below the threshold may be
+    memorized too.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    threshold: float
+    member_share: float
+    control_share: float
+
+
+@dataclass(frozen=True)
+class Auc:
+    """Chance that a member scores above a control (ties half), with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def excess_interval(
+    members: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    level: float = 0.01,
+    seed: int = 0,
+) -> Excess:
+    """Excess of members above a control threshold, at least 95 % (Clopper and Pearson 1934).
+
+    A random half of the controls sets the threshold, the other half is counted against it.
+    Raises InputError with fewer than one member or two controls.
+    """
+    if len(members) < 1 or len(controls) < FEWEST_CONTROLS:
+        raise InputError(
+            f"found {len(members)} members and {len(controls)} controls, expected at least 1 "
+            f"and {FEWEST_CONTROLS}; give more held-out controls"
+        )
+    shuffled = np.random.default_rng(seed).permutation(np.sort(rounded(controls)))
+    first, second = np.array_split(shuffled, 2)
+    threshold = np.sort(first)[len(first) - tail_order(len(first), level)]
+    member_share, member_low, member_high = _share(rounded(members) > threshold)
+    control_share, control_low, control_high = _share(second > threshold)
+    return Excess(
+        estimate=member_share - control_share,
+        low=member_low - control_high,
+        high=member_high - control_low,
+        threshold=float(threshold),
+        member_share=member_share,
+        control_share=control_share,
+    )
+
+
+def auc(members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
+    """Chance in [0, 1] that a member scores above a control, ties counted half."""
+    n, m = len(members), len(controls)
+    ranks = stats.rankdata(np.concatenate([rounded(members), rounded(controls)]))
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def bootstrap_auc(
+    members: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    rounds: int = 1000,
+    seed: int = 0,
+) -> Auc:
+    """AUC with the 95 % percentile interval over resampled members and controls.
+
+    Pass one value per duplicate group: then groups are what is resampled.
+    """
+    n, m = len(members), len(controls)
+    both = np.sort(rounded(members)), np.sort(rounded(controls))
+    _, codes = np.unique(np.concatenate(both), return_inverse=True)
+    size = int(codes.max()) + 1
+    rng = np.random.default_rng(seed)
+    estimates = np.empty(rounds)
+    for i in range(rounds):
+        drawn_members = np.bincount(codes[rng.integers(n, size=n)], minlength=size)
+        drawn_controls = np.bincount(codes[n + rng.integers(m, size=m)], minlength=size)
+        below = np.cumsum(drawn_controls) - drawn_controls / 2
+        estimates[i] = drawn_members @ below / (n * m)
+    low, high = np.quantile(estimates, [0.025, 0.975])
+    return Auc(auc(members, controls), float(low), float(high))
+
+
+def share_above(
+    members: NDArray[np.float64], controls: NDArray[np.float64], quantile: float = 0.99
+) -> float:
+    """Share of members above the controls' quantile."""
+    return float(np.mean(rounded(members) > upper_quantile(rounded(controls), quantile)))
+
+
+def upper_quantile(
+    values: NDArray[np.float64], quantile: float = 0.99
+) -> np.float64 | NDArray[np.float64]:
+    """Quantile along the first axis, rounded up to a value that is there."""
+    return np.quantile(values, quantile, axis=0, method="higher")
+
+
+def _share(hits: NDArray[np.bool_]) -> tuple[float, float, float]:
+    test = stats.binomtest(int(hits.sum()), len(hits))
+    interval = test.proportion_ci(HALF_CONFIDENCE, method="exact")
+    return float(hits.mean()), float(interval.low), float(interval.high)

@@ -1,0 +1,57 @@
+"""Who calibrates: one scored representative of each duplicate group that keeps to one side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from memaudit.errors import InputError
+
+POOL_COLUMNS = ("example_id", "split", "source", "prompt", "group", "representative", "spans")
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Ids that enter p, q and intervals, ascending; each stands for one duplicate group."""
+
+    members: tuple[str, ...]
+    controls: tuple[str, ...]
+
+
+def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:
+    """Ids of the scored representatives whose duplicate group lies on one side only.
+
+    `pool` has one row per data-set row with POOL_COLUMNS; `scored` are the ids that have scores.
+    Raises InputError if the pool contradicts itself or lacks a scored id.
+    """
+    _check(pool, scored)
+    entities = pool[pool["representative"] & ~pool["spans"] & pool["example_id"].isin(scored)]
+    if entities["example_id"].duplicated().any():
+        twice = entities.loc[entities["example_id"].duplicated(), "example_id"].iloc[0]
+        raise InputError(
+            f"example {twice} represents two groups, expected one; group duplicates over "
+            "members and controls together"
+        )
+    members = entities["split"] == "member"
+    return Sides(
+        members=tuple(sorted(entities.loc[members, "example_id"])),
+        controls=tuple(sorted(entities.loc[~members, "example_id"])),
+    )
+
+
+def _check(pool: pd.DataFrame, scored: pd.Index[str]) -> None:
+    missing = [name for name in POOL_COLUMNS if name not in pool]
+    if missing:
+        raise InputError(f"the pool lacks the columns {missing}, expected {list(POOL_COLUMNS)}")
+    splits = set(pool["split"].unique()) - {"member", "control"}
+    if splits:
+        raise InputError(f"the pool has the splits {sorted(splits)}, expected member and control")
+    if (pool.groupby(["group", "split"])["representative"].sum() != 1).any():
+        raise InputError("expected one representative for each side of each duplicate group")
+    strangers = scored.difference(pd.Index(pool.loc[pool["representative"], "example_id"]))
+    if len(strangers):
+        raise InputError(
+            f"{len(strangers)} scored examples are no representatives of the pool, "
+            f"for instance {strangers[0]}; the scores belong to another data set"
+        )

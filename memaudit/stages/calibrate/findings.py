@@ -1,0 +1,121 @@
+"""The table of findings: one row per data-set row, with its calibrated score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from memaudit.stages.calibrate.combine import combine, pooled_reconstruction
+from memaudit.stages.calibrate.conformal import benjamini_hochberg, conformal_p, rounded
+from memaudit.stages.calibrate.entities import Sides, calibrating
+from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.severity import recovered_from_snr_db, severity
+
+COLUMNS = (
+    ("example_id", "sha256 of the image's mode, size and decoded pixels"),
+    ("source", "path of the image inside its data set"),
+    ("split", "member (the model was trained on it) or control (held out)"),
+    ("prompt", "caption the model was given"),
+    ("group", "number of the duplicate group"),
+    ("representative", "whether this row stands for its group and split; the others inherit"),
+    ("score", "levels standardised over members and controls, averaged; higher is closer"),
+    ("own_similarity", "mean embedding similarity of reconstruction and image, -1 to 1"),
+    ("own_rank", "median rank of the image among members and controls; 1 is the nearest"),
+    ("nearest_other", "example_id of the most similar image outside the duplicate group"),
+    ("nearest_other_source", "path of that image"),
+    ("nearest_other_similarity", "mean similarity of reconstruction and its nearest other image"),
+    ("margin", "mean own similarity minus similarity of the nearest other image"),
+    ("psnr", "mean peak signal-to-noise ratio of reconstruction and image, dB"),
+    ("ssim", "mean structural similarity of reconstruction and image, -1 to 1"),
+    ("l2", "mean root-mean-square pixel difference, 0 to 1"),
+    ("tile_l2", "mean of the largest such difference over 4 x 4 tiles, 0 to 1"),
+    ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
+    ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
+    ("flagged", "whether q_value is at or below the chosen false discovery rate"),
+    ("severity", "reproduction (comes back as a copy), influence (flagged only), or blank"),
+    ("recovered_from_snr_db", "SNR of the strongest noise a flagged image comes back from, dB"),
+    ("reason", "why the row is left out of calibration or a member has no p_value, else blank"),
+)
+MEANS = [
+    "own_similarity",
+    "nearest_other_similarity",
+    "margin",
+    "psnr",
+    "ssim",
+    "l2",
+    "tile_l2",
+]
+SPANS = "duplicate group has rows on both sides"
+UNSCORED = "could not be scored"
+NO_CONTROLS = "no controls"
+
+
+def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Calibrate members against controls: one row per row of `pool`, with COLUMNS.
+
+    Representatives are scored; the other rows of a duplicate group inherit the numbers of their own
+    side's. Controls, and groups with rows on both sides, have a score but no p-value. Most
+    suspicious first; the order of neither input matters. Raises InputError as `combine` and
+    `calibrating` do.
+    """
+    sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
+    by_id = _evidence(scores, sides, options)
+    keys = ["group", "split"]
+    representatives = pool.loc[pool["representative"], [*keys, "example_id"]]
+    inherited = representatives.merge(by_id, left_on="example_id", right_index=True, how="left")
+    table = pool.merge(inherited.drop(columns="example_id"), on=keys, validate="many_to_one")
+    sources = pool.groupby("example_id")["source"].min()
+    table["nearest_other"] = table["nearest_other"].fillna("")
+    table["nearest_other_source"] = table["nearest_other"].map(sources).fillna("")
+    table["flagged"] = table["q_value"] <= options.q
+    table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
+    table["severity"] = [
+        severity(*row) for row in zip(table["flagged"], table["recovered_from_snr_db"], strict=True)
+    ]
+    table["reason"] = _reasons(table, has_controls=bool(sides.controls))
+    table = table.sort_values(
+        ["flagged", "score", "example_id", "source", "split"],
+        ascending=[False, False, True, True, True],
+        ignore_index=True,
+    )
+    return table[[name for name, _ in COLUMNS]]
+
+
+def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFrame:
+    """Numbers of each scored example, by its id, ascending."""
+    score = combine(scores, options.column, options.reconstruction)
+    chosen = pooled_reconstruction(scores, options.reconstruction)
+    table = _measures(scores[scores["reconstruction"] == chosen])
+    table["score"] = rounded(score)
+    table["p_value"], table["q_value"] = np.nan, np.nan
+    members = list(sides.members)
+    if sides.controls:
+        p = conformal_p(
+            table.loc[members, "score"].to_numpy(),
+            table.loc[list(sides.controls), "score"].to_numpy(),
+        )
+        table.loc[members, "p_value"] = p
+        table.loc[members, "q_value"] = benjamini_hochberg(p)
+    table["recovered_from_snr_db"] = recovered_from_snr_db(
+        scores, sides, chosen, options.copy_threshold
+    )
+    return table
+
+
+def _measures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Average the measures over levels and draws, by example id, ascending."""
+    rows = rows.sort_values(["example_id", "sigma", "draw"])  # sums do not depend on row order
+    table = rows.groupby("example_id")[MEANS].mean()
+    table["own_rank"] = rows.groupby("example_id")["own_rank"].median()
+    nearest = rows.sort_values(
+        ["nearest_other_similarity", "nearest_other"], ascending=[False, True]
+    ).drop_duplicates("example_id")
+    table["nearest_other"] = nearest.set_index("example_id")["nearest_other"]
+    return table
+
+
+def _reasons(table: pd.DataFrame, *, has_controls: bool) -> list[str]:
+    blank = NO_CONTROLS if not has_controls else ""
+    by_split = table["split"].map({"member": blank, "control": ""})
+    unscored = by_split.mask(table["score"].isna(), UNSCORED)
+    return unscored.mask(table["spans"], SPANS).to_list()

@@ -1,0 +1,179 @@
+"""What a whole scan found, in one record that JSON can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memaudit.records import Split
+from memaudit.stages.calibrate.combine import pooled_reconstruction
+from memaudit.stages.calibrate.conformal import controls_needed, reach
+from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
+from memaudit.stages.calibrate.effects import (
+    FEWEST_CONTROLS,
+    Auc,
+    Excess,
+    bootstrap_auc,
+    excess_interval,
+    share_above,
+)
+from memaudit.stages.calibrate.findings import SPANS, UNSCORED
+from memaudit.stages.calibrate.levels import Level, per_level
+from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.verdict import Facts, Verdict, decide
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How the scan went: entries that could not be read, and whether the model was checked."""
+
+    unreadable: int
+    self_checked: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of the data set, and the duplicate groups (`*_groups`) that calibrate."""
+
+    members: int
+    controls: int
+    member_groups: int
+    control_groups: int
+    spanning_groups: int
+    duplicates: int
+    unscored: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """Member groups flagged at false discovery rate `q`, and what more controls would show.
+
+    `reach` is the fewest groups that can be flagged together, None if none can; `controls_for_one`
+    is the number of controls with which a single one can.
+    """
+
+    q: float
+    groups: int
+    rows: int
+    reproductions: int
+    influences: int
+    min_q: float | None
+    reach: int | None
+    controls_for_one: int
+
+
+@dataclass(frozen=True)
+class DatasetLevel:
+    """The member side as a whole against the controls.
+
+    `share_above` is the share of member groups above the controls' 99th percentile; `excess` needs
+    two controls.
+    """
+
+    test: DatasetTest
+    auc: Auc
+    share_above: float
+    excess: Excess | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a scan found; `dataclasses.asdict` of it is JSON, None is what could not be computed."""
+
+    column: str
+    reconstruction: str
+    counts: Counts
+    flagged: Flagged
+    dataset: DatasetLevel | None
+    levels: tuple[Level, ...]
+    verdict: Verdict
+
+
+def summarise(
+    findings: pd.DataFrame,
+    scores: pd.DataFrame,
+    pool: pd.DataFrame,
+    options: Options,
+    conduct: Conduct,
+) -> Summary:
+    """Summarise the findings of `scores` over `pool`, made with the same options."""
+    counts = _counts(findings, conduct)
+    flagged = _flagged(findings, counts, options)
+    dataset = _dataset(findings, options)
+    facts = Facts(
+        members=counts.member_groups,
+        controls=counts.control_groups,
+        min_q=1.0 if flagged.min_q is None else flagged.min_q,
+        dataset_p=1.0 if dataset is None else dataset.test.p_value,
+        flagged=flagged.groups,
+        unreadable=counts.unreadable + counts.unscored,
+        entries=len(findings) + counts.unreadable,
+        self_checked=conduct.self_checked,
+    )
+    return Summary(
+        column=options.column,
+        reconstruction=pooled_reconstruction(scores, options.reconstruction),
+        counts=counts,
+        flagged=flagged,
+        dataset=dataset,
+        levels=per_level(scores, pool, options.column),
+        verdict=decide(facts),
+    )
+
+
+def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
+    member = findings["split"] == "member"
+    entity = _calibrates(findings)
+    return Counts(
+        members=int(member.sum()),
+        controls=int((~member).sum()),
+        member_groups=int((entity & member).sum()),
+        control_groups=int((entity & ~member).sum()),
+        spanning_groups=int(findings.loc[findings["reason"] == SPANS, "group"].nunique()),
+        duplicates=int((~findings["representative"]).sum()),
+        unscored=int(findings["score"].isna().sum()),
+        unreadable=conduct.unreadable,
+    )
+
+
+def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagged:
+    rows = findings[findings["flagged"]]
+    groups = rows[rows["representative"]]
+    fewest = reach(counts.member_groups, counts.control_groups, options.q)
+    q = findings["q_value"].dropna()
+    return Flagged(
+        q=options.q,
+        groups=len(groups),
+        rows=len(rows),
+        reproductions=int((groups["severity"] == "reproduction").sum()),
+        influences=int((groups["severity"] == "influence").sum()),
+        min_q=None if q.empty else float(q.min()),
+        reach=fewest if 0 < fewest <= counts.member_groups else None,
+        controls_for_one=controls_needed(counts.member_groups, 1, options.q),
+    )
+
+
+def _dataset(findings: pd.DataFrame, options: Options) -> DatasetLevel | None:
+    members, controls = _side(findings, "member"), _side(findings, "control")
+    if not (len(members) and len(controls)):
+        return None
+    enough = len(controls) >= FEWEST_CONTROLS
+    return DatasetLevel(
+        test=dataset_test(members, controls, options.rounds, options.seed),
+        auc=bootstrap_auc(members, controls, seed=options.seed),
+        share_above=share_above(members, controls),
+        excess=excess_interval(members, controls, seed=options.seed) if enough else None,
+    )
+
+
+def _side(findings: pd.DataFrame, split: Split) -> NDArray[np.float64]:
+    rows = findings[_calibrates(findings) & (findings["split"] == split)]
+    return rows["score"].to_numpy(dtype=np.float64)
+
+
+def _calibrates(findings: pd.DataFrame) -> pd.Series[bool]:
+    return findings["representative"] & ~findings["reason"].isin([SPANS, UNSCORED])

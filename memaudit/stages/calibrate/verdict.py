@@ -1,0 +1,118 @@
+"""What a scan says in the end, and how sure it may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from memaudit.stages.calibrate.conformal import controls_needed
+
+LEVEL = 0.05
+HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
+LARGEST_UNREADABLE_SHARE = 0.05
+
+
+class Outcome(StrEnum):
+    """The three things a scan can say."""
+
+    EVIDENCE = "evidence"
+    NONE = "none beyond controls"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict rests on.
+
+    `members` and `controls` count the duplicate groups that calibrate; `min_q` and `dataset_p` are
+    1 where they could not be computed; `flagged` counts member groups; `unreadable` of `entries`
+    data-set entries could not be read or scored.
+    """
+
+    members: int
+    controls: int
+    min_q: float
+    dataset_p: float
+    flagged: int
+    unreadable: int
+    entries: int
+    self_checked: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome and its reasons, each a sentence without its full stop."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of a scan: 4 if inconclusive, else 0."""
+        return 4 if self.outcome is Outcome.INCONCLUSIVE else 0
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words; it claims nothing beyond this attack and this noise."""
+        match self.outcome:
+            case Outcome.EVIDENCE:
+                return (
+                    "evidence of reconstruction beyond held-out controls "
+                    "under this attack at this noise"
+                )
+            case Outcome.NONE:
+                return (
+                    "no reconstruction beyond held-out controls was found "
+                    "under this attack at this noise"
+                )
+            case Outcome.INCONCLUSIVE:
+                return f"inconclusive: {'; '.join(self.reasons)}"
+
+
+def decide(facts: Facts) -> Verdict:
+    """Reach the verdict at level .05, half for the smallest q and half for the data-set p.
+
+    Whatever makes a scan untrustworthy makes it inconclusive, however small its p-values.
+    """
+    alarms = _alarms(facts)
+    if alarms:
+        return Verdict(Outcome.INCONCLUSIVE, alarms)
+    found = _found(facts)
+    if min(facts.min_q, facts.dataset_p) <= HALF_LEVEL:
+        return Verdict(Outcome.EVIDENCE, (found,))
+    if facts.flagged:
+        return Verdict(
+            Outcome.INCONCLUSIVE,
+            (f"borderline: {found}; more controls or draws can decide it",),
+        )
+    return Verdict(Outcome.NONE, (found,))
+
+
+def _alarms(facts: Facts) -> tuple[str, ...]:
+    reasons = []
+    fewest = controls_needed(1, 1, HALF_LEVEL)
+    if facts.members == 0:
+        reasons.append("no member could be scored; give images that the model was trained on")
+    if facts.controls == 0:
+        reasons.append(f"no controls; give at least {fewest} images the model has not seen")
+    elif facts.controls < fewest:
+        reasons.append(
+            f"too few controls: with {facts.controls} no p-value of a member is below "
+            f"{1 / (facts.controls + 1):.3g}, expected {HALF_LEVEL} or less; "
+            f"give at least {fewest}"
+        )
+    if facts.unreadable > LARGEST_UNREADABLE_SHARE * facts.entries:
+        reasons.append(
+            f"{facts.unreadable} of {facts.entries} images could not be read or scored, "
+            f"expected at most {LARGEST_UNREADABLE_SHARE:.0%}; mend them or leave them out"
+        )
+    if not facts.self_checked:
+        reasons.append("the self-check of the model was switched off; scan with it")
+    return tuple(reasons)
+
+
+def _found(facts: Facts) -> str:
+    return (
+        f"{facts.flagged} of {facts.members} members flagged, smallest q {facts.min_q:.4g}, "
+        f"data-set p {facts.dataset_p:.4g}, evidence from {HALF_LEVEL} down"
+    )

@@ -1,0 +1,22 @@
+"""Read an image data set: list it, read it, decode it, resize it."""
+
+from memaudit.stages.data.decode import MAX_PIXELS, Decoded, decode, image_id
+from memaudit.stages.data.open import open_source
+from memaudit.stages.data.resize import Policy, resize
+from memaudit.stages.data.select import fingerprint, sample
+from memaudit.stages.data.source import Damage, Entry, Source
+
+__all__ = [
+    "MAX_PIXELS",
+    "Damage",
+    "Decoded",
+    "Entry",
+    "Policy",
+    "Source",
+    "decode",
+    "fingerprint",
+    "image_id",
+    "open_source",
+    "resize",
+    "sample",
+]

@@ -1,0 +1,125 @@
+"""What a data source is: entries that are listed cheaply and read one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from memaudit.errors import DataError, UnreadableImageError
+
+IMAGE_NAMES = frozenset(
+    ["jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif"]
+)
+CAPTION_NAMES = ("text", "caption", "prompt")  # tried in this order where no column is named
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Stands for the key of something that was found but cannot be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The key of a row of a Parquet or Arrow file."""
+
+    file: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The key of a member of a tar archive: `size` bytes from `offset`."""
+
+    file: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a source, nothing decoded.
+
+    `source` is what people are shown: relative to the root, posix, valid UTF-8 ("a/b.png",
+    "part-0.parquet#12", "shard-0.tar#0001.jpg"). `key` is what `Source.read` needs, for an image
+    file its relative path. `stamp` changes when the file that holds the entry changes.
+    """
+
+    source: str
+    key: str | Row | Member | Damage
+    stamp: str
+    prompt: str = ""
+
+
+class Source(Protocol):
+    """A data set. Open one per process: readers keep their place in a file."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that every `Entry.source` is relative to."""
+
+    def entries(self) -> list[Entry]:
+        """List every entry, sorted by source; raise DataError if there is none."""
+
+    def read(self, entry: Entry) -> bytes:
+        """Give the encoded image.
+
+        Raises UnreadableImageError, whose message leaves `entry.source` to the caller to add.
+        """
+
+
+def suffix(name: str) -> str:
+    """Give what follows the last dot of a file name, in lower case."""
+    return name.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a file name ends like an image's."""
+    return suffix(name) in IMAGE_NAMES
+
+
+def shown(text: str) -> str:
+    r"""Make text valid UTF-8: bytes that are none, and lone surrogates, become \x.. and \u...."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def prompt_of(value: object) -> str:
+    """Turn a caption cell into a prompt: null is empty, of a list the first counts."""
+    if isinstance(value, list):
+        return prompt_of(value[0]) if value else ""
+    return "" if value is None else shown(str(value).strip())
+
+
+def caption_name(columns: Iterable[str], wanted: str | None, where: str) -> str | None:
+    """Pick the caption column: the wanted one, else a usual name, else none."""
+    columns = list(columns)
+    if wanted is None:
+        return next((name for name in CAPTION_NAMES if name in columns), None)
+    if wanted not in columns:
+        raise DataError(
+            f"{where} has no caption column {wanted!r}; its columns are {', '.join(columns)}. "
+            "Name one of them with --caption-column."
+        )
+    return wanted
+
+
+def ordered(entries: Iterable[Entry], root: Path) -> list[Entry]:
+    """Sort entries by source; raise DataError if there is none."""
+    found = sorted(entries, key=lambda entry: entry.source)
+    if not found:
+        raise DataError(f"{root} holds no image. Give a data set with at least one.")
+    return found
+
+
+def refusal(entry: Entry) -> UnreadableImageError:
+    """Give the error to raise for a key that leads to no image of the source asked."""
+    if isinstance(entry.key, Damage):
+        return UnreadableImageError(entry.key.reason)
+    return UnreadableImageError(f"the entry is of another source (its key is {entry.key!r})")

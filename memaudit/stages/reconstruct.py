@@ -1,0 +1,53 @@
+"""Reconstruction: from the corrupted image to the model's idea of the clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memaudit.config import Reconstruction, Sampler
+from memaudit.models.denoiser import Denoiser
+from memaudit.stages import samplers
+from memaudit.stages.corrupt import standard_normal
+
+SOLVERS: dict[Sampler, Callable[[samplers.Denoise, Tensor, Tensor], Tensor]] = {
+    "euler": samplers.euler,
+    "heun": samplers.heun,
+    "dpmpp-2m": samplers.dpmpp_2m,
+}
+
+
+@torch.inference_mode()
+def reconstruct(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigma: Tensor,
+    generators: list[np.random.Generator],
+    how: tuple[Reconstruction, Sampler, int],
+) -> Tensor:
+    """Clean images from x = x0 + sigma n, in model space.
+
+    `how` is (mode, sampler, steps). "ode": deterministic sampling of the probability-flow ODE from
+    the corrupted image; "one-step": the posterior mean; "sample": a stochastic posterior sample,
+    whose noise continues each row's own generator.
+    """
+    mode, sampler, steps = how
+    if mode == "one-step":
+        return denoiser.denoise(x, sigma)
+    sigmas = samplers.sampling_sigmas(sigma, denoiser.sigma_min, steps)
+    if mode == "ode":
+        return SOLVERS[sampler](denoiser.denoise, x, sigmas)
+    shape = tuple(x.shape[1:])
+    return samplers.ancestral(
+        denoiser.denoise, x, sigmas, lambda: standard_normal(generators, shape).to(x.device)
+    )
+
+
+def evaluations(mode: Reconstruction, sampler: Sampler, steps: int) -> int:
+    """Network evaluations that one reconstruction takes."""
+    if mode == "one-step":
+        return 1
+    return 2 * steps - 1 if mode == "ode" and sampler == "heun" else steps

@@ -1,0 +1,86 @@
+"""Checkpoints in safetensors: network, average, optimizer; written whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from memaudit.errors import RunDirectoryError
+
+KEEP = 2
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """Everything that changes while training."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimizer: AdamW
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Flat names for every tensor of the state."""
+        named = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        named |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            named |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Put a saved state back."""
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average.load_state_dict(_under("average.", tensors))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def save(folder: Path, step: int, digest: str, state: TrainingState) -> None:
+    """Write the checkpoint of a step, then drop all but the newest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.safetensors"
+    temporary = path.with_suffix(".tmp")
+    save_file(state.tensors(), temporary, metadata={"step": str(step), "digest": digest})
+    temporary.replace(path)
+    for old in sorted(folder.glob("step-*.safetensors"))[:-KEEP]:
+        old.unlink()
+
+
+def restore(folder: Path, digest: str, state: TrainingState) -> int:
+    """Load the newest checkpoint and return its step; 0 where there is none.
+
+    Raises RunDirectoryError if it was made with other arguments.
+    """
+    paths = sorted(folder.glob("step-*.safetensors"))
+    if not paths:
+        return 0
+    with safe_open(paths[-1], framework="pt") as file:
+        metadata = file.metadata()
+        if metadata["digest"] != digest:
+            raise RunDirectoryError(
+                f"{folder.parent} holds the training of other arguments or other images; give "
+                "another --out, or the arguments it was started with"
+            )
+        state.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return int(metadata["step"])
+
+
+def make_state(network: nn.Module, lr: float, weight_decay: float, ema: float) -> TrainingState:
+    """AdamW and an exponential moving average of the weights."""
+    average_of = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=average_of, use_buffers=True)
+    optimizer = AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    return TrainingState(network, average, optimizer)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

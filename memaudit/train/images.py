@@ -1,0 +1,63 @@
+"""The images of a training run: decoded once where they fit in memory, else at every use."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memaudit.config import TrainConfig
+from memaudit.errors import DataError, UnreadableImageError
+from memaudit.stages.data import Entry, Source, decode, open_source, resize, sample
+
+CACHE_BYTES = 2 << 30
+
+
+class TrainingImages:
+    """Random access to the readable images of a data set, [3, R, R] uint8."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        options = config.data
+        self._resolution = (config.resolution, config.resolution)
+        self._policy = options.resize
+        self._source: Source = open_source(
+            config.dataset,
+            image_column=options.image_column,
+            caption_column=options.caption_column,
+            split=options.split,
+        )
+        entries = sample(self._source.entries(), options.sample, config.seed)
+        self.unreadable: list[tuple[str, str]] = []
+        self._cache: dict[str, Tensor] = {}
+        room = CACHE_BYTES // (3 * config.resolution**2)
+        self._entries = [
+            entry for k, entry in enumerate(entries) if self._readable(entry, k < room)
+        ]
+        if not self._entries:
+            raise DataError(
+                f"none of the {len(entries)} images of {config.dataset} can be read; the first: "
+                f"{self.unreadable[0][1] if self.unreadable else 'no images'}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, k: int) -> Tensor:
+        entry = self._entries[k]
+        cached = self._cache.get(entry.source)
+        return self._load(entry) if cached is None else cached
+
+    def _readable(self, entry: Entry, cache: bool) -> bool:
+        try:
+            image = self._load(entry)
+        except UnreadableImageError as error:
+            self.unreadable.append((entry.source, str(error)))
+            return False
+        if cache:
+            self._cache[entry.source] = image
+        return True
+
+    def _load(self, entry: Entry) -> Tensor:
+        image = decode(self._source.read(entry)).image
+        pixels = resize(image, self._resolution, self._policy)
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))

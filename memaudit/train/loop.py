@@ -1,0 +1,152 @@
+"""Train a pixel UNet from scratch; interrupted and started again it ends in the same weights."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import Tensor
+
+from memaudit.config import TrainConfig, digest
+from memaudit.errors import TrainingDivergedError
+from memaudit.models.device import resolve_device
+from memaudit.models.load import wrap
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.progress import Progress, silent
+from memaudit.train import checkpoint
+from memaudit.train.images import TrainingImages
+from memaudit.train.losses import LOSSES
+
+LOG_EVERY = 50
+
+
+def train(config: TrainConfig, progress: Progress = silent) -> Path:
+    """Train, and write a diffusers pipeline (safetensors) of the averaged weights to `out`.
+
+    Everything random is a function of (seed, step), so a resumed run repeats nothing. Raises
+    TrainingDivergedError if the loss stops being finite; the last checkpoint stays.
+    """
+    out = Path(config.out)
+    device = resolve_device(config.device)
+    images = TrainingImages(config)
+    network, scheduler = _build(config)
+    network.to(device, memory_format=torch.channels_last).train()
+    state = checkpoint.make_state(network, config.lr, config.weight_decay, config.ema)
+    key = digest([config.digest, len(images)])
+    start = checkpoint.restore(out / "checkpoints", key, state)
+    denoiser = wrap(network, {**scheduler.config, "clip_sample": False})
+    log = _LossLog(out / "loss.csv", start)
+    for step in range(start, config.steps):
+        loss = _step(config, step, denoiser, images, state)
+        progress("train", step + 1, config.steps)
+        log.add(step + 1, loss)
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            log.flush()
+            checkpoint.save(out / "checkpoints", step + 1, key, state)
+    network.load_state_dict(state.average.module.state_dict())
+    DDPMPipeline(unet=network.eval().cpu(), scheduler=scheduler).save_pretrained(out)
+    return out
+
+
+def _build(config: TrainConfig) -> tuple[UNet2DModel, DDPMScheduler]:
+    torch.manual_seed(config.seed)
+    deepest = len(config.channels) - 1
+    network = UNet2DModel(
+        sample_size=config.resolution,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        norm_num_groups=8,
+        attention_head_dim=16,
+        down_block_types=["DownBlock2D"] * deepest + ["AttnDownBlock2D"],
+        up_block_types=["AttnUpBlock2D"] + ["UpBlock2D"] * deepest,
+    )
+    scheduler = DDPMScheduler(
+        beta_schedule=config.schedule, prediction_type=config.prediction, clip_sample=True
+    )
+    return network, scheduler
+
+
+def _step(
+    config: TrainConfig,
+    step: int,
+    denoiser: PixelDenoiser,
+    images: TrainingImages,
+    state: checkpoint.TrainingState,
+) -> float:
+    torch.manual_seed(_seed(config.seed, step))
+    schedule = denoiser.reading.schedule
+    x0 = denoiser.encode(_batch(config, step, images))
+    if config.flip:
+        x0 = torch.where(torch.rand(len(x0), 1, 1, 1).to(x0.device) < 0.5, x0.flip(-1), x0)
+    sigma = schedule.sigma(torch.rand(len(x0)) * (len(schedule.log_sigmas) - 1)).to(x0.device)
+    noise = torch.randn(x0.shape).to(x0.device)
+    loss: Tensor = LOSSES[config.loss](denoiser.denoise, x0, sigma, noise)
+    if not bool(torch.isfinite(loss)):
+        raise TrainingDivergedError(
+            f"the loss is {float(loss.detach())} at step {step + 1}; the last checkpoint is "
+            f"kept. Try a lower --lr than {config.lr}"
+        )
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.lr * _lr_factor(step, config)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimizer.step()
+    state.average.update_parameters(state.network)
+    return float(loss.detach())
+
+
+def _batch(config: TrainConfig, step: int, images: TrainingImages) -> Tensor:
+    """The images of a step: an endless run of shuffled epochs, cut into batches."""
+    first = step * config.batch_size
+    epochs = range(first // len(images), (first + config.batch_size - 1) // len(images) + 1)
+    order = torch.cat([_shuffled(len(images), _seed(config.seed, -1 - epoch)) for epoch in epochs])
+    rows = order[first - epochs[0] * len(images) :][: config.batch_size]
+    return torch.stack([images[k] for k in rows.tolist()])
+
+
+def _shuffled(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def _lr_factor(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then a cosine to a tenth."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return 0.55 + 0.45 * math.cos(math.pi * done)
+
+
+def _seed(seed: int, step: int) -> int:
+    return int(digest([seed, step])[:15], 16)
+
+
+class _LossLog:
+    """loss.csv: mean loss of every 50 steps, cut back to the checkpoint on resume."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        self._rows: list[tuple[int, float]] = []
+        self._window: list[float] = []
+        if path.is_file():
+            with path.open(newline="") as file:
+                rows = list(csv.reader(file))[1:]
+            self._rows = [(int(s), float(v)) for s, v in rows if int(s) <= start]
+
+    def add(self, step: int, loss: float) -> None:
+        self._window.append(loss)
+        if step % LOG_EVERY == 0:
+            self._rows.append((step, sum(self._window) / len(self._window)))
+            self._window.clear()
+
+    def flush(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([("step", "loss"), *self._rows])
+        temporary.replace(self._path)
