@@ -19,7 +19,8 @@ from memaudit.cli.train import train
 from memaudit.errors import MemauditError
 
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
-NO_SPACE = "No space left on device"
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")  # Python's and torch's
+NOT_ENOUGH_MEMORY = "not enough memory"  # torch on the CPU raises a plain RuntimeError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,19 +50,23 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except MemauditError as error:
         _complain(f"error: {error}")
         code = error.exit_code
+    except SystemExit:  # click, where the reader of a pipe went away; 1 would be a failed gate
+        code = INTERNAL
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _unexpected(error: Exception) -> int:
-    if NO_SPACE in str(error):
-        _complain(
-            f"error: the disk is full ({error}); free some space, then run the same command "
-            "again: what was finished is kept"
-        )
-    elif isinstance(error, OSError) and error.filename:
+    code = INTERNAL
+    if isinstance(error, OSError) and error.filename:
         _complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
+        code = USAGE
+    elif type(error).__name__ in OUT_OF_MEMORY or NOT_ENOUGH_MEMORY in str(error):
+        _complain(
+            "error: out of memory; run the same command with a smaller --batch-size: what was "
+            "finished is kept"
+        )
     else:
         _complain(
             f"internal error: {type(error).__name__}: {error}. Finished work is kept. Set "
@@ -69,7 +74,7 @@ def _unexpected(error: Exception) -> int:
         )
     if os.environ.get("MEMAUDIT_DEBUG"):
         traceback.print_exception(error)
-    return INTERNAL
+    return code
 
 
 def _complain(message: str) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import click
 
+from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 
 
 @click.command()
 @click.option(
-    "--out", default="memaudit-demo", show_default=True, help="Where images and runs are written."
+    "--out",
+    metavar="DIRECTORY",
+    default="memaudit-demo",
+    show_default=True,
+    help="Where images and runs are written.",
 )
 @click.option("--images-only", is_flag=True, help="Write the images and stop.")
-@click.pass_context
-def demo(context: click.Context, out: str, images_only: bool) -> None:
+def demo(out: str, images_only: bool) -> None:
     """Scan two bundled models on tiles of real photographs.
 
     One was overfit on the members, its twin was trained on other tiles: evidence is expected for
@@ -22,10 +26,9 @@ def demo(context: click.Context, out: str, images_only: bool) -> None:
     from memaudit.demo.run import run_demo, write_images
     from memaudit.reports.words import describe
 
-    if images_only:
-        click.echo("\n".join(str(folder) for folder in write_images(out).values()))
-        return
-    with bars() as progress:
+    with bars() as progress, name_full_disk(out):
+        if images_only:
+            click.echo("\n".join(str(folder) for folder in write_images(out).values()))
+            return
         for title, result in run_demo(out, progress):
             click.echo(f"=== {title}\n{describe(result.summary, result.config)}")
-    context.exit(0)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from memaudit.cli import options
+from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 
 
@@ -18,21 +19,29 @@ def index() -> None:
 
 @index.command()
 @click.argument("dataset")
-@click.option("--controls", help="A second data set, for the index of a scan.")
-@click.option("--out", required=True, help="Directory of the index.")
-@click.option("--resolution", type=int, help="Size before embedding: the model's, for a scan.")
+@options.CONTROLS
+@click.option("--out", metavar="DIRECTORY", required=True, help="Where the index is written.")
+@click.option(
+    "--resolution",
+    type=click.IntRange(1),
+    help="Side in pixels to which images are brought first: for a scan, the model's; default: "
+    "their own.",
+)
 @options.DATA
 @options.EMBEDDER
-@click.option("--seed", type=int, default=0, show_default=True, help="Of --sample.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
 @options.CONFIG_FILE
 def build(
     dataset: str, controls: str | None, out: str, resolution: int | None, **values: Any
 ) -> None:
-    """Embed DATASET and write an exact FAISS index with a sidecar that is verified on use."""
+    """Embed DATASET and write an exact FAISS index with a sidecar that is verified on use.
+
+    A scan takes it by --index if data, controls, embedder, resolution and resize are the same.
+    """
     data = options.data_options(values)
     from memaudit.scanning.lookup import build_index
 
-    with bars() as progress:
+    with bars() as progress, name_full_disk(out):
         how = (values["embedder"], resolution, values["seed"])
         embedded = build_index((dataset, controls), out, data, how, progress)
     click.echo(
@@ -44,10 +53,12 @@ def build(
 @index.command()
 @click.argument("index_directory", metavar="INDEX")
 @click.argument("image")
-@click.option("-k", "count", type=click.IntRange(1), default=5, show_default=True, help="How many.")
+@click.option(
+    "-k", "count", type=click.IntRange(1), default=5, show_default=True, help="How many to print."
+)
 @options.JSON
 def search(index_directory: str, image: str, count: int, as_json: bool) -> None:
-    """Print the images of INDEX that are nearest to IMAGE."""
+    """Print the images of INDEX that are nearest to the file IMAGE: rank, similarity, source."""
     from memaudit.scanning.lookup import search_index
 
     found = search_index(index_directory, image, count)

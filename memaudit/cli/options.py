@@ -57,22 +57,39 @@ def group(*options: Decorator) -> Decorator:
 def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.UsageError(f"--config {path} cannot be read: {error}", context) from error
-    name = context.command.name or ""
-    table = tables.get(name)
-    if not isinstance(table, dict):
-        found = ", ".join(tables) or "nothing"
-        raise click.UsageError(f"--config {path} has no table [{name}], found {found}", context)
-    known = {p.name: p for p in context.command.params if isinstance(p, click.Option) and p.name}
-    given = {key.replace("-", "_"): value for key, value in table.items()}
+    table = _table(context, path)
+    known = {_flag(p): p.name for p in context.command.params if isinstance(p, click.Option)}
+    del known["config"]
+    given = {key.replace("_", "-"): value for key, value in table.items()}
     for key in given.keys() - known.keys():
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
-        raise click.UsageError(f"--config {path}: [{name}] has no option {key}{hint}", context)
-    context.default_map = {**(context.default_map or {}), **given}
+        raise click.UsageError(f"--config {path} has an unknown option {key}{hint}", context)
+    values = {known[key]: value for key, value in given.items()}
+    context.default_map = {**(context.default_map or {}), **values}
+
+
+def _table(context: click.Context, path: Path) -> dict[str, Any]:
+    """The table named like the command: [scan], [index.build]."""
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"--config {path} cannot be read: {error}", context) from error
+    found = ", ".join(table) or "nothing"
+    names = context.command_path.split()[1:]
+    for name in names:
+        table = table.get(name)
+        if not isinstance(table, dict):
+            raise click.UsageError(
+                f"--config {path} has no table [{'.'.join(names)}], found {found}; put the "
+                "options of this command under a table of that name",
+                context,
+            )
+    return dict(table)
+
+
+def _flag(option: click.Option) -> str:
+    return max(option.opts, key=len).lstrip("-")
 
 
 CONFIG_FILE = click.option(
@@ -81,7 +98,14 @@ CONFIG_FILE = click.option(
     callback=_read_toml,
     is_eager=True,
     expose_value=False,
-    help="TOML file with a table named like the command; flags win over it.",
+    help="TOML file with options, without their dashes, in a table named like the command "
+    "([scan], [index.build]); flags win over it.",
+)
+
+CONTROLS = click.option(
+    "--controls",
+    metavar="DATASET",
+    help="Images of the same kind that the model never saw; a verdict needs them.",
 )
 
 DATA = group(
@@ -92,32 +116,64 @@ DATA = group(
         show_default=True,
         help="How images become the model's size; take what the training did.",
     ),
-    click.option("--sample", type=int, help="Draw this many images at random from each data set."),
-    click.option("--image-column", help="Parquet/Arrow column or tar extension with the image."),
-    click.option("--caption-column", help="Column with the caption."),
-    click.option("--split", help="Split of the data set: sub-folder or start of the file names."),
+    click.option(
+        "--sample",
+        type=click.IntRange(1),
+        help="Draw this many images at random from each data set; default: all.",
+    ),
+    click.option(
+        "--image-column",
+        metavar="NAME",
+        help="Column of Parquet/Arrow files, or extension in tar files, that holds the image; "
+        "default: found by its type and name.",
+    ),
+    click.option(
+        "--caption-column",
+        metavar="NAME",
+        help="Column, or field of .json files in tar files, that holds the caption; default: "
+        "text, caption or prompt.",
+    ),
+    click.option(
+        "--split",
+        metavar="NAME",
+        help="Split of the data sets: a sub-folder, or the start of the file names.",
+    ),
 )
 
 MODEL = group(
-    click.option("--resolution", type=int, help="Image size, if the model does not say it."),
-    click.option("--revision", help="Revision of a model on the hub."),
+    click.option(
+        "--resolution",
+        type=click.IntRange(1),
+        help="Side of the images in pixels; default: what the model says.",
+    ),
+    click.option("--revision", help="Branch, tag or commit of a model on the hub."),
     click.option("--variant", help="Variant of the weights, for instance fp16."),
-    click.option("--local-files-only", is_flag=True, help="Never ask the hub."),
+    click.option("--local-files-only", is_flag=True, help="Never ask the hub for the model."),
+)
+
+DEVICE = click.option(
+    "--device",
+    type=choice(Device),
+    default=ScanConfig.device,
+    show_default=True,
+    help="Where the networks run; auto takes a GPU if there is one.",
 )
 
 COMPUTE = group(
-    click.option(
-        "--device", type=choice(Device), default=ScanConfig.device, show_default=True, help="Where."
-    ),
+    DEVICE,
     click.option(
         "--dtype",
         type=choice(Dtype),
         default=ScanConfig.dtype,
         show_default=True,
-        help="Of the network; noise and scores are always float32.",
+        help="Number format of the network; noise and scores are always float32.",
     ),
     click.option(
-        "--batch-size", type=int, default=ScanConfig.batch_size, show_default=True, help="Images."
+        "--batch-size",
+        type=click.IntRange(1),
+        default=ScanConfig.batch_size,
+        show_default=True,
+        help="Images that the network sees at a time; the findings do not depend on it.",
     ),
 )
 
@@ -125,8 +181,8 @@ EMBEDDER = click.option(
     "--embedder",
     default=ScanConfig.embedder,
     show_default=True,
-    help="sscd[:file], sscd-distilled, open_clip:MODEL/TAG-OR-FILE, dinov2:PATH, pixels, or a "
-    "plug-in.",
+    help="What measures similarity: sscd[:file], sscd-distilled[:file], "
+    "open_clip:MODEL/TAG-OR-FILE, dinov2:FOLDER, pixels, or the name of a plug-in.",
 )
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

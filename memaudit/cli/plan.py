@@ -15,7 +15,7 @@ from memaudit.cli.scan import ATTACK, scan_config
 @click.command()
 @click.argument("model")
 @click.argument("dataset")
-@click.option("--controls", help="Images of the same kind that the model never saw.")
+@options.CONTROLS
 @options.DATA
 @ATTACK
 @options.EMBEDDER

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from memaudit.cli import options
+from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 from memaudit.config import Corruption, Reconstruction, Sampler, ScanConfig
 
@@ -19,55 +20,125 @@ ATTACK = options.group(
         type=click.Choice(["auto"]),
         default="auto",
         show_default=True,
-        help="Levels from the distances between the images, unless given below.",
+        help="auto: noise levels from the distances between the images. --sigma, --snr-db or "
+        "--timestep give levels instead.",
     ),
-    click.option("--sigma", "sigmas", type=options.FLOATS, default=(), help="Noise-to-signal."),
-    click.option("--snr-db", type=options.FLOATS, default=(), help="Signal-to-noise in dB."),
     click.option(
-        "--timestep", "timesteps", type=options.INTEGERS, default=(), help="The model's own steps."
+        "--sigma",
+        "sigmas",
+        type=options.FLOATS,
+        default=(),
+        help="Noise levels: standard deviation of the noise, for images in [-1, 1].",
     ),
-    click.option("--levels", type=int, default=Corruption.levels, show_default=True, help="Auto."),
     click.option(
-        "--draws", type=int, default=Corruption.draws, show_default=True, help="Per level."
+        "--snr-db",
+        type=options.FLOATS,
+        default=(),
+        help="Noise levels: -20 log10 of sigma, in dB.",
+    ),
+    click.option(
+        "--timestep",
+        "timesteps",
+        type=options.INTEGERS,
+        default=(),
+        help="Noise levels: steps of the model's own schedule, from 0.",
+    ),
+    click.option(
+        "--levels",
+        type=click.IntRange(1),
+        default=Corruption.levels,
+        show_default=True,
+        help="Number of noise levels under --noise auto.",
+    ),
+    click.option(
+        "--draws",
+        type=click.IntRange(1),
+        default=Corruption.draws,
+        show_default=True,
+        help="How often each image is corrupted at each level.",
     ),
     click.option(
         "--reconstruct",
         type=options.Listed(options.choice(Reconstruction), "ode|one-step|sample,..."),
         default=ScanConfig.reconstruct,
-        show_default="ode",
-        help="Deterministic sampling, posterior mean, stochastic sampling; several at once.",
+        show_default=True,
+        help="ode: deterministic sampling; one-step: the posterior mean; sample: stochastic "
+        "sampling. Several at once are scored apart.",
     ),
     click.option(
         "--sampler",
         type=options.choice(Sampler),
         default=ScanConfig.sampler,
         show_default=True,
-        help="Solver of ode.",
+        help="Solver under --reconstruct ode.",
     ),
-    click.option("--steps", type=int, default=ScanConfig.steps, show_default=True, help="Of it."),
+    click.option(
+        "--steps",
+        type=click.IntRange(1),
+        default=ScanConfig.steps,
+        show_default=True,
+        help="Steps of the solver, or of the stochastic sampling.",
+    ),
 )
 
 
 @click.command()
 @click.argument("model")
 @click.argument("dataset")
-@click.option("--controls", help="Images of the same kind that the model never saw.")
-@click.option("--out", required=True, help="Run directory; the same command continues it.")
+@options.CONTROLS
+@click.option(
+    "--out",
+    metavar="DIRECTORY",
+    required=True,
+    help="Where scores and findings are written; the same command continues there.",
+)
 @options.DATA
 @ATTACK
 @options.EMBEDDER
 @click.option(
-    "--duplicate-threshold", type=float, help="Similarity of near duplicates; per embedder."
+    "--duplicate-threshold",
+    type=click.FloatRange(0, 1),
+    help="Similarity from which images count as near duplicates; default: by embedder.",
 )
-@click.option("--index", help="Directory of the index; default: in the cache, by its content.")
-@click.option("--q", type=float, default=ScanConfig.q, show_default=True, help="Of `flagged`.")
-@click.option("--images", type=int, default=ScanConfig.images, show_default=True, help="Strips.")
-@click.option("--seed", type=int, default=ScanConfig.seed, show_default=True, help="Of all noise.")
-@click.option("--no-self-check", is_flag=True, help="Scan a model that looks misread.")
+@click.option(
+    "--index",
+    metavar="DIRECTORY",
+    help="Where the embedded images are kept; default: the cache, found again by content.",
+)
+@click.option(
+    "--q",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=ScanConfig.q,
+    show_default=True,
+    help="False discovery rate at which members are flagged.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(0),
+    default=ScanConfig.images,
+    show_default=True,
+    help="Most picture strips to write, for the flagged with the highest scores.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=ScanConfig.seed,
+    show_default=True,
+    help="Seed of all noise and of --sample.",
+)
+@click.option(
+    "--no-self-check",
+    is_flag=True,
+    help="Scan a model even if it looks misread; the verdict is then inconclusive.",
+)
 @options.MODEL
 @options.COMPUTE
 @click.option(
-    "--shard-size", type=int, default=ScanConfig.shard_size, show_default=True, help="Images."
+    "--shard-size",
+    type=click.IntRange(1),
+    default=ScanConfig.shard_size,
+    show_default=True,
+    help="Images whose scores are written together: what an interruption can cost.",
 )
 @options.JSON
 @options.CONFIG_FILE
@@ -77,13 +148,18 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
 
     MODEL is a diffusers folder, a hub id, or closed-form:PATH (the perfect memorizer of the images
     at PATH). DATASET is an image folder, Parquet/Arrow files or WebDataset tar shards.
+
+    Exits with 0 for evidence and for none alike, with 4 if the scan is inconclusive.
     """
     config = scan_config(values)
     from memaudit.reports.words import describe
     from memaudit.scanning import scan as run
+    from memaudit.scanning.cache import cache_directory
 
-    with bars() as progress:
+    with bars() as progress, name_full_disk(config.out, config.index or cache_directory()):
         result = run(config, progress)
+    for sigma in result.provenance["levels"]["skipped"]:
+        click.echo(f"memaudit: sigma {sigma:g} is outside the model's range: skipped", err=True)
     if as_json:
         click.echo(json.dumps(result.report(), indent=2))
     else:

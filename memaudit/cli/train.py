@@ -7,8 +7,9 @@ from typing import Any, get_args
 import click
 
 from memaudit.cli import options
+from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
-from memaudit.config import Device, LossName, Prediction, ScheduleName, TrainConfig
+from memaudit.config import LossName, Prediction, ScheduleName, TrainConfig
 
 
 def _number(name: str, meaning: str) -> options.Decorator:
@@ -19,23 +20,28 @@ def _number(name: str, meaning: str) -> options.Decorator:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--out", required=True, help="Model folder; the same command continues it.")
+@click.option(
+    "--out",
+    metavar="DIRECTORY",
+    required=True,
+    help="Where the model and its checkpoints are written; the same command continues there.",
+)
 @click.option(
     "--loss",
     type=click.Choice(get_args(LossName)),
     default=TrainConfig.loss,
     show_default=True,
-    help="What is minimised.",
+    help="What is minimised; clean: the denoising error on clean images.",
 )
-@_number("resolution", "Image size.")
+@_number("resolution", "Side of the images in pixels.")
 @click.option(
     "--channels",
     type=options.INTEGERS,
     default=TrainConfig.channels,
-    show_default="32,64,64",
+    show_default=True,
     help="Width of the UNet at each scale.",
 )
-@_number("layers", "Blocks a scale.")
+@_number("layers", "Blocks of the UNet at each scale.")
 @click.option(
     "--prediction",
     type=options.choice(Prediction),
@@ -48,25 +54,25 @@ def _number(name: str, meaning: str) -> options.Decorator:
     type=options.choice(ScheduleName),
     default=TrainConfig.schedule,
     show_default=True,
-    help="Noise schedule.",
+    help="Noise schedule of the training.",
 )
-@_number("steps", "Training steps.")
-@_number("batch_size", "Images a step.")
+@_number("steps", "Number of training steps.")
+@_number("batch_size", "Images in each training step.")
 @_number("lr", "Learning rate of AdamW, after the warm-up.")
-@_number("weight_decay", "Of AdamW.")
-@_number("warmup", "Steps.")
+@_number("weight_decay", "Weight decay of AdamW.")
+@_number("warmup", "Steps in which the learning rate rises to --lr.")
 @_number("ema", "Decay of the averaged weights, which are what is saved.")
 @click.option("--flip", is_flag=True, help="Mirror images at random.")
-@_number("save_every", "Steps between checkpoints.")
-@_number("seed", "Of initial weights, noise and order.")
+@_number("save_every", "Steps between checkpoints: what an interruption can cost.")
+@_number("seed", "Seed of the initial weights, the noise and the order of the images.")
 @options.DATA
-@click.option("--device", type=options.choice(Device), default=TrainConfig.device, help="Where.")
+@options.DEVICE
 @options.CONFIG_FILE
 def train(**values: Any) -> None:
     """Train a pixel UNet on DATASET and write a diffusers pipeline in safetensors."""
     config = TrainConfig(data=options.data_options(values), **values)
     from memaudit.train.loop import train as run
 
-    with bars() as progress:
+    with bars() as progress, name_full_disk(config.out):
         folder = run(config, progress)
     click.echo(f"{folder}: {config.steps} steps; scan it with: memaudit scan {folder} DATASET ...")

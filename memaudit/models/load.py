@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,9 +12,9 @@ from typing import Any, cast
 
 import torch
 from diffusers import UNet2DModel
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
@@ -21,6 +22,7 @@ from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
 from memaudit.models.schedule import schedule_from_config
 
+WEIGHTS = "diffusion_pytorch_model"  # what diffusers calls the weights of any of its models
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,7 +57,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     unet_folder, scheduler_config = _read_layout(folder)
     config = _read_json(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
-    weights = _weight_files(unet_folder)
+    weights = _weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, options)
     denoiser = wrap(network, scheduler_config, options.resolution)
     provenance = {
@@ -86,7 +88,7 @@ def wrap(
         )
     return PixelDenoiser(
         network=network,
-        shape=(channels, *_resolution(config.sample_size, resolution)),
+        shape=(channels, *_resolution(config, resolution)),
         reading=Reading(_prediction(scheduler_config), schedule_from_config(scheduler_config)),
         clip=_clip(scheduler_config),
     )
@@ -119,6 +121,11 @@ def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             f"{spec} is neither a folder on this machine nor a hub id (owner/name)"
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise DependencyError(
+                f"the disk of {constants.HF_HUB_CACHE} is full, where models from the hub are "
+                "kept; free some space, then run the same command again"
+            ) from error
         raise DependencyError(
             f"no folder {spec} on this machine, and the hub did not serve a model of that name "
             f"({type(error).__name__}); give a local folder, or check the id and the network"
@@ -167,7 +174,7 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
     if name != "UNet2DModel":
         raise ModelError(
             f"{folder} holds a {name or 'model without a class name'}; this version audits "
-            "UNet2DModel (unconditional pixel models)"
+            "UNet2DModel (unconditional pixel models); give the folder of one"
         )
     if config.get("num_class_embeds") or config.get("class_embed_type"):
         raise ModelError(f"{folder} is class-conditional; this version audits unconditional models")
@@ -178,18 +185,44 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        return files
-    pickled = sorted(p.name for pattern in PICKLED for p in folder.glob(pattern))
+def _weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """The .safetensors files that make up the weights, whole as far as their headers tell."""
+    stem = WEIGHTS if variant is None else f"{WEIGHTS}.{variant}"
+    files = [
+        *folder.glob(f"{stem}.safetensors"),
+        *sorted(folder.glob(f"{stem}-*-of-*.safetensors")),
+    ]
+    if not files:
+        raise _no_weights(folder, f"{stem}.safetensors")
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
+                "copy or download it again"
+            ) from error
+    return files
+
+
+def _no_weights(folder: Path, expected: str) -> ModelError:
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if others:
+        return ModelError(
+            f"{folder} holds {', '.join(others)}, expected {expected}; name another variant with "
+            "--variant, or none, or rename the file"
+        )
+    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled:
-        raise ModelError(
+        return ModelError(
             f"{folder} holds pickled weights only ({', '.join(pickled)}); a pickle can run any "
             "code, so it is never loaded. Convert it where it is trusted: load the model there "
             "and call save_pretrained(folder, safe_serialization=True)"
         )
-    raise ModelError(f"{folder} holds no weights; expected a .safetensors file")
+    return ModelError(
+        f"{folder} holds no weights, expected {expected}; copy or download the model again"
+    )
 
 
 def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
@@ -204,33 +237,40 @@ def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
             output_loading_info=True,
         )
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"the UNet in {folder} cannot be loaded: {line}") from error
-    if report["missing_keys"] or report["mismatched_keys"]:
-        missing = (*report["missing_keys"], *report["mismatched_keys"])
+        lines = " ".join(str(error).split("\n")[:2]) or type(error).__name__
         raise ModelError(
-            f"the weights in {folder} do not fit its config.json: {len(missing)} tensors are "
-            f"missing or of another shape, {missing[0]} first"
+            f"the UNet in {folder} cannot be loaded: {' '.join(lines.split())}; check that its "
+            "config.json and its weights are of one model"
+        ) from error
+    strays = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
+    if strays:
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {len(strays)} tensors are "
+            f"missing, left over or of another shape, {strays[0]} first; take both from one model"
         )
     for name, parameter in network.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise ModelError(
                 f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
-                "the file is damaged"
+                "the file is damaged: take an earlier checkpoint, or copy it again"
             )
     network.requires_grad_(False).eval()
     return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
 
 
-def _resolution(sample_size: Any, override: int | None) -> tuple[int, int]:
-    if override is not None:
-        return override, override
-    if sample_size is None:
+def _resolution(config: Any, override: int | None) -> tuple[int, int]:
+    """Height and width, as the UNet's config.json or the user says."""
+    size = config.sample_size if override is None else override
+    if size is None:
         raise ModelError("the model's config.json gives no sample_size; say --resolution")
-    if isinstance(sample_size, int):
-        return sample_size, sample_size
-    height, width = sample_size
-    return int(height), int(width)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    if len(sides) != 2 or not all(isinstance(n, int) and n > 0 and n % factor == 0 for n in sides):
+        raise ModelError(
+            f"the resolution is {size!r}, expected a multiple of {factor}, because the UNet halves "
+            f"the image {len(config.block_out_channels) - 1} times; say it with --resolution"
+        )
+    return sides
 
 
 def _prediction(config: Mapping[str, Any]) -> Prediction:
@@ -245,4 +285,10 @@ def _prediction(config: Mapping[str, Any]) -> Prediction:
 def _clip(config: Mapping[str, Any]) -> float | None:
     if not config.get("clip_sample", False):
         return None
-    return float(config.get("clip_sample_range", 1.0))
+    limit = config.get("clip_sample_range", 1.0)
+    if not isinstance(limit, int | float) or not limit > 0:
+        raise ModelError(
+            f"the scheduler's clip_sample_range is {limit!r}, expected a number above 0; correct "
+            "its scheduler_config.json"
+        )
+    return float(limit)

@@ -16,7 +16,7 @@ from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per
 from memaudit.models.schedule import Schedule, schedule_from_config
 
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
-TIME_SCALES = {"time as t/1000": 1e-3, "time as 1000 t": 1e3}
+TIME_SCALES = {"time as t/1000": 1e-3, "time as 4 t": 4.0, "time as 1000 t": 1e3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +120,9 @@ class PixelDenoiser:
             yield name, self._read(replace(declared, time_scale=scale))
         for config in OTHER_SCHEDULES:
             schedule = schedule_from_config(config)
-            if schedule.name != declared.schedule.name:
-                yield f"schedule {schedule.name}", self._read(replace(declared, schedule=schedule))
+            if not np.array_equal(schedule.log_sigmas, declared.schedule.log_sigmas):
+                name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
+                yield name, self._read(replace(declared, schedule=schedule))
 
     def _read(self, reading: Reading) -> PixelDenoiser:
         return replace(self, reading=reading)

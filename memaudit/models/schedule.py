@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 
+TERMINAL = 1e-7  # signal power below which a last step counts as pure noise
 BETA_FIELDS = (
     "num_train_timesteps",
     "beta_start",
@@ -74,9 +75,16 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
     betas = {key: config[key] for key in BETA_FIELDS if config.get(key) is not None}
     try:
         scheduler = DDPMScheduler(**betas)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ModelError(f"the scheduler's noise schedule cannot be read: {error}") from error
+    except (NotImplementedError, TypeError, ValueError, RuntimeError, IndexError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"the scheduler's noise schedule cannot be read: {line}") from error
     abar = scheduler.alphas_cumprod.double().numpy()
-    abar = abar[abar > 1e-12]  # zero terminal SNR: sigma is infinite there
-    name = str(config.get("beta_schedule", "trained_betas"))
+    if len(abar) and abar[-1] < TERMINAL:  # zero terminal SNR: sigma is infinite there
+        abar = abar[:-1]
+    if len(abar) < 2 or not (abar[-1] > 0 and abar[0] < 1 and (np.diff(abar) < 0).all()):
+        raise ModelError(
+            f"the scheduler's betas ({betas}) give no noise that rises from step to step; expected "
+            "two steps or more with betas between 0 and 1. Correct scheduler_config.json"
+        )
+    name = "trained_betas" if "trained_betas" in betas else str(config["beta_schedule"])
     return Schedule(name, 0.5 * np.log((1 - abar) / abar))

@@ -9,7 +9,9 @@ the right reading, and at too high a time it would look better there.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from scipy import stats
@@ -26,7 +28,7 @@ CONFIDENCE = 0.999  # about ten alternatives are compared
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What the check saw: mean squared error per level, declared against the trivial answers."""
+    """What the check saw: mean squared error per level, declared against trivial answers."""
 
     sigmas: tuple[float, ...]
     declared: tuple[float, ...]
@@ -37,12 +39,26 @@ class SelfCheck:
     images: int
 
 
+@dataclass(frozen=True)
+class _Alternative:
+    """Another reading: log(MSE of the alternative / MSE declared) and mean errors per level."""
+
+    name: str
+    log_ratio: float
+    upper: float  # the bound of log_ratio at CONFIDENCE
+    errors: list[float]
+
+
+NOTHING = _Alternative("", math.inf, math.inf, [])  # where nothing is read
+
+
 @torch.inference_mode()
 def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
     """Compare the declared reading with its alternatives on clean images x0 [B, *shape].
 
     Raises MisreadModelError if an alternative is better beyond its interval, or if the declared
-    reading nowhere beats both the identity and the data mean.
+    reading nowhere beats a Wiener filter, the best blend of the noisy input and the average image
+    (a network that predicts v and was never trained is such a blend, and beats both alone).
     """
     sigmas = _levels(denoiser)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)).to(x0)
@@ -52,19 +68,25 @@ def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
             "the model returns values that are not finite; check its weights and dtype"
         )
     identity = [float((sigma * noise).square().mean()) for sigma in sigmas]
-    data_mean = float((x0 - x0.mean(0)).square().mean())
-    levels = declared.mean(1).tolist()
-    name, ratio = _best_alternative(denoiser, x0, noise, sigmas, declared)
-    trivial = [min(value, data_mean) for value in identity]
-    if all(level >= floor for level, floor in zip(levels, trivial, strict=True)):
-        raise MisreadModelError(
-            "unsupported or misread model: on real images its prediction is no better than "
-            "returning the noisy input or the average image at any noise level "
-            f"(MSE {_row(levels)} against {_row(trivial)} at sigma {_row(sigmas)}). Check that "
-            "the weights are trained and the scheduler is the one used in training; "
-            "--no-self-check scans all the same, with an inconclusive verdict"
-        )
-    return SelfCheck(tuple(sigmas), tuple(levels), tuple(identity), data_mean, name, ratio, len(x0))
+    data_mean = float(x0.var(0).mean() if len(x0) > 1 else x0.var())
+    blend = [data_mean * error / (data_mean + error) for error in identity]
+    errors = declared.mean(1).tolist()
+    alternatives = list(_compare(denoiser, x0, noise, sigmas, declared))
+    better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
+    if better:
+        raise _misread(min(better, key=attrgetter("log_ratio")), len(x0))
+    if not _useful(errors, blend):
+        raise _useless(errors, blend, sigmas)
+    best = min(alternatives, key=attrgetter("log_ratio"), default=NOTHING)
+    return SelfCheck(
+        sigmas=tuple(sigmas),
+        declared=tuple(errors),
+        identity=tuple(identity),
+        data_mean=data_mean,
+        best_alternative=best.name,
+        best_log_ratio=best.log_ratio,
+        images=len(x0),
+    )
 
 
 def _levels(denoiser: Denoiser) -> list[float]:
@@ -90,24 +112,40 @@ def _errors(denoiser: Denoiser, x0: Tensor, noise: Tensor, sigmas: list[float]) 
     return torch.stack(rows).double().cpu()
 
 
-def _best_alternative(
+def _compare(
     denoiser: Denoiser, x0: Tensor, noise: Tensor, sigmas: list[float], declared: Tensor
-) -> tuple[str, float]:
-    best = ("", math.inf)
+) -> Iterator[_Alternative]:
+    quantile = float(stats.t.ppf(CONFIDENCE, max(1, len(x0) - 1)))
     for name, alternative in denoiser.misreadings():
-        ratios = _errors(alternative, x0, noise, sigmas).log() - declared.log()
-        ratios = ratios.nan_to_num(nan=math.inf).mean(0)
-        mean, spread = float(ratios.mean()), float(ratios.std(correction=1)) if len(x0) > 1 else 0.0
-        quantile = float(stats.t.ppf(CONFIDENCE, max(1, len(x0) - 1)))
-        if mean + quantile * spread / math.sqrt(len(x0)) < -MATERIAL:
-            raise MisreadModelError(
-                f"misread model: read as {name} it denoises real images better than as declared "
-                f"(squared error {math.exp(mean):.2f} times as large, {len(x0)} images). Correct "
-                "the scheduler's configuration; --no-self-check scans all the same, with an "
-                "inconclusive verdict"
-            )
-        best = min(best, (name, mean), key=lambda pair: pair[1])
-    return best
+        errors = _errors(alternative, x0, noise, sigmas)
+        ratios = (errors.log() - declared.log()).nan_to_num(nan=math.inf).mean(0)
+        mean = float(ratios.mean())
+        spread = float(ratios.std(correction=1)) if len(x0) > 1 else math.inf
+        upper = mean + quantile * spread / math.sqrt(len(x0))
+        yield _Alternative(name, mean, upper, errors.mean(1).tolist())
+
+
+def _useful(errors: list[float], blend: list[float]) -> bool:
+    return any(error < floor for error, floor in zip(errors, blend, strict=True))
+
+
+def _misread(best: _Alternative, images: int) -> MisreadModelError:
+    return MisreadModelError(
+        f"misread model: read as {best.name} it denoises real images better than as declared "
+        f"(squared error {math.exp(best.log_ratio):.2f} times as large, {images} images). Correct "
+        "the scheduler's configuration; --no-self-check scans all the same, with an inconclusive "
+        "verdict"
+    )
+
+
+def _useless(errors: list[float], blend: list[float], sigmas: list[float]) -> MisreadModelError:
+    return MisreadModelError(
+        "unsupported or misread model: on real images its prediction is no better than the best "
+        "blend of the noisy input and the average image at any noise level "
+        f"(MSE {_row(errors)} against {_row(blend)} at sigma {_row(sigmas)}). Check that the "
+        "weights are trained and the scheduler is the one used in training; --no-self-check scans "
+        "all the same, with an inconclusive verdict"
+    )
 
 
 def _row(values: list[float]) -> str:

@@ -17,8 +17,13 @@ RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity become null."""
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
@@ -34,7 +39,7 @@ def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, str] | No
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table for people: text cells that a spreadsheet would run are quoted with '.
 
-    Numbers are never touched; the raw text stays in Parquet.
+    Carriage returns become spaces. Numbers are never touched; the raw text stays in Parquet.
     """
     safe = table.copy()
     for name in safe.columns:
@@ -46,7 +51,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def _escape(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", " ")  # a bare one is not quoted, and would start a row
+    return f"'{text}" if cell.startswith(RISKY) else text
 
 
 def _finite(content: Any) -> Any:

@@ -7,13 +7,16 @@ killed scan leaves nothing locked.
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
@@ -22,6 +25,10 @@ from memaudit.errors import RunDirectoryError
 from memaudit.reports.files import write_json, write_parquet
 
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
+
+DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
+NAMES = {"fingerprint": "the data", "embedder_digest": "the embedder's weights"}
+OWN = (".lock", "run.json.tmp")  # what a scan killed at its very start leaves
 
 
 class RunDirectory:
@@ -46,13 +53,13 @@ class RunDirectory:
             write_json(file, {"digest": digest(question), "asked": question})
             return
         try:
-            earlier = json.loads(file.read_text(encoding="utf-8"))["asked"]
+            earlier = dict(json.loads(file.read_text(encoding="utf-8"))["asked"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunDirectoryError(
                 f"{file} cannot be read ({error}); give another --out, or remove {self.path}"
             ) from error
         if earlier != question:
-            changed = "; ".join(_differences(earlier, question))
+            changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
             raise RunDirectoryError(
                 f"{self.path} holds the scan of other arguments or other data ({changed}); give "
                 "another --out, or the same arguments to continue it"
@@ -69,11 +76,14 @@ class RunDirectory:
         write_parquet(path, scores, {ERRORS.decode(): json.dumps(failed)})
 
     def read_parts(self, count: int) -> tuple[pd.DataFrame, dict[str, str]]:
-        """Read the scores of all shards, and why ids failed."""
+        """Read the scores of all shards, and why ids failed.
+
+        Raises RunDirectoryError for a part that is damaged.
+        """
         tables: list[pd.DataFrame] = []
         failed: dict[str, str] = {}
-        for number in range(count):
-            table = pq.read_table(self.part(number))
+        for path in map(self.part, range(count)):
+            table = _read_part(path)
             failed |= json.loads(table.schema.metadata[ERRORS])
             if table.num_rows:
                 tables.append(table.to_pandas())
@@ -83,16 +93,10 @@ class RunDirectory:
 @contextmanager
 def hold(path: Path) -> Iterator[RunDirectory]:
     """Hold a run directory; raises RunDirectoryError if it is foreign or in use."""
-    if path.exists() and not path.is_dir():
-        raise RunDirectoryError(f"--out {path} is a file; give a directory")
-    if path.is_dir() and not (path / "run.json").is_file():
-        foreign = sorted(p.name for p in path.iterdir() if not p.name.startswith((".lock", "run.")))
-        if foreign:
-            raise RunDirectoryError(
-                f"--out {path} holds {foreign[0]} and other things but no run of memaudit; give a "
-                "new or empty directory"
-            )
     try:
+        if path.exists() and not path.is_dir():
+            raise RunDirectoryError(f"--out {path} is a file; give a directory")
+        _refuse_foreign(path)
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
         lock.acquire(timeout=0)
@@ -100,7 +104,9 @@ def hold(path: Path) -> Iterator[RunDirectory]:
         raise RunDirectoryError(
             f"{path} is in use by another scan; wait for it, or give another --out"
         ) from error
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
         raise RunDirectoryError(
             f"--out {path} cannot be written: {error.strerror}; give a directory of your own"
         ) from error
@@ -110,10 +116,38 @@ def hold(path: Path) -> Iterator[RunDirectory]:
         lock.release()
 
 
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_dir() or (path / "run.json").is_file():
+        return
+    foreign = sorted(item.name for item in path.iterdir() if item.name not in OWN)
+    if foreign:
+        raise RunDirectoryError(
+            f"--out {path} holds {foreign[0]}{' and other things' * (len(foreign) > 1)} but no "
+            "run of memaudit; give a new or empty directory"
+        )
+
+
+def _read_part(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(
+            f"{path} is damaged ({error}); remove that file and run the same command again: only "
+            "its images are scored anew"
+        ) from error
+    if ERRORS not in (table.schema.metadata or {}):
+        raise RunDirectoryError(
+            f"{path} was not written by a scan; remove that file and run the same command again"
+        )
+    return table
+
+
 def _differences(earlier: Any, now: Any, name: str = "") -> Iterator[str]:
     if isinstance(earlier, dict) and isinstance(now, dict):
         for key in sorted(earlier.keys() | now.keys()):
             if earlier.get(key) != now.get(key):
                 yield from _differences(earlier.get(key), now.get(key), key)
+    elif DIGEST.fullmatch(str(now)):
+        yield f"{NAMES.get(name, name)} changed"
     else:
         yield f"{name} was {earlier}, now {now}"

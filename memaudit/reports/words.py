@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from memaudit.config import ScanConfig
 from memaudit.records import Plan
 from memaudit.stages.calibrate import DatasetLevel, Level, Outcome, Summary
 
+COLUMNS = 100
 WIDTH = 15
 LIMITS = {
     Outcome.EVIDENCE: (
@@ -34,11 +37,11 @@ def describe(summary: Summary, config: ScanConfig) -> str:
         "",
         *_levels(summary),
         "",
-        LIMITS[verdict.outcome],
+        *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
         f"Findings: {config.out}/findings.csv",
     ]
     if verdict.outcome is Outcome.EVIDENCE:
-        lines.insert(2, f"         ({'; '.join(verdict.reasons)})")
+        lines.insert(2, f"         {'; '.join(verdict.reasons)}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,132 @@
+"""index, plan, doctor and train, on small images."""
+
+import json
+
+from memaudit.doctor import PACKAGES
+
+
+def build(memaudit_command, data, out, *options):
+    words = ("index", "build", data, "--out", out, "--embedder", "pixels")
+    return memaudit_command(*words, *options)
+
+
+def test_an_image_finds_itself_in_an_index(memaudit_command, members, tmp_path):
+    index = tmp_path / "index"
+    run = build(memaudit_command, members, index)
+    assert run.code == 0
+    assert "6 different images of 6 read, 0 failed" in run.out
+    run = memaudit_command("index", "search", index, members / "003.png", "-k", 2, "--json")
+    hits = json.loads(run.out)
+    assert (run.code, len(hits)) == (0, 2)
+    assert (hits[0]["source"], hits[0]["split"]) == ("003.png", "member")
+    assert hits[0]["similarity"] > 0.9999 > hits[1]["similarity"]
+    run = memaudit_command("index", "search", index, members / "003.png", "-k", 100)
+    assert len(run.out.splitlines()) == 6
+    assert run.out.split()[:4] == ["1", "1.00000", "member", "003.png"]
+
+
+def test_a_scan_takes_the_index_that_was_built_for_it(
+    scan, memaudit_command, members, controls, tmp_path
+):
+    index = tmp_path / "index"
+    shape = ("--controls", controls, "--resolution", 16)
+    assert build(memaudit_command, members, index, *shape).code == 0
+    run = scan(members, "--controls", controls, "--index", index, "--json")
+    assert json.loads(run.out)["provenance"]["data"]["index_reused"] is True
+
+
+def test_an_index_of_other_images_is_refused(scan, memaudit_command, members, controls, tmp_path):
+    index = tmp_path / "index"
+    assert build(memaudit_command, members, index).code == 0
+    run = build(memaudit_command, controls, index)
+    assert run.code == 2
+    assert "cannot be used: fingerprint is" in run.err
+    assert "Build it again" in run.err
+    run = scan(members, "--index", index)
+    assert run.code == 2
+    assert "resolution is 'own size', expected '16x16'" in run.err
+
+
+def test_what_cannot_be_looked_up_is_refused(memaudit_command, members, tmp_path):
+    index, text = tmp_path / "index", tmp_path / "text.png"
+    text.write_text("no image")
+    run = memaudit_command("index", "search", index, members / "000.png")
+    assert run.code == 2
+    assert "Build it again" in run.err
+    assert build(memaudit_command, members, index).code == 0
+    for image in (text, members, tmp_path / "nowhere.png"):
+        run = memaudit_command("index", "search", index, image)
+        assert run.code == 2
+        assert f"{image} cannot be read as an image" in run.err
+    assert memaudit_command("index", "search", index, text, "-k", 0).code == 2
+
+
+def test_an_index_cannot_be_built_into_a_file(memaudit_command, members, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("keep me")
+    run = build(memaudit_command, members, file)
+    assert run.code == 2
+    assert str(file) in run.err
+    assert file.read_text() == "keep me"
+
+
+def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls, tmp_path):
+    model = (f"closed-form:{members}", members, "--controls", controls, "--embedder", "pixels")
+    options = ("--levels", 3, "--draws", 2, "--steps", 4, "--reconstruct", "ode,one-step")
+    run = memaudit_command("plan", *model, *options, "--json")
+    assert run.code == 0
+    plan = json.loads(run.out)
+    assert (plan["members"], plan["controls"], plan["levels"]) == (6, 44, 3)
+    assert plan["queries"] == 50 * 3 * 2
+    assert plan["evaluations"] == plan["queries"] * (4 + 1)
+    assert plan["controls_for_one"] == 6 / 0.05 - 1
+    run = memaudit_command("plan", *model, *options)
+    assert run.code == 0
+    assert "300 corrupted images, 3 levels" in run.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_refuses_what_a_scan_would(memaudit_command, members, tmp_path):
+    run = memaudit_command("plan", tmp_path / "nowhere", members, "--embedder", "pixels")
+    assert run.code == 2
+    run = memaudit_command("plan", f"closed-form:{members}", tmp_path / "nowhere")
+    assert run.code == 2
+
+
+def test_doctor_looks_at_what_a_scan_stands_on(memaudit_command):
+    run = memaudit_command("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(run.out)}
+    assert {*PACKAGES, "faiss", "device", "pixels", "cache"} <= set(checks)
+    assert checks["torch"]["ok"]
+    assert run.code == (0 if all(check["ok"] for check in checks.values()) else 3)
+    assert all(check["ok"] or check["advice"] for check in checks.values())
+
+
+def test_doctor_advises_people(memaudit_command, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMAUDIT_CACHE", str(tmp_path / "cache"))
+    run = memaudit_command("doctor")
+    assert f"{tmp_path / 'cache'}: 0 MB of indexes" in run.out
+    assert all(line.startswith(("ok", "FAIL", " " * 20)) for line in run.out.splitlines())
+
+
+def test_training_ends_in_a_model_folder(memaudit_command, members, tmp_path):
+    shape = ("--resolution", 16, "--channels", "8,16", "--steps", 2)
+    run = memaudit_command("train", members, "--out", tmp_path / "model", *shape)
+    assert run.code == 0
+    assert f"scan it with: memaudit scan {tmp_path / 'model'}" in run.out
+    run = memaudit_command("train", members, "--out", tmp_path / "model", *shape, "--seed", 1)
+    assert run.code == 2
+    assert "the training of other arguments" in run.err
+
+
+def test_trainings_that_cannot_be_are_refused(memaudit_command, members, tmp_path):
+    words = ("train", members, "--out", tmp_path / "model")
+    assert "must be 1 or more" in memaudit_command(*words, "--steps", 0).err
+    assert "must be a multiple of 4" in memaudit_command(*words, "--resolution", 15).err
+    run = memaudit_command("train", tmp_path / "nowhere", "--out", tmp_path / "model")
+    assert run.code == 2
+    (tmp_path / "file").write_text("keep me")
+    small = ("--resolution", 16, "--channels", "8,16", "--steps", 1)
+    run = memaudit_command("train", members, "--out", tmp_path / "file", *small)
+    assert run.code == 2
+    assert "check the path and its permissions" in run.err
