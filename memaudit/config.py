@@ -18,6 +18,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 LossName = Literal["clean"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+NOT_ASKED = ("out", "index", "batch_size", "images")  # they change no finding
 CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer of images
 
 
@@ -70,7 +71,7 @@ class Corruption:
 
 @dataclass(frozen=True)
 class ScanConfig:
-    """One scan. Everything but `out`, `batch_size` and `index` belongs to its digest."""
+    """One scan. Everything but NOT_ASKED belongs to its digest."""
 
     model: str
     dataset: str
@@ -109,13 +110,20 @@ class ScanConfig:
         for name in ("steps", "batch_size", "shard_size"):
             _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         _at_least("--images", self.images, 0)
+        if self.resolution is not None:
+            _at_least("--resolution", self.resolution, 1)
+        threshold = self.duplicate_threshold
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"--duplicate-threshold must lie in [0, 1], found {threshold}")
+        if self.model == CLOSED_FORM:
+            raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
         if not 0 < self.q < 1:
             raise ConfigError(f"--q must lie between 0 and 1, found {self.q}")
 
     def asked(self) -> dict[str, Any]:
         """The part of the configuration that decides the findings."""
         fields = asdict(self)
-        for name in ("out", "batch_size", "index"):
+        for name in NOT_ASKED:
             del fields[name]
         for name in ("model", "dataset", "controls"):
             fields[name] = _absolute(fields[name])
@@ -161,8 +169,17 @@ class TrainConfig:
                 f"--resolution {self.resolution} must be a multiple of {factor}, because "
                 f"{len(self.channels)} --channels halve it {len(self.channels) - 1} times"
             )
-        if any(width % 8 for width in self.channels):
-            raise ConfigError(f"--channels must be multiples of 8, found {self.channels}")
+        if any(width < 1 or width % 8 for width in self.channels) or self.channels[-1] % 16:
+            raise ConfigError(
+                "--channels must be multiples of 8, and the last, which attends in heads of 16, a "
+                f"multiple of 16; found {self.channels}"
+            )
+        if not self.lr > 0 or not self.weight_decay >= 0:
+            raise ConfigError(
+                "--lr must be above 0 and --weight-decay 0 or more, found "
+                f"{self.lr} and {self.weight_decay}"
+            )
+        _at_least("--warmup", self.warmup, 0)
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema must lie in [0, 1), found {self.ema}")
 

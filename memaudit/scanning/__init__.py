@@ -1,6 +1,6 @@
-"""A scan, from a model and a data set to findings: the order of the stages stands in scan.py."""
+"""A scan, from a model and a data set to findings: pipeline.py shows the order of the stages."""
 
+from memaudit.scanning.pipeline import scan
 from memaudit.scanning.result import ScanResult
-from memaudit.scanning.scan import scan
 
 __all__ = ["ScanResult", "scan"]

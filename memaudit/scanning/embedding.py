@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from memaudit.config import ResizePolicy, digest
-from memaudit.errors import DataError, UnreadableImageError
+from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
 from memaudit.progress import Progress
 from memaudit.records import Image, Vectors
 from memaudit.scanning.listing import Listing
@@ -30,6 +30,9 @@ SHARD = 64  # entries a part; a part is what an interruption can cost
 OWN_SIZE = "own size"
 FLIPPED = "flipped.npy"
 SIDECAR = "index.json"
+LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
+KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
+DAMAGED = (OSError, ValueError, pa.ArrowException)  # what reading a damaged part raises
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,18 @@ def embedding_key(listing: Listing, embedder: Embedder, view: View) -> str:
 
 
 def embed_listing(
-    listing: Listing, embedder: Embedder, view: View, directory: Path, progress: Progress
+    listing: Listing,
+    embedder: Embedder,
+    view: View,
+    directory: Path,
+    progress: Progress,
+    device: str = "cpu",
 ) -> Embedded:
-    """Embed what no earlier pass embedded, and open the index.
+    """Embed what no earlier pass embedded, and open the index on a device.
 
     One process at a time builds an index; another one that wants the same waits for it. Raises
-    DataError if no image can be read and IndexMismatchError if `directory` holds other data.
+    DataError if no image can be read and IndexMismatchError if `directory` holds other data,
+    finished or not.
     """
     directory.mkdir(parents=True, exist_ok=True)
     meta = IndexMeta(
@@ -100,14 +109,14 @@ def embed_listing(
         resolution=view.size,
         resize=view.resize,
     )
-    with FileLock(directory / ".lock"):
+    with FileLock(directory / LOCK):
         reused = (directory / SIDECAR).is_file()
         if reused:
-            index = load_index(directory, meta)
+            index = load_index(directory, meta, device)
         else:
             _write_parts(listing, embedder, view, directory, progress)
-            index = _merge(directory, meta, len(listing.rows))
-    rows = _all_rows(directory)
+            index = _merge(directory, meta, len(listing.rows), device)
+    rows = _all_rows(directory, index)
     failed = rows["error"] != ""
     return Embedded(
         table=rows[~failed].drop(columns="error").reset_index(drop=True),
@@ -121,22 +130,37 @@ def embed_listing(
 def open_embedded(directory: Path) -> tuple[Index, pd.DataFrame, View]:
     """Open a finished index: the index, the rows of its readable entries, and its view."""
     index = load_index(directory)
-    rows = _all_rows(directory)
+    rows = _all_rows(directory, index)
     return index, rows[rows["error"] == ""], View.of(index.meta)
 
 
 def _write_parts(
     listing: Listing, embedder: Embedder, view: View, directory: Path, progress: Progress
 ) -> None:
+    key = embedding_key(listing, embedder, view).encode()
+    (directory / "parts").mkdir(exist_ok=True)
     for number, rows in enumerate(listing.shards(SHARD)):
         path = directory / "parts" / f"part-{number:05d}.parquet"
-        if not path.is_file():
-            path.parent.mkdir(exist_ok=True)
+        if not _is_done(path, key):
             table = _embed_shard(listing, rows, embedder, view)
             temporary = path.with_suffix(".tmp")
-            pq.write_table(table, temporary)
+            pq.write_table(table.replace_schema_metadata({KEY: key}), temporary)
             temporary.replace(path)
         progress("embed", rows.stop, len(listing.rows))
+
+
+def _is_done(path: Path, key: bytes) -> bool:
+    """Whether a part is there and whole; raises IndexMismatchError if it is another pass's."""
+    try:
+        found = pq.read_schema(path).metadata or {}
+    except DAMAGED:
+        return False
+    if found.get(KEY) != key:
+        raise IndexMismatchError(
+            f"{path.parents[1]} holds the unfinished index of other data, or of another embedder "
+            "or size; give another directory, or remove it"
+        )
+    return True
 
 
 def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) -> pa.Table:
@@ -198,29 +222,30 @@ def _describe(listing: Listing, row: int) -> tuple[dict[str, object], Image | No
     return record, decoded.image
 
 
-def _merge(directory: Path, meta: IndexMeta, entries: int) -> Index:
+def _merge(directory: Path, meta: IndexMeta, entries: int, device: str) -> Index:
     """Put the first vector of every distinct image into the index, in listing order."""
     ids: dict[str, int] = {}
-    firsts = [_first_of_id(path, ids) for path in _parts(directory)]
+    firsts = {path: _first_of_id(path, ids) for path in _parts(directory)}
     if not ids:
-        first = _read_rows(_parts(directory)[0])["error"].iloc[0]
+        first = _read_rows(next(iter(firsts)))["error"].iloc[0]
         raise DataError(f"none of the {entries} images can be read; the first: {first}")
+    _write_flipped(directory, firsts, len(ids))
+    chunks = (_read_vectors(path, "vector", rows) for path, rows in firsts.items())
+    filled = (chunk for chunk in chunks if len(chunk))
+    return build_index(directory, list(ids), filled, meta, device)
+
+
+def _write_flipped(directory: Path, firsts: dict[Path, list[int]], total: int) -> None:
+    """Write the array piece by piece: a memory map would kill the process on a full disk."""
     temporary = directory / "flipped.tmp.npy"
-    _write_flipped(directory, firsts, len(ids), temporary)
-    chunks = (_read_vectors(directory, k, "vector", rows) for k, rows in enumerate(firsts))
-    return build_index(directory, list(ids), (chunk for chunk in chunks if len(chunk)), meta)
-
-
-def _write_flipped(directory: Path, firsts: list[list[int]], total: int, temporary: Path) -> None:
-    flipped, filled = None, 0
-    for k, rows in enumerate(firsts):
-        chunk = _read_vectors(directory, k, "flipped", rows)
-        if flipped is None:
-            shape = (total, chunk.shape[1])
-            flipped = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        flipped[filled : filled + len(chunk)] = chunk
-        filled += len(chunk)
-    del flipped
+    with temporary.open("wb") as file:
+        for number, (path, rows) in enumerate(firsts.items()):
+            chunk = _read_vectors(path, "flipped", rows)
+            if number == 0:
+                shape = (total, chunk.shape[1])
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(chunk.astype("<f4").tobytes())
     temporary.replace(directory / FLIPPED)
 
 
@@ -238,8 +263,20 @@ def _parts(directory: Path) -> list[Path]:
     return sorted((directory / "parts").glob("part-*.parquet"))
 
 
-def _all_rows(directory: Path) -> pd.DataFrame:
-    return pd.concat([_read_rows(path) for path in _parts(directory)], ignore_index=True)
+def _all_rows(directory: Path, index: Index) -> pd.DataFrame:
+    """Read the rows of all parts; raises IndexMismatchError if they are not the index's."""
+    try:
+        rows = pd.concat([_read_rows(path) for path in _parts(directory)], ignore_index=True)
+        whole = rows["example_id"].dropna().unique().tolist() == index.ids
+        whole = whole and np.load(directory / FLIPPED, mmap_mode="r").shape == index.vectors.shape
+    except DAMAGED:
+        whole = False
+    if not whole:
+        raise IndexMismatchError(
+            f"the index in {directory} is damaged: its parts or {FLIPPED} are missing or are not "
+            "of the images it lists; remove that directory, it is built again"
+        )
+    return rows
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
@@ -247,8 +284,8 @@ def _read_rows(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _read_vectors(directory: Path, part: int, column: str, rows: list[int]) -> Vectors:
-    table = pq.read_table(_parts(directory)[part], columns=[column])
+def _read_vectors(path: Path, column: str, rows: list[int]) -> Vectors:
+    table = pq.read_table(path, columns=[column])
     arrays: Iterator[pa.Array] = iter(table.column(column).take(pa.array(rows, pa.int64())).chunks)
     flat = [array.flatten().to_numpy(zero_copy_only=False) for array in arrays]
     size = table.schema.field(column).type.list_size

@@ -40,7 +40,7 @@ def choose_levels(
     if corruption.automatic:
         wanted = _automatic(limit, corruption.levels)
     else:
-        wanted = _explicit(corruption, denoiser)
+        wanted = explicit_levels(corruption, denoiser)
     inside, outside = within_range(denoiser, sorted(set(wanted)))
     if not inside:
         levels = ", ".join(f"{sigma:.4g}" for sigma in outside)
@@ -67,7 +67,8 @@ def _automatic(limit: float | None, levels: int) -> list[float]:
     return noise_grid(limit, levels)
 
 
-def _explicit(corruption: Corruption, denoiser: Denoiser) -> list[float]:
+def explicit_levels(corruption: Corruption, denoiser: Denoiser) -> list[float]:
+    """Turn explicit sigmas, SNRs or time steps into sigmas of six significant digits."""
     sigmas = [
         *corruption.sigmas,
         *(sigma_of_snr_db(snr) for snr in corruption.snr_db),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import realpath
 
 from memaudit.config import DataOptions, digest
 from memaudit.errors import ConfigError
@@ -43,7 +44,7 @@ def list_data(dataset: str, controls: str | None, options: DataOptions, seed: in
 
     Raises DataError for a path that holds no images and ConfigError for one path given twice.
     """
-    if controls is not None and dataset == controls:
+    if controls is not None and realpath(dataset) == realpath(controls):
         raise ConfigError(
             f"members and controls are the same data set ({dataset}); controls are images that "
             "the model was not trained on"

@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
-import pandas as pd
-
-from memaudit.errors import UnreadableImageError
-from memaudit.records import Image, Split
+from memaudit.config import Reconstruction
+from memaudit.records import Example, Image
 from memaudit.reports.strips import write_strip
-from memaudit.scanning.pool import Pool
+from memaudit.scanning.pool import Pool, read_examples
+from memaudit.scanning.result import ScanResult
 from memaudit.scanning.shards import Stages, redraw
 
 
-def write_pictures(stages: Stages, findings: pd.DataFrame, folder: Path) -> None:
+def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
     """Write a strip for each flagged representative, the highest scores first.
 
     The noise shown is the strongest from which the image comes back, else the weakest of the scan.
+    An image that is gone since it was scored has no strip; its row stays.
     """
+    findings = result.findings
     flagged = findings[findings["flagged"] & findings["representative"]].head(stages.config.images)
-    if len(flagged):
-        folder.mkdir(exist_ok=True)
+    if flagged.empty:
+        return
+    folder.mkdir(exist_ok=True)
+    mode = cast(Reconstruction, result.summary.reconstruction)
+    examples = _read(stages.pool, {*flagged["example_id"], *flagged["nearest_other"]})
     columns = flagged[["example_id", "nearest_other", "recovered_from_snr_db"]]
     for rank, (example_id, other, snr) in enumerate(columns.itertuples(index=False), start=1):
+        if example_id not in examples:
+            continue
+        source = examples[example_id]
         sigma = stages.sigmas[0] if math.isnan(snr) else _nearest_level(stages, snr)
-        try:
-            images = _strip(stages, example_id, other, sigma)
-        except UnreadableImageError:
-            continue  # gone since it was scored; its row stays
+        images: list[Image] = [source.image, *redraw(stages, source, mode, sigma)]
+        if other in examples:
+            images.append(examples[other].image)
         write_strip(folder / f"{rank:04d}-{example_id[:12]}.png", images)
 
 
-def _strip(stages: Stages, example_id: str, other: str, sigma: float) -> list[Image]:
-    source = stages.pool.example(*_row(stages.pool, example_id))
-    corrupted, image = redraw(stages, source, sigma)
-    images = [source.image, corrupted, image]
-    if other:
-        images.append(stages.pool.example(*_row(stages.pool, other)).image)
-    return images
-
-
-def _row(pool: Pool, example_id: str) -> tuple[int, str, Split, str]:
-    rows = pool.table.loc[pool.table["example_id"] == example_id]
-    row, split, source = rows[["row", "split", "source"]].iloc[0]
-    return int(row), example_id, split, source
+def _read(pool: Pool, ids: set[str]) -> dict[str, Example]:
+    rows = pool.table[pool.table["example_id"].isin(ids)].drop_duplicates("example_id")
+    return {example.id: example for example in read_examples(pool, rows)[0]}
 
 
 def _nearest_level(stages: Stages, snr: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pandas as pd
 import torch
 
 from memaudit.config import ScanConfig, digest
+from memaudit.errors import ConfigError, DataError, RunDirectoryError
 from memaudit.models.load import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, silent
-from memaudit.reports.files import write_csv, write_json, write_parquet
+from memaudit.reports.files import write_csv, write_json, write_parquet, write_text
 from memaudit.reports.run_directory import RunDirectory, hold
+from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
 from memaudit.scanning.levels import Levels, choose_levels
@@ -39,13 +42,19 @@ def scan(config: ScanConfig, progress: Progress = silent) -> ScanResult:
     Everything is written to `config.out`; interrupted and called again with the same arguments it
     continues. Raises a subclass of MemauditError where it cannot go on; what was finished stays.
     """
+    _keep_apart(config)
     with hold(Path(config.out)) as run:
         listing = list_data(config.dataset, config.controls, config.data, config.seed)
         loaded = open_model(config)
-        run.start(
-            {**config.asked(), "fingerprint": listing.fingerprint, "weights": loaded.provenance}
-        )
         embedder = load_embedder(config.embedder, str(loaded.denoiser.device))
+        run.start(
+            {
+                **config.asked(),
+                "fingerprint": listing.fingerprint,
+                "weights": loaded.provenance,
+                "embedder_digest": embedder.digest,
+            }
+        )
         pool = build_pool(config, listing, loaded, embedder, progress)
         levels, check = _prepare(config, loaded, pool)
         stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas)
@@ -56,13 +65,26 @@ def scan(config: ScanConfig, progress: Progress = silent) -> ScanResult:
         return result
 
 
+def _keep_apart(config: ScanConfig) -> None:
+    """Refuse to write among the images: the next listing would take strips and parts for data."""
+    for option, written in (("--out", config.out), ("--index", config.index)):
+        for data in (config.dataset, config.controls):
+            if written and data and Path(realpath(written)).is_relative_to(realpath(data)):
+                raise ConfigError(
+                    f"{option} {written} lies inside the data set {data}, and what is written "
+                    "there would be taken for images of it; give a directory elsewhere"
+                )
+
+
 def build_pool(
     config: ScanConfig, listing: Listing, loaded: Loaded, embedder: Embedder, progress: Progress
 ) -> Pool:
     """Embed the data, or find it embedded, and group its duplicates."""
     view = View(loaded.denoiser.resolution, config.data.resize)
     directory = index_directory(config.index, embedding_key(listing, embedder, view))
-    embedded = embed_listing(listing, embedder, view, directory, progress)
+    embedded = embed_listing(
+        listing, embedder, view, directory, progress, str(loaded.denoiser.device)
+    )
     threshold = config.duplicate_threshold
     return make_pool(
         embedded, listing, view, embedder.duplicate_threshold if threshold is None else threshold
@@ -73,7 +95,7 @@ def _prepare(config: ScanConfig, loaded: Loaded, pool: Pool) -> tuple[Levels, Se
     denoiser = loaded.denoiser
     pixels = 4 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
     examples = smallest_ids(pool, max(CHECKED, min(SAMPLE, SAMPLE_BYTES // pixels)))
-    x0 = encode(denoiser, stack(examples)) if examples else torch.empty(0, *denoiser.shape)
+    x0 = encode(denoiser, stack(examples))
     members = int((pool.representatives["split"] == "member").sum())
     levels = choose_levels(config.corruption, denoiser, x0, members)
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
@@ -91,7 +113,20 @@ def _score(
         if not run.part(number).is_file():
             run.write_part(number, *run_shard(stages, rows[start : start + size]))
         progress("scan", min(start + size, len(rows)), len(rows))
-    return run.read_parts(len(starts))
+    scores, failed = run.read_parts(len(starts))
+    if scores.empty:
+        first = next(iter(failed.values()))
+        raise DataError(
+            f"none of {len(rows)} images could be read again to be scanned (the first: {first}); "
+            "mend that and give another --out"
+        )
+    of_now = set(scores["example_id"]) | failed.keys() == set(rows["example_id"])
+    if not of_now or set(scores["sigma"]) != set(stages.sigmas):
+        raise RunDirectoryError(
+            f"the scores in {run.path} are of other images or noise levels than those of now: an "
+            "image was lost or mended since they were made; give another --out"
+        )
+    return scores, failed
 
 
 def _calibrate(
@@ -152,5 +187,6 @@ def _write(result: ScanResult, stages: Stages, run: RunDirectory) -> None:
     write_parquet(run.path / "findings.parquet", result.findings)
     write_csv(run.path / "findings.csv", result.findings)
     write_csv(run.path / "errors.csv", result.errors)
-    write_pictures(stages, result.findings, run.images)
+    write_text(run.path / "summary.txt", describe(result.summary, result.config) + "\n")
+    write_pictures(stages, result, run.images)
     write_json(run.path / "scan.json", result.report())

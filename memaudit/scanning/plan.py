@@ -11,6 +11,7 @@ import torch
 from memaudit.config import ScanConfig
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import Plan
+from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
 from memaudit.stages.calibrate import controls_needed, reach
@@ -29,7 +30,9 @@ def estimate(config: ScanConfig) -> Plan:
     embedder = load_embedder(config.embedder, str(denoiser.device))
     images = len(listing.rows)
     members = sum(listed.split == "member" for listed in listing.rows)
-    levels = _levels(config)
+    levels = config.corruption.levels
+    if not config.corruption.automatic:
+        levels = len(explicit_levels(config.corruption, denoiser))
     queries = images * levels * config.corruption.draws
     rows = queries * len(config.reconstruct)
     calls = queries * sum(
@@ -53,13 +56,6 @@ def estimate(config: ScanConfig) -> Plan:
         reach=fewest if 0 < fewest <= members else None,
         controls_for_one=controls_needed(members, 1, config.q),
     )
-
-
-def _levels(config: ScanConfig) -> int:
-    corruption = config.corruption
-    if corruption.automatic:
-        return corruption.levels
-    return len(corruption.sigmas) + len(corruption.snr_db) + len(corruption.timesteps)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from memaudit.errors import UnreadableImageError
+from memaudit.errors import DataError, UnreadableImageError
 from memaudit.records import Example, Images, Split
 from memaudit.scanning.embedding import Embedded, View
 from memaudit.scanning.listing import Listing
@@ -44,14 +44,25 @@ class Pool:
         """
         image = decode(self.listing.read(row)).image
         if image_id(image) != example_id:
-            raise UnreadableImageError("the image changed after it was indexed; scan again")
+            raise UnreadableImageError(
+                "its pixels are not those that were indexed; touch the file, so that it is "
+                "embedded again, and scan with another --out"
+            )
         return Example(example_id, self.view.apply(image), split, source)
 
 
 def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float) -> Pool:
-    """Group duplicates across members and controls, and choose the representatives."""
+    """Group duplicates across members and controls, and choose the representatives.
+
+    Raises DataError if there is only one group: a score compares an image with the others.
+    """
     index = embedded.index.with_groups(group_duplicates(embedded.index, threshold))
     table = embedded.table.copy()
+    if len(set(index.groups.tolist())) < 2:
+        raise DataError(
+            f"found {len(table)} readable images, all copies of one; expected at least two "
+            "different images, because each is compared with the others"
+        )
     table["group"] = index.groups[[index.positions[i] for i in table["example_id"]]]
     order = table.sort_values(["example_id", "source"], kind="stable")
     table["representative"] = ~order.duplicated(["group", "split"]).reindex(table.index)
@@ -60,9 +71,12 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
 
 
 def read_examples(pool: Pool, rows: pd.DataFrame) -> tuple[list[Example], dict[str, str]]:
-    """Read rows of the pool again -> examples, and for the ids that failed, why."""
+    """Read rows of the pool again -> examples, and for the ids that failed, why.
+
+    They are read and returned in listing order: a row of a table is cheap after the one before it.
+    """
     examples, failed = [], {}
-    columns = rows[["row", "example_id", "split", "source"]]
+    columns = rows.sort_values("row")[["row", "example_id", "split", "source"]]
     for row, example_id, split, source in columns.itertuples(index=False):
         try:
             examples.append(pool.example(row, example_id, split, source))
@@ -72,9 +86,19 @@ def read_examples(pool: Pool, rows: pd.DataFrame) -> tuple[list[Example], dict[s
 
 
 def smallest_ids(pool: Pool, n: int) -> list[Example]:
-    """A random, label-blind sample of the pool: ids are hashes, so the smallest n are random."""
+    """A random, label-blind sample of the pool: ids are hashes, so the smallest n are random.
+
+    Raises DataError if none of them can be read again.
+    """
     rows = pool.representatives.sort_values("example_id").head(n)
-    return read_examples(pool, rows)[0]
+    examples, failed = read_examples(pool, rows)
+    if not examples:
+        raise DataError(
+            f"none of {len(rows)} images can be read as they were when they were indexed in "
+            f"{pool.embedded.directory} (the first: {next(iter(failed.values()))}); give the data "
+            "that was indexed, or remove that directory"
+        )
+    return sorted(examples, key=lambda example: example.id)
 
 
 def stack(examples: list[Example]) -> Images:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memaudit.config import Reconstruction, ScanConfig
+from memaudit.errors import ModelError
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import Example, Image, Images, Vectors
 from memaudit.scanning.pool import Pool, read_examples, stack
@@ -118,14 +119,22 @@ class _Shard:
         sigma = torch.tensor([query.sigma for query in batch], device=denoiser.device)
         noise = standard_normal(generators, denoiser.shape).to(denoiser.device)
         x = corrupt(self.x0[which], sigma, noise)
-        how = (mode, config.sampler, config.steps)
-        return x, reconstruct(denoiser, x, sigma, generators, how)
+        x0 = reconstruct(denoiser, x, sigma, generators, (mode, config.sampler, config.steps))
+        if not bool(x0.isfinite().all()):
+            raise ModelError(
+                f"the model returns values that are not finite at sigma {min(sigma.tolist()):.4g} "
+                f".. {max(sigma.tolist()):.4g}, reconstruction {mode}; check its weights, or scan "
+                "with --dtype float32"
+            )
+        return x, x0
 
 
-def redraw(stages: Stages, example: Example, sigma: float) -> tuple[Image, Image]:
+def redraw(
+    stages: Stages, example: Example, mode: Reconstruction, sigma: float
+) -> tuple[Image, Image]:
     """Make draw 0 of an example again: corrupted and reconstructed image, [H, W, 3] each."""
     shard = _Shard.read(stages, [example])
-    x, x0 = shard.reconstruct(stages.config.reconstruct[0], [Query(0, sigma, 0)])
+    x, x0 = shard.reconstruct(mode, [Query(0, sigma, 0)])
     return _to_images(stages.denoiser, x)[0], _to_images(stages.denoiser, x0)[0]
 
 

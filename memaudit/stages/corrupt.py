@@ -14,6 +14,7 @@ from torch import Tensor
 from memaudit.models.denoiser import Denoiser, per_row
 
 GRID = (0.03, 0.6)  # of the identification limit, where reconstruction can tell images apart
+ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
 
 
 def generator(seed: int, example_id: str, sigma: float, draw: int) -> np.random.Generator:
@@ -67,5 +68,6 @@ def sigma_of_snr_db(snr: float) -> float:
 
 def within_range(denoiser: Denoiser, sigmas: list[float]) -> tuple[list[float], list[float]]:
     """-> the levels the model was trained on, and those it was not."""
-    inside = [s for s in sigmas if denoiser.sigma_min <= s <= denoiser.sigma_max]
+    low, high = denoiser.sigma_min * (1 - ROUNDING), denoiser.sigma_max * (1 + ROUNDING)
+    inside = [s for s in sigmas if low <= s <= high]
     return inside, [s for s in sigmas if s not in inside]

@@ -65,7 +65,9 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         step = (sigma / after).log()
         if last is not None and bool((after > 0).all()):
             before, step_before = last
-            estimate = x0 + per_row(step / (2 * step_before), x) * (x0 - before)
+            moved = step_before > 0  # not where x was at the lowest level from the start
+            extrapolation = torch.where(moved, step / (2 * step_before), 0)
+            estimate = x0 + per_row(extrapolation, x) * (x0 - before)
         ratio = per_row(after / sigma, x)
         x = ratio * x + (1 - ratio) * estimate
         last = (x0, step)

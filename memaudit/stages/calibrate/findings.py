@@ -15,7 +15,7 @@ COLUMNS = (
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
     ("source", "path of the image inside its data set"),
     ("split", "member (the model was trained on it) or control (held out)"),
-    ("prompt", "caption the model was given"),
+    ("prompt", "caption in the data set; an unconditional model is not given it"),
     ("group", "number of the duplicate group"),
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),

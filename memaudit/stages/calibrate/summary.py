@@ -113,6 +113,7 @@ def summarise(
         unreadable=counts.unreadable + counts.unscored,
         entries=len(findings) + counts.unreadable,
         self_checked=conduct.self_checked,
+        spanning=counts.spanning_groups,
     )
     return Summary(
         column=options.column,

@@ -26,7 +26,7 @@ class Facts:
 
     `members` and `controls` count the duplicate groups that calibrate; `min_q` and `dataset_p` are
     1 where they could not be computed; `flagged` counts member groups; `unreadable` of `entries`
-    data-set entries could not be read or scored.
+    data-set entries could not be read or scored; `spanning` groups have rows on both sides.
     """
 
     members: int
@@ -37,6 +37,7 @@ class Facts:
     unreadable: int
     entries: int
     self_checked: bool
+    spanning: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ def decide(facts: Facts) -> Verdict:
 def _alarms(facts: Facts) -> tuple[str, ...]:
     reasons = []
     fewest = controls_needed(1, 1, HALF_LEVEL)
+    if facts.members == facts.controls == 0 and facts.spanning:
+        reasons.append(
+            "members and controls are copies of each other; give controls that the model was not "
+            "trained on"
+        )
+        return tuple(reasons)
     if facts.members == 0:
         reasons.append("no member could be scored; give images that the model was trained on")
     if facts.controls == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +44,8 @@ def build_index(
     (directory / SIDECAR).unlink(missing_ok=True)
     temporary = directory / f"{VECTORS}.tmp"
     faiss.write_index(flat, str(temporary))
+    if temporary.stat().st_size < len(ids) * flat.code_size:  # FAISS does not check its last write
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
     sidecar = {"meta": asdict(meta), "sha256": _sha256(temporary), "ids": ids}
     temporary.replace(directory / VECTORS)
     temporary = directory / f"{SIDECAR}.tmp"
