@@ -1,0 +1,80 @@
+"""Tiny networks: random ones for exact arithmetic, and one that was trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DModel
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from memaudit.config import TrainConfig
+from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.records import Image
+from memaudit.train.loop import train
+
+
+@pytest.fixture(scope="session")
+def make_unet() -> Callable[..., UNet2DModel]:
+    """A UNet with random weights for 8 px images: make_unet(in_channels, out_channels)."""
+
+    def make(in_channels: int = 3, out_channels: int = 3) -> UNet2DModel:
+        torch.manual_seed(0)
+        network = UNet2DModel(
+            sample_size=8,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
+            layers_per_block=1,
+        )
+        return network.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tiles: list[Image], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], PixelDenoiser]:
+    """Train a v-prediction UNet on the first 48 tiles under a schedule, once a session."""
+    made: dict[str, PixelDenoiser] = {}
+
+    def get(schedule: str) -> PixelDenoiser:
+        if schedule not in made:
+            made[schedule] = _train(schedule, tiles[:48], tmp_path_factory.mktemp(schedule))
+        return made[schedule]
+
+    return get
+
+
+def _train(schedule: str, images: list[Image], folder: Path) -> PixelDenoiser:
+    (folder / "data").mkdir()
+    for k, image in enumerate(images):
+        PillowImage.fromarray(image).save(folder / "data" / f"{k:03d}.png")
+    config = TrainConfig(
+        dataset=str(folder / "data"),
+        out=str(folder / "model"),
+        resolution=16,
+        channels=(16, 32),
+        schedule=schedule,
+        steps=160,
+        lr=4e-3,
+        ema=0.95,
+        warmup=20,
+        device="cpu",
+    )
+    denoiser = load_model(str(train(config)), ModelOptions()).denoiser
+    assert isinstance(denoiser, PixelDenoiser)
+    return denoiser
+
+
+@pytest.fixture(scope="session")
+def clean(tiles: list[Image]) -> Tensor:
+    """32 tiles in [-1, 1], of which 16 were trained on; [32, 3, 16, 16]."""
+    images = torch.stack([torch.from_numpy(tile.copy()) for tile in tiles[32:64]])
+    return images.permute(0, 3, 1, 2) / 127.5 - 1

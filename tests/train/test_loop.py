@@ -1,0 +1,189 @@
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDPMPipeline
+from safetensors.torch import load_file
+
+from memaudit.config import TrainConfig
+from memaudit.errors import DataError, RunDirectoryError, TrainingDivergedError
+from memaudit.models.load import ModelOptions, load_model
+from memaudit.records import Image
+from memaudit.train.loop import train
+
+WriteFolder = Callable[[str, list[Image]], Path]
+
+
+@pytest.fixture
+def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        dataset=str(write_folder("data", tiles[:10])),
+        out=str(tmp_path / "model"),
+        resolution=8,
+        channels=(8, 16),
+        steps=20,
+        batch_size=4,
+        lr=2e-3,
+        warmup=5,
+        ema=0.9,
+        save_every=10,
+        device="cpu",
+    )
+
+
+def weights(out: Path | str) -> dict[str, torch.Tensor]:
+    return load_file(Path(out) / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def log(out: Path | str) -> list[list[str]]:
+    with (Path(out) / "loss.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def assert_same_model(one: Path | str, other: Path | str) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert log(one) == log(other)
+
+
+def interrupt_at(step: int) -> Callable[[str, int, int], None]:
+    def progress(*state: str | int) -> None:
+        if state[1] == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_loss_falls(config: TrainConfig) -> None:
+    out = train(replace(config, steps=100, save_every=20))
+    losses = [float(loss) for _, loss in log(out)[1:]]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_interrupted_run_ends_in_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
+    other = replace(config, out=str(tmp_path / "interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        train(other, interrupt_at(13))
+    assert not (tmp_path / "interrupted" / "unet").exists()
+    assert_same_model(train(config), train(other))
+
+
+def test_run_goes_on_from_an_older_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+    other = train(replace(config, out=str(tmp_path / "shortened")))
+    (other / "checkpoints" / "step-00000020.safetensors").unlink()
+    train(replace(config, out=str(other)))
+    assert_same_model(train(config), other)
+
+
+def test_finished_run_is_not_trained_again(config: TrainConfig) -> None:
+    out = train(config)
+    before = weights(out)
+    steps: list[object] = []
+    train(config, lambda *step: steps.append(step))
+    assert steps == []
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(out).items())
+
+
+def test_log_has_every_step_once(config: TrainConfig) -> None:
+    rows = log(train(replace(config, steps=65, save_every=30)))
+    assert [row[0] for row in rows] == ["step", "30", "50", "60", "65"]
+
+
+def test_two_newest_checkpoints_are_kept(config: TrainConfig) -> None:
+    out = train(replace(config, save_every=5))
+    names = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert names == ["step-00000015.safetensors", "step-00000020.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 1e-3}, {"seed": 1}, {"prediction": "epsilon"}, {"steps": 30}]
+)
+def test_other_arguments_are_refused_in_the_same_folder(
+    config: TrainConfig, change: dict[str, object]
+) -> None:
+    train(replace(config, steps=2))
+    with pytest.raises(RunDirectoryError, match="give another --out"):
+        train(replace(config, **{"steps": 2, **change}))
+
+
+def test_other_images_are_refused_in_the_same_folder(
+    config: TrainConfig, tiles: list[Image], write_folder: WriteFolder
+) -> None:
+    train(config)
+    more = write_folder("more", tiles[:11])
+    with pytest.raises(RunDirectoryError, match="other arguments or other images"):
+        train(replace(config, dataset=str(more)))
+
+
+def test_unreadable_images_are_skipped(
+    config: TrainConfig, tiles: list[Image], write_folder: WriteFolder, tmp_path: Path
+) -> None:
+    folder = write_folder("damaged", tiles[:10])
+    (folder / "010.png").write_bytes((folder / "000.png").read_bytes()[:200])
+    out = train(replace(config, dataset=str(folder), out=str(tmp_path / "damaged-model")))
+    clean = train(config)
+    assert all(torch.equal(tensor, weights(clean)[k]) for k, tensor in weights(out).items())
+
+
+def test_folder_without_a_readable_image_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="none of the 1 images"):
+        train(replace(config, dataset=str(folder)))
+
+
+def test_diverging_run_stops_and_keeps_a_finite_checkpoint(config: TrainConfig) -> None:
+    with pytest.raises(TrainingDivergedError, match=r"at step \d.* lower --lr than 1000000.0"):
+        train(replace(config, lr=1e6, warmup=0, save_every=1))
+    newest = sorted(Path(config.out, "checkpoints").iterdir())[-1]
+    saved = load_file(newest)
+    assert all(bool(tensor.isfinite().all()) for tensor in saved.values())
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_trained_folder_opens_as_it_was_trained(config: TrainConfig, prediction: str) -> None:
+    out = train(replace(config, prediction=prediction, schedule="linear", steps=2))
+    loaded = load_model(str(out), ModelOptions())
+    assert loaded.provenance["prediction_type"] == prediction
+    assert loaded.provenance["schedule"] == "linear"
+    assert loaded.denoiser.shape == (3, 8, 8)
+
+
+def test_trained_folder_is_a_pipeline_of_diffusers(config: TrainConfig) -> None:
+    pipeline = DDPMPipeline.from_pretrained(train(config))
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    image = pipeline(num_inference_steps=2, generator=generator).images[0]
+    assert image.size == (8, 8)
+
+
+def test_trained_folder_holds_no_pickle(config: TrainConfig) -> None:
+    suffixes = {path.suffix for path in train(config).rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".safetensors", ".csv"}
+
+
+def test_saved_weights_are_the_average(config: TrainConfig) -> None:
+    out = train(config)
+    state = load_file(out / "checkpoints" / "step-00000020.safetensors")
+    saved = weights(out)
+    averaged = [torch.equal(state[f"average.module.{name}"], saved[name]) for name in saved]
+    last = [torch.equal(state[f"network.{name}"], saved[name]) for name in saved]
+    assert all(averaged)
+    assert not any(last)
+
+
+def test_flip_mirrors_images_at_random(config: TrainConfig, tmp_path: Path) -> None:
+    plain = train(config)
+    flipped = train(replace(config, flip=True, out=str(tmp_path / "flipped")))
+    assert not torch.equal(weights(plain)["conv_in.weight"], weights(flipped)["conv_in.weight"])
+
+
+@pytest.mark.parametrize("channels", [(8,), (8, 8), (16, 24)])
+def test_narrow_networks_train(config: TrainConfig, channels: tuple[int, ...]) -> None:
+    out = train(replace(config, channels=channels, steps=2))
+    assert load_model(str(out), ModelOptions()).provenance["parameters"] > 0
