@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
 GPU ?= 0
-DEMO_STEPS ?= 5000
+DEMO_STEPS ?= 8000
 
-.PHONY: help setup demo test lint format demo-models benchmark clean
+.PHONY: help setup demo test lint format demo-models benchmark benchmark-data clean
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
@@ -13,21 +13,31 @@ help:
 	@echo "make test         run the tests"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
-	@echo "make demo-models  train the bundled models again (about 25 minutes on two cores)"
+	@echo "make demo-models  train the bundled models again (about 35 minutes on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training"
 
 setup: $(STAMP)
-	@if [ "$(GPU)" = 1 ]; then $(BIN)/python -m benchmarks.setup_gpu; fi
+ifeq ($(GPU),1)
+	@cuda=$$($(BIN)/python -c 'import torch; print((torch.version.cuda or "none").split(".")[0])'); \
+	case $$cuda in \
+		13) wheel=faiss-gpu-cuvs ;; \
+		12) wheel=faiss-gpu ;; \
+		*) echo "torch has no CUDA 12 or 13 build here (found: $$cuda); keeping faiss-cpu"; exit 2 ;; \
+	esac; \
+	$(BIN)/uv pip uninstall --quiet --python $(BIN)/python faiss-cpu faiss-gpu faiss-gpu-cuvs; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $$wheel
+endif
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
 		{ echo "memaudit needs Python 3.12 or newer; found $$($(PYTHON) --version). Say make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable .
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev --editable .
 	@touch $(STAMP)
 
 demo: setup
+	rm -rf memaudit-demo
 	$(BIN)/memaudit demo
 
 test: setup
@@ -57,10 +67,17 @@ demo-models: setup
 			memaudit/demo/models/$$name/; \
 	done
 
-benchmark: setup
+benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
+
+# Fashion-MNIST (MIT) out of Debian's package; apt-get and dpkg-deb unpack it without installing.
+FASHION := benchmarks/data/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+benchmark-data: $(FASHION)
+$(FASHION):
+	mkdir -p benchmarks/data
+	cd benchmarks/data && apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb .
 
 clean:
 	rm -rf .venv build memaudit-demo

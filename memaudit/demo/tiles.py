@@ -20,7 +20,7 @@ SIZE = 32  # pixels of the tile that the models see
 CONTRAST = 20.0  # least standard deviation of the grey levels; sky and black space stay out
 NEAR = 0.75  # SSCD similarity from which two tiles count as near duplicates
 LARGEST = 4  # a larger group is one texture, not copies of one tile; it stays out
-COUNTS = {"members": 60, "controls": 150, "others": 60}
+COUNTS = {"members": 40, "controls": 150, "others": 40}
 SEED = 0
 
 
