@@ -1,0 +1,158 @@
+"""The documentation says what the code does."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from memaudit.cli.app import cli
+from memaudit.config import ScanConfig
+from memaudit.errors import MemauditError
+from memaudit.records import Matches
+from memaudit.stages.calibrate import COLUMNS
+from memaudit.stages.embed.registry import BUILT_IN
+from memaudit.stages.score import pixel_scores, similarity_scores
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")
+KEYS = ["example_id", "reconstruction", "sigma", "snr_db", "draw"]  # of a row of scores
+
+document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def between(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def first_cells(text: str) -> list[str]:
+    """The words in backticks of the first cell of every row of a table."""
+    cells = re.findall(r"^\|([^|]*)\|", text, re.MULTILINE)
+    return [word for cell in cells for word in re.findall(r"`([^`]+)`", cell)]
+
+
+def anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def commands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            yield from commands(child)
+
+
+def errors(kind: type[MemauditError]) -> Iterator[type[MemauditError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from errors(child)
+
+
+def test_the_readme_lists_the_commands_of_the_command_line():
+    listed = first_cells(between(read("README.md"), "<!-- commands -->", "<!-- end of commands"))
+    assert sorted(listed) == sorted(f"memaudit {name}" for name in cli.commands)
+
+
+@document
+def test_every_option_that_is_mentioned_exists(path):
+    known = {"--help", "--version"} | {
+        flag for command in commands(cli) for p in command.params for flag in p.opts
+    }
+    assert set(FLAG.findall(path.read_text(encoding="utf-8"))) <= known
+
+
+@document
+def test_links_lead_to_files_and_headings_that_are_there(path):
+    for target, anchor in LINK.findall(path.read_text(encoding="utf-8")):
+        file = path.parent / target if target else path
+        assert file.is_file(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_every_column_of_the_findings_is_documented_in_its_order():
+    section = between(read("docs/files.md"), "## findings.csv", "\n## ")
+    assert first_cells(section) == [name for name, _ in COLUMNS]
+
+
+def test_every_column_of_the_scores_is_documented_in_its_order(tiles):
+    one = np.ones(1, np.float32)
+    matches = Matches(one, one, np.ones(1, np.int64), [["a", "b"]], np.zeros((1, 2), np.float32))
+    image = np.stack(tiles[:1])
+    computed = [*similarity_scores(matches), *pixel_scores(image, image)]
+    section = between(read("docs/files.md"), "## scores/", "\n## ")
+    assert first_cells(section) == KEYS + computed
+
+
+def test_the_readme_lists_the_exit_codes_that_help_and_errors_have():
+    table = between(read("README.md"), "| Exit code |", "\n\n")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    codes = between(cli.help or "", "Exit codes:", ".")
+    assert listed == {int(code) for code in re.findall(r"(\d+) [a-z]", codes)}
+    assert listed >= {error.exit_code for error in errors(MemauditError)}
+
+
+def test_the_embedders_are_listed():
+    table = between(read("docs/embedders.md"), "| Name |", "\n\n")
+    names = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    assert sorted(names) == sorted(BUILT_IN)
+
+
+def test_the_options_of_the_toml_example_are_those_of_the_command():
+    [example] = map(tomllib.loads, blocks(read("README.md"), "toml"))
+    assert example.keys() <= cli.commands.keys()
+    for name, table in example.items():
+        params = cli.commands[name].params
+        assert table.keys() <= {flag.lstrip("-") for p in params for flag in p.opts}
+
+
+def test_the_python_example_makes_a_configuration():
+    [example] = blocks(read("README.md"), "python")
+    start, configure = ast.parse(example).body[:2]
+    names: dict[str, object] = {}
+    exec(compile(ast.Module([start, configure], []), "README.md", "exec"), names)
+    assert isinstance(names["config"], ScanConfig)
+
+
+def test_the_plug_in_example_embeds_images_as_unit_vectors(tiles):
+    [example] = blocks(read("docs/embedders.md"), "python")
+    names: dict[str, object] = {"__name__": "plug_in"}
+    exec(compile(example, "embedders.md", "exec"), names)
+    embedder = names["load"]("", "cpu")
+    vectors = embedder.embed(tiles)
+    assert vectors.shape == (len(tiles), embedder.dim)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+
+
+def test_the_layers_drawn_are_those_that_are_checked():
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    checked = [layer.replace("memaudit.", "") for layer in contracts[0]["layers"]]
+    assert "\n".join(f"    {layer}" for layer in checked) in read("CONTRIBUTING.md")
+
+
+def test_every_room_of_the_house_is_described():
+    rooms = [path for path in (ROOT / "memaudit").iterdir() if not path.name.startswith(("_", "."))]
+    named = {path.stem for path in rooms if path.is_dir() or path.suffix == ".py"}
+    described = first_cells(between(read("CONTRIBUTING.md"), "| Room |", "\n\n"))
+    assert sorted(described) == sorted(named)
+
+
+@document
+def test_every_make_target_that_is_mentioned_exists(path):
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    mentioned = re.findall(r"(?:`|^    )make ([a-z-]+)", path.read_text(encoding="utf-8"), re.M)
+    assert set(mentioned) <= targets
