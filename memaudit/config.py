@@ -102,6 +102,8 @@ class ScanConfig:
     def __post_init__(self) -> None:
         if not self.reconstruct:
             raise ConfigError(f"--reconstruct needs one of {', '.join(get_args(Reconstruction))}")
+        if len(set(self.reconstruct)) < len(self.reconstruct):
+            raise ConfigError(f"--reconstruct names a mode twice: {', '.join(self.reconstruct)}")
         for mode in self.reconstruct:
             _one_of("--reconstruct", mode, get_args(Reconstruction))
         _one_of("--sampler", self.sampler, get_args(Sampler))
@@ -169,11 +171,8 @@ class TrainConfig:
                 f"--resolution {self.resolution} must be a multiple of {factor}, because "
                 f"{len(self.channels)} --channels halve it {len(self.channels) - 1} times"
             )
-        if any(width < 1 or width % 8 for width in self.channels) or self.channels[-1] % 16:
-            raise ConfigError(
-                "--channels must be multiples of 8, and the last, which attends in heads of 16, a "
-                f"multiple of 16; found {self.channels}"
-            )
+        if any(width < 1 or width % 8 for width in self.channels):
+            raise ConfigError(f"--channels must be multiples of 8, found {self.channels}")
         if not self.lr > 0 or not self.weight_decay >= 0:
             raise ConfigError(
                 "--lr must be above 0 and --weight-decay 0 or more, found "

@@ -92,7 +92,9 @@ class PixelDenoiser:
             x0 = signal * x_t - noise * output
         else:
             x0 = output
-        return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
+        if self.clip is None:
+            return x0
+        return torch.where(x0.isinf(), torch.nan, x0.clamp(-self.clip, self.clip))
 
     def _predict(self, x_t: Tensor, time: Tensor) -> Tensor:
         dtype = next(self.network.parameters()).dtype

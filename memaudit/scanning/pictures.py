@@ -15,13 +15,15 @@ from memaudit.scanning.shards import Stages, redraw
 
 
 def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
-    """Write a strip for each flagged representative, the highest scores first.
+    """Write a strip for each flagged representative, the highest scores first, and no other.
 
     The noise shown is the strongest from which the image comes back, else the weakest of the scan.
     An image that is gone since it was scored has no strip; its row stays.
     """
     findings = result.findings
     flagged = findings[findings["flagged"] & findings["representative"]].head(stages.config.images)
+    for earlier in folder.glob("*.png"):
+        earlier.unlink()
     if flagged.empty:
         return
     folder.mkdir(exist_ok=True)

@@ -63,7 +63,8 @@ def level_means(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.Da
     """
     if column not in scores:
         raise InputError(f"no score column {column!r}, expected one of {sorted(scores.columns)}")
-    rows = scores[scores["reconstruction"] == reconstruction]
+    wanted = ["example_id", "reconstruction", "sigma", "draw", column]  # a copy of them, not of all
+    rows = scores.loc[scores["reconstruction"] == reconstruction, wanted]
     _check_rows(rows, column)
     wide = rows.pivot(index="example_id", columns=["sigma", "draw"], values=column)
     wide = wide.sort_index(axis="columns")  # sums do not depend on the order of the rows

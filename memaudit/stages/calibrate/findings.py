@@ -104,13 +104,15 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
 
 def _measures(rows: pd.DataFrame) -> pd.DataFrame:
     """Average the measures over levels and draws, by example id, ascending."""
-    rows = rows.sort_values(["example_id", "sigma", "draw"])  # sums do not depend on row order
-    table = rows.groupby("example_id")[MEANS].mean()
-    table["own_rank"] = rows.groupby("example_id")["own_rank"].median()
-    nearest = rows.sort_values(
+    order = ["example_id", "sigma", "draw"]
+    by_id = rows[[*order, *MEANS, "own_rank"]].sort_values(order).groupby("example_id")
+    table = by_id[MEANS].mean()  # of sorted rows: sums do not depend on their order
+    table["own_rank"] = by_id["own_rank"].median()
+    nearest = rows[["example_id", "nearest_other_similarity", "nearest_other"]].sort_values(
         ["nearest_other_similarity", "nearest_other"], ascending=[False, True]
-    ).drop_duplicates("example_id")
-    table["nearest_other"] = nearest.set_index("example_id")["nearest_other"]
+    )
+    nearest = nearest.drop_duplicates("example_id").set_index("example_id")
+    table["nearest_other"] = nearest["nearest_other"]
     return table
 
 

@@ -28,12 +28,15 @@ class Listing:
 
 
 def stamp(path: Path) -> str:
-    """Give size and modification time, "unreadable" for what cannot be looked at."""
+    """Give size, modification time and permissions; "unreadable" for what cannot be looked at.
+
+    Permissions count, so that a file that is made readable is read by the next scan.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):
         return "unreadable"
-    return f"{found.st_size}-{found.st_mtime_ns}"
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_mode:o}"
 
 
 def read_file(path: Path, offset: int = 0, size: int | None = None) -> bytes:
