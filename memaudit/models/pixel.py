@@ -110,24 +110,46 @@ class PixelDenoiser:
         return float(np.exp(self.reading.schedule.log_sigmas[timestep]))
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
-        """The same network with another sign, prediction type, time or schedule."""
+        """The same network with another sign, prediction type, time or schedule.
+
+        Those that differ in sign or prediction type alone ask the network the same, and share its
+        answer if they are asked one after the other.
+        """
+        network = _LastAnswer(self.network)
+        for name, reading in self._other_readings():
+            yield name, replace(self, network=network, reading=reading)
+
+    def _other_readings(self) -> Iterator[tuple[str, Reading]]:
         declared = self.reading
         for prediction in PREDICTIONS:
             for sign in (1.0, -1.0):
                 if (prediction, sign) != (declared.prediction, declared.sign):
                     name = f"prediction type {prediction}" + (" with its sign flipped" * (sign < 0))
-                    yield name, self._read(replace(declared, prediction=prediction, sign=sign))
-        yield "time running backwards", self._read(replace(declared, reversed_time=True))
+                    yield name, replace(declared, prediction=prediction, sign=sign)
+        yield "time running backwards", replace(declared, reversed_time=True)
         for name, scale in TIME_SCALES.items():
-            yield name, self._read(replace(declared, time_scale=scale))
+            yield name, replace(declared, time_scale=scale)
         for config in OTHER_SCHEDULES:
             schedule = schedule_from_config(config)
             if not np.array_equal(schedule.log_sigmas, declared.schedule.log_sigmas):
                 name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
-                yield name, self._read(replace(declared, schedule=schedule))
+                yield name, replace(declared, schedule=schedule)
 
-    def _read(self, reading: Reading) -> PixelDenoiser:
-        return replace(self, reading=reading)
+
+class _LastAnswer(nn.Module):
+    """A network that answers from memory when it is asked the same again."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._last: tuple[Tensor, Tensor, Any] | None = None
+
+    def forward(self, x_t: Tensor, time: Tensor, return_dict: bool = False) -> Any:
+        last = self._last
+        if last is None or not (torch.equal(last[0], x_t) and torch.equal(last[1], time)):
+            last = (x_t, time, cast(Any, self.network)(x_t, time, return_dict=return_dict))
+            self._last = last
+        return last[2]
 
 
 OTHER_SCHEDULES = (

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 
-TERMINAL = 1e-7  # signal power below which a last step counts as pure noise
 BETA_FIELDS = (
     "num_train_timesteps",
     "beta_start",
@@ -79,7 +78,7 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the scheduler's noise schedule cannot be read: {line}") from error
     abar = scheduler.alphas_cumprod.double().numpy()
-    if len(abar) and abar[-1] < TERMINAL:  # zero terminal SNR: sigma is infinite there
+    if len(abar) and abar[-1] == 0:  # zero terminal SNR: sigma is infinite there
         abar = abar[:-1]
     if len(abar) < 2 or not (abar[-1] > 0 and abar[0] < 1 and (np.diff(abar) < 0).all()):
         raise ModelError(

@@ -9,7 +9,7 @@ the right reading, and at too high a time it would look better there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from memaudit.errors import MisreadModelError
 from memaudit.models.denoiser import Denoiser, per_row
 
+DECLARED = "as declared"
 LEVELS = 4
 LOWEST, HIGHEST = 0.3, 10.0  # at tiny sigma every reading looks alike
 MATERIAL = math.log(1.05)  # an alternative must be this much better, beyond its interval
@@ -62,7 +63,8 @@ def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
     """
     sigmas = _levels(denoiser)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)).to(x0)
-    declared = _errors(denoiser, x0, noise, sigmas)
+    by_reading = _errors({DECLARED: denoiser, **dict(denoiser.misreadings())}, x0, noise, sigmas)
+    declared = by_reading[DECLARED]
     if not declared.isfinite().all():
         raise MisreadModelError(
             "the model returns values that are not finite; check its weights and dtype"
@@ -71,13 +73,13 @@ def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
     data_mean = float(x0.var(0).mean() if len(x0) > 1 else x0.var())
     blend = [data_mean * error / (data_mean + error) for error in identity]
     errors = declared.mean(1).tolist()
-    alternatives = list(_compare(denoiser, x0, noise, sigmas, declared))
+    alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
     better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
     if better:
-        raise _misread(min(better, key=attrgetter("log_ratio")), len(x0))
+        raise _misread(better[0], len(x0))
     if not _useful(errors, blend):
         raise _useless(errors, blend, sigmas)
-    best = min(alternatives, key=attrgetter("log_ratio"), default=NOTHING)
+    best = alternatives[0] if alternatives else NOTHING
     return SelfCheck(
         sigmas=tuple(sigmas),
         declared=tuple(errors),
@@ -102,27 +104,29 @@ def _levels(denoiser: Denoiser) -> list[float]:
     return [low * step**k for k in range(LEVELS)]
 
 
-def _errors(denoiser: Denoiser, x0: Tensor, noise: Tensor, sigmas: list[float]) -> Tensor:
-    """[levels, B] mean squared error of each image."""
-    rows = []
+def _errors(
+    readings: Mapping[str, Denoiser], x0: Tensor, noise: Tensor, sigmas: list[float]
+) -> dict[str, Tensor]:
+    """Mean squared error of each image under each reading: name -> [levels, B]."""
+    rows: dict[str, list[Tensor]] = {name: [] for name in readings}
     for level in sigmas:
         sigma = torch.full((len(x0),), level, device=x0.device)
-        estimate = denoiser.denoise(x0 + per_row(sigma, x0) * noise, sigma)
-        rows.append((estimate - x0).square().flatten(1).mean(1))
-    return torch.stack(rows).double().cpu()
+        x = x0 + per_row(sigma, x0) * noise
+        for name, reading in readings.items():
+            rows[name].append((reading.denoise(x, sigma) - x0).square().flatten(1).mean(1))
+    return {name: torch.stack(levels).double().cpu() for name, levels in rows.items()}
 
 
-def _compare(
-    denoiser: Denoiser, x0: Tensor, noise: Tensor, sigmas: list[float], declared: Tensor
-) -> Iterator[_Alternative]:
-    quantile = float(stats.t.ppf(CONFIDENCE, max(1, len(x0) - 1)))
-    for name, alternative in denoiser.misreadings():
-        errors = _errors(alternative, x0, noise, sigmas)
-        ratios = (errors.log() - declared.log()).nan_to_num(nan=math.inf).mean(0)
+def _compare(errors: Mapping[str, Tensor]) -> Iterator[_Alternative]:
+    declared = errors[DECLARED]
+    images = declared.shape[1]
+    quantile = float(stats.t.ppf(CONFIDENCE, max(1, images - 1)))
+    for name in errors.keys() - {DECLARED}:
+        ratios = (errors[name].log() - declared.log()).nan_to_num(nan=math.inf).mean(0)
         mean = float(ratios.mean())
-        spread = float(ratios.std(correction=1)) if len(x0) > 1 else math.inf
-        upper = mean + quantile * spread / math.sqrt(len(x0))
-        yield _Alternative(name, mean, upper, errors.mean(1).tolist())
+        spread = float(ratios.std(correction=1)) if images > 1 else math.inf
+        upper = mean + quantile * spread / math.sqrt(images)
+        yield _Alternative(name, mean, upper, errors[name].mean(1).tolist())
 
 
 def _useful(errors: list[float], blend: list[float]) -> bool:

@@ -44,7 +44,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> Path:
         progress("train", step + 1, config.steps)
         log.add(step + 1, loss)
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            log.flush()
+            log.flush(step + 1)
             checkpoint.save(out / "checkpoints", step + 1, key, state)
     network.load_state_dict(state.average.module.state_dict())
     DDPMPipeline(unet=network.eval().cpu(), scheduler=scheduler).save_pretrained(out)
@@ -61,7 +61,7 @@ def _build(config: TrainConfig) -> tuple[UNet2DModel, DDPMScheduler]:
         block_out_channels=config.channels,
         layers_per_block=config.layers,
         norm_num_groups=8,
-        attention_head_dim=16,
+        attention_head_dim=min(16, config.channels[-1]),
         down_block_types=["DownBlock2D"] * deepest + ["AttnDownBlock2D"],
         up_block_types=["AttnUpBlock2D"] + ["UpBlock2D"] * deepest,
     )
@@ -86,16 +86,17 @@ def _step(
     sigma = schedule.sigma(torch.rand(len(x0)) * (len(schedule.log_sigmas) - 1)).to(x0.device)
     noise = torch.randn(x0.shape).to(x0.device)
     loss: Tensor = LOSSES[config.loss](denoiser.denoise, x0, sigma, noise)
-    if not bool(torch.isfinite(loss)):
-        raise TrainingDivergedError(
-            f"the loss is {float(loss.detach())} at step {step + 1}; the last checkpoint is "
-            f"kept. Try a lower --lr than {config.lr}"
-        )
     for group in state.optimizer.param_groups:
         group["lr"] = config.lr * _lr_factor(step, config)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    slope = torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    if not bool(torch.isfinite(loss + slope)):
+        raise TrainingDivergedError(
+            f"the loss is {float(loss.detach())} and its gradient {float(slope)} at step "
+            f"{step + 1}; the last checkpoint is kept. Try a lower --lr than {config.lr}, with "
+            "another --out"
+        )
     state.optimizer.step()
     state.average.update_parameters(state.network)
     return float(loss.detach())
@@ -127,7 +128,10 @@ def _seed(seed: int, step: int) -> int:
 
 
 class _LossLog:
-    """loss.csv: mean loss of every 50 steps, cut back to the checkpoint on resume."""
+    """loss.csv: mean loss since the last row, one every 50 steps and at every checkpoint.
+
+    Cut back to the checkpoint on resume, so that it ends as that of an uninterrupted run.
+    """
 
     def __init__(self, path: Path, start: int) -> None:
         self._path = path
@@ -141,12 +145,17 @@ class _LossLog:
     def add(self, step: int, loss: float) -> None:
         self._window.append(loss)
         if step % LOG_EVERY == 0:
-            self._rows.append((step, sum(self._window) / len(self._window)))
-            self._window.clear()
+            self._close(step)
 
-    def flush(self) -> None:
+    def flush(self, step: int) -> None:
+        self._close(step)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:
             csv.writer(file).writerows([("step", "loss"), *self._rows])
         temporary.replace(self._path)
+
+    def _close(self, step: int) -> None:
+        if self._window:
+            self._rows.append((step, sum(self._window) / len(self._window)))
+            self._window.clear()

@@ -62,7 +62,7 @@ def _train(schedule: str, images: list[Image], folder: Path) -> PixelDenoiser:
         resolution=16,
         channels=(16, 32),
         schedule=schedule,
-        steps=160,
+        steps=250,
         lr=4e-3,
         ema=0.95,
         warmup=20,
@@ -74,7 +74,13 @@ def _train(schedule: str, images: list[Image], folder: Path) -> PixelDenoiser:
 
 
 @pytest.fixture(scope="session")
-def clean(tiles: list[Image]) -> Tensor:
-    """32 tiles in [-1, 1], of which 16 were trained on; [32, 3, 16, 16]."""
-    images = torch.stack([torch.from_numpy(tile.copy()) for tile in tiles[32:64]])
+def all_clean(tiles: list[Image]) -> Tensor:
+    """The 80 tiles in [-1, 1], of which the first 48 were trained on; [80, 3, 16, 16]."""
+    images = torch.stack([torch.from_numpy(tile.copy()) for tile in tiles])
     return images.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@pytest.fixture(scope="session")
+def clean(all_clean: Tensor) -> Tensor:
+    """32 tiles, of which the first 16 were trained on."""
+    return all_clean[32:64]

@@ -56,6 +56,12 @@ def test_zero_terminal_snr_drops_the_infinite_step() -> None:
     assert schedule.sigma_max > schedule_from_config(CONFIGS["linear"]).sigma_max
 
 
+def test_cosine_schedule_keeps_its_last_step() -> None:
+    schedule = schedule_from_config(CONFIGS["cosine"])
+    assert len(schedule.log_sigmas) == 1000
+    assert schedule.sigma_max == pytest.approx(20_291, rel=1e-3)
+
+
 def test_sigma_outside_the_schedule_takes_its_last_step() -> None:
     schedule = schedule_from_config(CONFIGS["cosine"])
     assert schedule.timestep(torch.tensor([1e-6, 1e9])).tolist() == [0, 999]

@@ -38,12 +38,12 @@ def schedule(name: str, steps: int = 1000) -> Schedule:
     return schedule_from_config({"beta_schedule": name, "num_train_timesteps": steps})
 
 
-@pytest.mark.parametrize(("name", "seeds"), [(COSINE, 20), ("linear", 4)])
+@pytest.mark.parametrize(("name", "seeds"), [(COSINE, 20), ("linear", 3)])
 def test_right_reading_passes_whatever_the_noise(
     trained: Trained, clean: Tensor, name: str, seeds: int
 ) -> None:
     for seed in range(seeds):
-        check = self_check(trained(name), clean[seed % 4 :: 4], seed)
+        check = self_check(trained(name), clean[seed % 5 :: 5], seed)
         assert check.best_log_ratio > 0
 
 
@@ -113,10 +113,10 @@ def test_wrong_time_is_refused(
     ],
 )
 def test_wrong_schedule_is_refused(
-    trained: Trained, clean: Tensor, truth: str, declared: str
+    trained: Trained, all_clean: Tensor, truth: str, declared: str
 ) -> None:
     with pytest.raises(MisreadModelError, match=f"read as schedule {truth} with 1000 steps it"):
-        self_check(read_with(trained(truth), schedule=schedule(declared)), clean)
+        self_check(read_with(trained(truth), schedule=schedule(declared)), all_clean)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])

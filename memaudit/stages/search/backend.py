@@ -48,7 +48,11 @@ class FaissBackend:
 
     def products(self, queries: Vectors) -> NDArray[np.float32]:
         """Return all similarities: [B, N]."""
-        return queries @ self._vectors.T
+        # By torch: a second pool of BLAS threads would fight with the one of the network.
+        product = (
+            torch.from_numpy(np.ascontiguousarray(queries)) @ torch.from_numpy(self._vectors).T
+        )
+        return np.asarray(product)
 
 
 class TorchBackend:
