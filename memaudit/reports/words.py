@@ -56,7 +56,7 @@ def _counts(summary: Summary) -> list[str]:
         _row(
             "calibrated",
             f"{counts.member_groups} members, {counts.control_groups} controls: one of each group "
-            f"of duplicates ({counts.duplicates} duplicates)",
+            f"of duplicates (left out: {counts.duplicates})",
         ),
     ]
     if counts.spanning_groups:
@@ -74,9 +74,9 @@ def _counts(summary: Summary) -> list[str]:
 def _flagged(summary: Summary) -> list[str]:
     flagged, members = summary.flagged, summary.counts.member_groups
     fewest = (
-        f"it can flag {flagged.reach} memorized images or more, not fewer"
+        f"{flagged.reach} memorized images or more can be flagged, not fewer"
         if flagged.reach
-        else "it can flag no single image"
+        else "no single image can be flagged"
     )
     return [
         _row(
@@ -84,7 +84,7 @@ def _flagged(summary: Summary) -> list[str]:
             f"{flagged.groups} of {members} members at q <= {flagged.q:g}: "
             f"{flagged.reproductions} reproduction, {flagged.influences} influence",
         ),
-        _row("reach", f"{fewest}; to flag a single one takes {flagged.controls_for_one} controls"),
+        _row("reach", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
     ]
 
 
