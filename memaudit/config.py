@@ -115,8 +115,8 @@ class ScanConfig:
         if self.resolution is not None:
             _at_least("--resolution", self.resolution, 1)
         threshold = self.duplicate_threshold
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ConfigError(f"--duplicate-threshold must lie in [0, 1], found {threshold}")
+        if threshold is not None and not threshold >= 0:
+            raise ConfigError(f"--duplicate-threshold must be 0 or more, found {threshold}")
         if self.model == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
         if not 0 < self.q < 1:

@@ -97,8 +97,9 @@ ATTACK = options.group(
 @options.EMBEDDER
 @click.option(
     "--duplicate-threshold",
-    type=click.FloatRange(0, 1),
-    help="Similarity from which images count as near duplicates; default: by embedder.",
+    type=click.FloatRange(0),
+    help="Similarity from which images count as near duplicates, above 1 for exact copies only; "
+    "default: by embedder.",
 )
 @click.option(
     "--index",

@@ -44,7 +44,7 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
         ("--shard-size", "0"),
         ("--resolution", "0"),
         ("--resolution", "-1"),
-        ("--duplicate-threshold", "2"),
+        ("--duplicate-threshold", "-1"),
         ("--seed", "x"),
         ("--resize", "zoom"),
         ("--reconstruct", "guess"),

@@ -67,7 +67,7 @@ def test_a_near_copy_inherits_the_row_of_its_group_and_is_no_neighbour(run, side
 
 def test_the_duplicate_threshold_decides_what_a_near_copy_is(run, sides):
     lighter(sides.members / "003.png", sides.members / "near.png")
-    rows = rows_of(run(duplicate_threshold=1.0).findings, "003.png", "near.png")
+    rows = rows_of(run(duplicate_threshold=1.1).findings, "003.png", "near.png")
     assert rows["group"].nunique() == 2
     assert rows["representative"].all()
 
