@@ -30,6 +30,7 @@ class DataOptions:
     image_column: str | None = None
     caption_column: str | None = None
     split: str | None = None
+    controls_split: str | None = None
     sample: int | None = None
 
     def __post_init__(self) -> None:
@@ -112,6 +113,7 @@ class ScanConfig:
         for name in ("steps", "batch_size", "shard_size"):
             _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         _at_least("--images", self.images, 0)
+        _at_least("--seed", self.seed, 0)
         if self.resolution is not None:
             _at_least("--resolution", self.resolution, 1)
         threshold = self.duplicate_threshold
@@ -179,6 +181,7 @@ class TrainConfig:
                 f"{self.lr} and {self.weight_decay}"
             )
         _at_least("--warmup", self.warmup, 0)
+        _at_least("--seed", self.seed, 0)
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema must lie in [0, 1), found {self.ema}")
 

@@ -102,10 +102,13 @@ CONFIG_FILE = click.option(
     "([scan], [index.build]); flags win over it.",
 )
 
-CONTROLS = click.option(
-    "--controls",
-    metavar="DATASET",
-    help="Images of the same kind that the model never saw; a verdict needs them.",
+CONTROLS = group(
+    click.option(
+        "--controls",
+        metavar="DATASET",
+        help="Images of the same kind that the model never saw; a verdict needs them.",
+    ),
+    click.option("--controls-split", metavar="NAME", help="Split of the controls, as --split."),
 )
 
 DATA = group(
@@ -136,7 +139,7 @@ DATA = group(
     click.option(
         "--split",
         metavar="NAME",
-        help="Split of the data sets: a sub-folder, or the start of the file names.",
+        help="Split of the data set: a sub-folder, or the start of the file names.",
     ),
 )
 
@@ -187,9 +190,9 @@ EMBEDDER = click.option(
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
-DATA_FIELDS = ("resize", "sample", "image_column", "caption_column", "split")
+DATA_FIELDS = ("resize", "sample", "image_column", "caption_column", "split", "controls_split")
 
 
 def data_options(values: dict[str, Any]) -> DataOptions:
     """Take the shared data options out of a command's values."""
-    return DataOptions(**{name: values.pop(name) for name in DATA_FIELDS})
+    return DataOptions(**{name: values.pop(name) for name in DATA_FIELDS if name in values})

@@ -104,7 +104,7 @@ ATTACK = options.group(
 @click.option(
     "--index",
     metavar="DIRECTORY",
-    help="Where the embedded images are kept; default: the cache, found again by content.",
+    help="Where the embedded images are kept; default: the cache, found again for the same files.",
 )
 @click.option(
     "--q",
@@ -122,7 +122,7 @@ ATTACK = options.group(
 )
 @click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(0),
     default=ScanConfig.seed,
     show_default=True,
     help="Seed of all noise and of --sample.",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 from scipy.sparse.csgraph import connected_components
 from skimage import data as photographs
 
 from memaudit.records import Image
+from memaudit.reports.strips import write_strip
 from memaudit.stages.data import resize
 from memaudit.stages.embed import load_embedder
 
@@ -42,7 +42,9 @@ def write_tiles(folder: Path) -> dict[str, Path]:
     for side, tiles in split_tiles().items():
         folders[side].mkdir(parents=True, exist_ok=True)
         for tile in tiles:
-            PillowImage.fromarray(tile.image).save(folders[side] / f"{tile.name}.png")
+            path = folders[side] / f"{tile.name}.png"
+            if not path.is_file():  # a file that stays as it was lets an interrupted demo go on
+                write_strip(path, [tile.image], height=SIZE)
     return folders
 
 

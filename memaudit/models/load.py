@@ -143,7 +143,12 @@ def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
                 f"{folder} is a {parts.get('_class_name', 'pipeline')}; this version audits "
                 "unconditional pixel models (a pipeline with a UNet2DModel and no VAE)"
             )
-        return folder / "unet", _read_json(folder / "scheduler" / "scheduler_config.json")
+        # Older pipelines on the hub keep everything at the root, as diffusers reads it too.
+        unet, scheduler = folder / "unet", folder / "scheduler"
+        return (
+            unet if unet.is_dir() else folder,
+            _read_json((scheduler if scheduler.is_dir() else folder) / "scheduler_config.json"),
+        )
     if not (folder / "config.json").is_file():
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
         raise ModelError(

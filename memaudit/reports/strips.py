@@ -9,13 +9,13 @@ from PIL import Image as PillowImage
 
 from memaudit.records import Image
 
-HEIGHT = 128  # least height of a strip; small images are enlarged by whole factors
+HEIGHT = 128  # least height; small images are enlarged by whole factors
 GAP = 4  # pixels of white between images
 
 
-def write_strip(path: Path, images: list[Image]) -> None:
-    """Write equally large images as one PNG, left to right."""
-    factor = max(1, -(-HEIGHT // images[0].shape[0]))
+def write_strip(path: Path, images: list[Image], height: int = HEIGHT) -> None:
+    """Write equally large images as one PNG of at least `height` pixels, left to right."""
+    factor = max(1, -(-height // images[0].shape[0]))
     large = [image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images]
     gap = np.full((large[0].shape[0], GAP, 3), 255, np.uint8)
     columns = [part for image in large for part in (image, gap)][:-1]

@@ -17,8 +17,9 @@ LIMITS = {
         "noise that leaves the controls unrecognisable; 'influence' only that the training shows."
     ),
     Outcome.NONE: (
-        "Read it so: under this attack the training images came back no better than images the "
-        "model never saw. Other attacks, noise levels or images may still show memorization."
+        "Read it so: under this attack no clear difference was found between training images and "
+        "images the model never saw. A smaller effect, another attack, other noise levels or "
+        "images may still show memorization."
     ),
     Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
 }

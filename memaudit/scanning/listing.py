@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import realpath
+from pathlib import Path
 
 from memaudit.config import DataOptions, digest
 from memaudit.errors import ConfigError
@@ -44,26 +45,38 @@ def list_data(dataset: str, controls: str | None, options: DataOptions, seed: in
 
     Raises DataError for a path that holds no images and ConfigError for one path given twice.
     """
-    if controls is not None and realpath(dataset) == realpath(controls):
-        raise ConfigError(
-            f"members and controls are the same data set ({dataset}); controls are images that "
-            "the model was not trained on"
-        )
-    sources: dict[Split, Source] = {"member": _open(dataset, options)}
+    if controls is not None and options.split == options.controls_split:
+        _keep_apart(dataset, controls)
+    sources: dict[Split, Source] = {"member": _open(dataset, options, options.split)}
     if controls is not None:
-        sources["control"] = _open(controls, options)
+        sources["control"] = _open(controls, options, options.controls_split)
     drawn = {
         split: sample(source.entries(), options.sample, seed) for split, source in sources.items()
     }
     rows = [Listed(split, entry) for split, entries in drawn.items() for entry in entries]
     prints = {split: fingerprint(entries) for split, entries in drawn.items()}
-    return Listing(sources, rows, digest(prints))
+    return Listing(sources, rows, digest([prints, options.image_column]))
 
 
-def _open(path: str, options: DataOptions) -> Source:
+def _keep_apart(dataset: str, controls: str) -> None:
+    """Refuse controls that are members: the same data set, or one inside the other."""
+    member, control = Path(realpath(dataset)), Path(realpath(controls))
+    if member == control:
+        raise ConfigError(
+            f"members and controls are the same data set ({dataset}); controls are images that "
+            "the model was not trained on. Name their splits with --split and --controls-split"
+        )
+    if member.is_relative_to(control) or control.is_relative_to(member):
+        raise ConfigError(
+            f"one of {dataset} and {controls} lies inside the other, so images would be member "
+            "and control at once; give two folders side by side"
+        )
+
+
+def _open(path: str, options: DataOptions, split: str | None) -> Source:
     return open_source(
         path,
         image_column=options.image_column,
         caption_column=options.caption_column,
-        split=options.split,
+        split=split,
     )

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from memaudit.config import CLOSED_FORM, ScanConfig
-from memaudit.errors import ModelError, UnreadableImageError
+from memaudit.errors import ConfigError, ModelError, UnreadableImageError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.device import resolve_device
@@ -22,11 +22,17 @@ def open_model(config: ScanConfig) -> Loaded:
     """Load the model under audit; raises ModelError if it cannot be audited."""
     if config.model.startswith(CLOSED_FORM):
         return _closed_form(config.model.removeprefix(CLOSED_FORM), config)
+    device = resolve_device(config.device)
+    if device.type == "cpu" and config.dtype != "float32":
+        raise ConfigError(
+            f"--dtype {config.dtype} is for a GPU; on the CPU it is slower than float32 and less "
+            "exact. Leave it out"
+        )
     options = ModelOptions(
         revision=config.revision,
         variant=config.variant,
         dtype=config.dtype,
-        device=str(resolve_device(config.device)),
+        device=str(device),
         local_files_only=config.local_files_only,
         resolution=config.resolution,
     )
@@ -35,7 +41,10 @@ def open_model(config: ScanConfig) -> Loaded:
 
 def _closed_form(path: str, config: ScanConfig) -> Loaded:
     source = open_source(
-        path, image_column=config.data.image_column, caption_column=config.data.caption_column
+        path,
+        image_column=config.data.image_column,
+        caption_column=config.data.caption_column,
+        split=config.data.split,
     )
     entries = source.entries()
     images: list[NDArray[np.uint8]] = []

@@ -81,7 +81,7 @@ def decide(facts: Facts) -> Verdict:
     found = _found(facts)
     if min(facts.min_q, facts.dataset_p) <= HALF_LEVEL:
         return Verdict(Outcome.EVIDENCE, (found,))
-    if facts.flagged:
+    if facts.min_q <= LEVEL:
         return Verdict(
             Outcome.INCONCLUSIVE,
             (f"borderline: {found}; more controls or draws can decide it",),
