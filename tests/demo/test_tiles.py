@@ -32,5 +32,8 @@ def test_members_and_controls_come_from_the_same_photographs(tmp_path: Path) -> 
         for side in ("members", "controls")
     }
     assert len(photographs["members"] & photographs["controls"]) >= 5
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    write_tiles(tmp_path)  # an interrupted demo goes on with the same files
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
     with PillowImage.open(next(folders["members"].iterdir())) as image:
         assert image.size == (SIZE, SIZE)

@@ -33,6 +33,21 @@ def test_saved_pipeline_comes_back_the_same(make_unet: MakeUnet, tmp_path: Path)
     assert loaded.provenance["weights"] == {weights.name: sha256_file(weights)}
 
 
+def test_a_flat_pipeline_with_everything_at_its_root_is_read(
+    make_unet: MakeUnet, tmp_path: Path
+) -> None:
+    make_unet().save_pretrained(tmp_path)
+    DDPMScheduler(**COSINE, clip_sample=False).save_pretrained(tmp_path)
+    parts = {
+        "_class_name": "DDPMPipeline",
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(parts))
+    loaded = load_model(str(tmp_path), ModelOptions())
+    assert torch.equal(denoised(loaded.denoiser), denoised(wrap(make_unet(), COSINE)))
+
+
 def test_bare_unet_takes_the_scheduler_beside_it(make_unet: MakeUnet, tmp_path: Path) -> None:
     make_unet().save_pretrained(tmp_path)
     DDPMScheduler(**COSINE, clip_sample=False).save_pretrained(tmp_path)

@@ -40,6 +40,12 @@ def test_the_verdict_follows_from_the_p_values(
     assert reason in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("flagged", [0, 7])
+def test_how_many_are_flagged_at_the_chosen_rate_does_not_move_the_verdict(flagged: int) -> None:
+    assert decide(replace(QUIET, min_q=0.15, flagged=flagged)).outcome is Outcome.NONE
+    assert decide(replace(QUIET, min_q=0.04, flagged=flagged)).outcome is Outcome.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
