@@ -25,7 +25,10 @@ def test_an_interrupted_scan_continues_to_the_same_findings(memaudit_command, me
     words = ("scan", f"closed-form:{members}", members, *OPTIONS, "--out")
     run = tmp_path / "run"
     command = [sys.executable, "-m", "memaudit", *map(str, words), str(run)]
+    # Started in the background by a shell, pytest ignores SIGINT, and so would its child.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+    signal.signal(signal.SIGINT, before)
     with process:
         first = run / "scores" / "part-00000.parquet"
         wait_for(first, process)
