@@ -25,11 +25,11 @@ from memaudit.scanning.listing import Listing
 from memaudit.stages.data import decode, image_id, resize
 from memaudit.stages.embed import Embedder
 from memaudit.stages.search import Index, IndexMeta, build_index, load_index
+from memaudit.stages.search.storage import SIDECAR
 
 SHARD = 64  # entries a part; a part is what an interruption can cost
 OWN_SIZE = "own size"
 FLIPPED = "flipped.npy"
-SIDECAR = "index.json"
 LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
 KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
 DAMAGED = (OSError, ValueError, pa.ArrowException)  # what reading a damaged part raises

@@ -12,6 +12,7 @@ from memaudit.reports.strips import write_strip
 from memaudit.scanning.pool import Pool, read_examples
 from memaudit.scanning.result import ScanResult
 from memaudit.scanning.shards import Stages, redraw
+from memaudit.stages.corrupt import snr_db
 
 
 def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
@@ -47,4 +48,4 @@ def _read(pool: Pool, ids: set[str]) -> dict[str, Example]:
 
 
 def _nearest_level(stages: Stages, snr: float) -> float:
-    return min(stages.sigmas, key=lambda sigma: abs(-20 * math.log10(sigma) - snr))
+    return min(stages.sigmas, key=lambda sigma: abs(snr_db(sigma) - snr))

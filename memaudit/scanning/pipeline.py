@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from memaudit.config import ScanConfig, digest
+from memaudit.config import ScanConfig
 from memaudit.errors import ConfigError, DataError, RunDirectoryError
 from memaudit.models.load import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
@@ -158,7 +158,7 @@ def _provenance(
 ) -> dict[str, Any]:
     config, pool = stages.config, stages.pool
     return {
-        "question": digest(config.asked()),
+        "question": config.digest,
         "config": asdict(config),
         "model": loaded.provenance,
         "self_check": None if check is None else asdict(check),
