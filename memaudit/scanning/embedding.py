@@ -7,7 +7,7 @@ next scan of the same data finds them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
 from memaudit.progress import Progress
 from memaudit.records import Image, Vectors
 from memaudit.scanning.listing import Listing
-from memaudit.stages.data import decode, image_id, resize
+from memaudit.stages.data import PROPERTIES, Properties, decode, image_id, properties, resize
 from memaudit.stages.embed import Embedder
 from memaudit.stages.search import Index, IndexMeta, build_index, load_index
 from memaudit.stages.search.storage import SIDECAR
@@ -33,6 +33,15 @@ FLIPPED = "flipped.npy"
 LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
 KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
 DAMAGED = (OSError, ValueError, pa.ArrowException)  # what reading a damaged part raises
+COLUMNS = (  # of the rows
+    ("row", "number of the entry in the listing"),
+    ("split", "member or control"),
+    ("source", "path of the image inside its data set"),
+    ("prompt", "caption in the data set, or blank"),
+    ("example_id", "sha256 of the image's mode, size and decoded pixels"),
+    *PROPERTIES,
+    ("error", "why the image cannot be read, or blank; then all from example_id on is missing"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class View:
 class Embedded:
     """All readable images: a table, the index of their distinct pixels, and what failed.
 
-    `table` has one row a readable entry: row (in the listing), split, source, example_id, prompt,
-    width, height, format, mode, bytes. `errors`: split, source, error.
+    `table` has one row a readable entry, with COLUMNS but for error. `errors`: split, source,
+    error.
     """
 
     table: pd.DataFrame
@@ -84,7 +93,8 @@ class Embedded:
 
 def embedding_key(listing: Listing, embedder: Embedder, view: View) -> str:
     """What an embedding pass depends on: equal keys, equal index."""
-    return digest([listing.fingerprint, embedder.digest, view.size, view.resize])
+    made_of = [listing.fingerprint, embedder.digest, view.size, view.resize]
+    return digest([*made_of, IndexMeta.version])
 
 
 def embed_listing(
@@ -130,6 +140,11 @@ def embed_listing(
 def open_embedded(directory: Path) -> tuple[Index, pd.DataFrame, View]:
     """Open a finished index: the index, the rows of its readable entries, and its view."""
     index = load_index(directory)
+    if index.meta.version != IndexMeta.version:
+        raise IndexMismatchError(
+            f"the index in {directory} is of version {index.meta.version}, expected "
+            f"{IndexMeta.version}; remove that directory and build it again"
+        )
     rows = _all_rows(directory, index)
     return index, rows[rows["error"] == ""], View.of(index.meta)
 
@@ -157,8 +172,8 @@ def _is_done(path: Path, key: bytes) -> bool:
         return False
     if found.get(KEY) != key:
         raise IndexMismatchError(
-            f"{path.parents[1]} holds the unfinished index of other data, or of another embedder "
-            "or size; give another directory, or remove it"
+            f"{path.parents[1]} holds the unfinished index of other data, or of another embedder, "
+            "size or version; give another directory, or remove it"
         )
     return True
 
@@ -180,21 +195,9 @@ def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) 
     return pa.Table.from_pylist(records, schema=schema)
 
 
-ROW_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("split", pa.string()),
-        ("source", pa.string()),
-        ("prompt", pa.string()),
-        ("example_id", pa.string()),
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("bytes", pa.int64()),
-        ("error", pa.string()),
-    ]
-)
+ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+KINDS = {"row": "int"} | {field.name: str(field.type) for field in fields(Properties)}
+ROW_SCHEMA = pa.schema([(name, ARROW[KINDS.get(name, "str")]) for name, _ in COLUMNS])
 
 
 def _describe(listing: Listing, row: int) -> tuple[dict[str, object], Image | None]:
@@ -211,14 +214,7 @@ def _describe(listing: Listing, row: int) -> tuple[dict[str, object], Image | No
         decoded = decode(data)
     except UnreadableImageError as error:
         return record | {"error": str(error)}, None
-    record |= {
-        "example_id": image_id(decoded.image),
-        "width": decoded.width,
-        "height": decoded.height,
-        "format": decoded.format,
-        "mode": decoded.mode,
-        "bytes": len(data),
-    }
+    record |= {"example_id": image_id(decoded.image)} | asdict(properties(decoded, len(data)))
     return record, decoded.image
 
 

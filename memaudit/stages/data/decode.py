@@ -14,6 +14,7 @@ from PIL import ImageOps
 
 from memaudit.errors import UnreadableImageError
 from memaudit.records import Image
+from memaudit.stages.data.jpeg import chroma_sampling, jpeg_quality
 
 MAX_PIXELS = 178_956_970 // 2
 # Only these: other plugins of Pillow start programs (EPS runs Ghostscript) or parse documents.
@@ -24,7 +25,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000
 class Decoded:
     """An image as it is shown: `image` is HWC uint8 RGB; `format` and `mode` are the file's.
 
-    `width` and `height` are those of `image`, after its orientation was applied.
+    `width` and `height` are those of `image`, after its orientation was applied. `jpeg_quality` is
+    libjpeg's, 1 .. 100, NaN for other formats; their `chroma_sampling` is "".
     """
 
     image: Image
@@ -32,6 +34,8 @@ class Decoded:
     mode: str
     width: int
     height: int
+    jpeg_quality: float
+    chroma_sampling: str
 
 
 def decode(data: bytes) -> Decoded:
@@ -79,9 +83,11 @@ def _decode(data: bytes) -> Decoded:
                 f"{width} x {height} pixels are more than the limit of {MAX_PIXELS}"
             )
         file_format, mode = picture.format or "", picture.mode
+        quality, sampling = jpeg_quality(picture), chroma_sampling(picture)
         picture.load()
         image = np.array(_rgb(_upright(picture)))
-    return Decoded(image, file_format, mode, image.shape[1], image.shape[0])
+    height, width = image.shape[:2]
+    return Decoded(image, file_format, mode, width, height, quality, sampling)
 
 
 def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
