@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NoReturn
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,7 +13,9 @@ from memaudit.errors import InputError
 
 # Full sampling convicts what one step exonerates, and a sampled draw is closer to it than a mean.
 RECONSTRUCTIONS = ("ode", "sample", "one-step")
-LOWER_IS_CLOSER = frozenset({"own_rank", "l2", "tile_l2", "distance_ratio"})
+LOWER_IS_CLOSER = frozenset(
+    {"own_rank", "l2", "tile_l2", "adaptive_l2", "l2_ratio", "distance_ratio"}
+)
 MAD_TO_SIGMA = 1.4826
 # Batch size alone moves a score by about 2e-6 of its size: a level that varies less says nothing.
 SMALLEST_SPREAD = 5e-6
@@ -37,9 +42,16 @@ def combine(
 
 def pooled_reconstruction(scores: pd.DataFrame, asked: str | None = None) -> str:
     """Name the reconstruction that is pooled: the one asked for, or the preferred of those run."""
-    run = set(scores["reconstruction"].unique())
     if scores.empty:
         return asked or RECONSTRUCTIONS[0]
+    return preferred(scores["reconstruction"].unique(), asked)
+
+
+def preferred(run: Collection[str], asked: str | None = None) -> str:
+    """Choose among the reconstructions that were run: the one asked for, or ode, sample, one-step.
+
+    Raises InputError if it is not there.
+    """
     for name in (asked,) if asked else RECONSTRUCTIONS:
         if name in run:
             return name
@@ -63,14 +75,21 @@ def level_means(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.Da
     """
     if column not in scores:
         raise InputError(f"no score column {column!r}, expected one of {sorted(scores.columns)}")
-    wanted = ["example_id", "reconstruction", "sigma", "draw", column]  # a copy of them, not of all
-    rows = scores.loc[scores["reconstruction"] == reconstruction, wanted]
-    _check_rows(rows, column)
-    wide = rows.pivot(index="example_id", columns=["sigma", "draw"], values=column)
-    wide = wide.sort_index(axis="columns")  # sums do not depend on the order of the rows
-    wide = wide.reindex(np.unique(scores["example_id"])).rename_axis(index="example_id")
-    _check_complete(wide, reconstruction)
-    return wide.T.groupby(level="sigma").mean().T
+    chosen = (scores["reconstruction"] == reconstruction).to_numpy()
+    codes, ids = pd.factorize(scores["example_id"], sort=True)  # strings are sorted once only
+    keys = ["example", "sigma", "draw"]
+    rows = scores.loc[chosen, ["sigma", "draw", column]].assign(example=codes[chosen])
+    rows = rows.sort_values(keys)  # sums do not depend on the order of the rows
+    cells = rows[["sigma", "draw"]].drop_duplicates().sort_values(["sigma", "draw"])
+    repeated = (rows[keys].diff() == 0).all(axis=1)
+    finite = np.isfinite(rows[column].to_numpy(dtype=np.float64)).all()
+    if repeated.any() or not finite or len(rows) != len(ids) * len(cells):
+        _refuse(scores[chosen], column, ids)
+    values = rows[column].to_numpy(dtype=np.float64).reshape(len(ids), len(cells))
+    sigmas, first, draws = np.unique(cells["sigma"], return_index=True, return_counts=True)
+    means = np.add.reduceat(values, first, axis=1) / draws if len(cells) else values
+    index, columns = pd.Index(ids, name="example_id"), pd.Index(sigmas, name="sigma")
+    return pd.DataFrame(means, index=index, columns=columns)
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,7 +101,8 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(offset, spread, out=np.zeros_like(offset), where=spread > smallest)
 
 
-def _check_rows(rows: pd.DataFrame, column: str) -> None:
+def _refuse(rows: pd.DataFrame, column: str, ids: pd.Index[str]) -> NoReturn:
+    """Say what is wrong with the rows of one reconstruction."""
     wrong = ~np.isfinite(rows[column].to_numpy(dtype=np.float64))
     if wrong.any():
         row = rows[wrong].iloc[0]
@@ -96,18 +116,16 @@ def _check_rows(rows: pd.DataFrame, column: str) -> None:
             f"{_place(rows[twice].iloc[0])} is there twice, expected once; "
             "merge each shard of scores only once"
         )
-
-
-def _check_complete(wide: pd.DataFrame, reconstruction: str) -> None:
-    missing = np.argwhere(wide.isna().to_numpy())
-    if len(missing):
-        row, place = missing[0]
-        sigma, draw = wide.columns[place]
-        raise InputError(
-            f"example {wide.index[row]} has no score for reconstruction {reconstruction}, "
-            f"sigma {sigma}, draw {draw}, expected every level and draw of the others; "
-            "finish the scan, or leave all its rows out to report it as not scored"
-        )
+    there = rows.assign(there=True).pivot_table(
+        index="example_id", columns=["sigma", "draw"], values="there", aggfunc="any"
+    )
+    row, place = np.argwhere(there.reindex(ids).isna().to_numpy())[0]
+    sigma, draw = there.columns[place]
+    raise InputError(
+        f"example {ids[row]} has no score for reconstruction {rows['reconstruction'].iloc[0]}, "
+        f"sigma {sigma}, draw {draw}, expected every level and draw of the others; "
+        "finish the scan, or leave all its rows out to report it as not scored"
+    )
 
 
 def _place(row: pd.Series) -> str:

@@ -57,8 +57,7 @@ def excess_interval(
             f"found {len(members)} members and {len(controls)} controls, expected at least 1 "
             f"and {FEWEST_CONTROLS}; give more held-out controls"
         )
-    shuffled = np.random.default_rng(seed).permutation(np.sort(rounded(controls)))
-    first, second = np.array_split(shuffled, 2)
+    first, second = halves(controls, seed)
     threshold = np.sort(first)[len(first) - tail_order(len(first), level)]
     member_share, member_low, member_high = _share(rounded(members) > threshold)
     control_share, control_low, control_high = _share(second > threshold)
@@ -70,6 +69,19 @@ def excess_interval(
         member_share=member_share,
         control_share=control_share,
     )
+
+
+def halves(
+    controls: NDArray[np.float64], seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Split the rounded controls at random; the order of the rows does not matter.
+
+    One seed picks the same ranks of every data set as large: intervals cover over seeds, so seeds
+    should differ between data sets.
+    """
+    shuffled = np.random.default_rng(seed).permutation(np.sort(rounded(controls)))
+    first, second = np.array_split(shuffled, 2)
+    return first, second
 
 
 def auc(members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
@@ -90,16 +102,15 @@ def bootstrap_auc(
     Pass one value per duplicate group: then groups are what is resampled.
     """
     n, m = len(members), len(controls)
-    both = np.sort(rounded(members)), np.sort(rounded(controls))
-    _, codes = np.unique(np.concatenate(both), return_inverse=True)
-    size = int(codes.max()) + 1
+    ordered, others = np.sort(rounded(members)), np.sort(rounded(controls))
+    below, not_above = (np.searchsorted(others, ordered, side) for side in ("left", "right"))
     rng = np.random.default_rng(seed)
     estimates = np.empty(rounds)
+    drawn_below = np.zeros(m + 1)
     for i in range(rounds):
-        drawn_members = np.bincount(codes[rng.integers(n, size=n)], minlength=size)
-        drawn_controls = np.bincount(codes[n + rng.integers(m, size=m)], minlength=size)
-        below = np.cumsum(drawn_controls) - drawn_controls / 2
-        estimates[i] = drawn_members @ below / (n * m)
+        drawn = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
+        np.cumsum(np.bincount(rng.integers(m, size=m), minlength=m), out=drawn_below[1:])
+        estimates[i] = drawn @ (drawn_below[below] + drawn_below[not_above]) / (2 * n * m)
     low, high = np.quantile(estimates, [0.025, 0.975])
     return Auc(auc(members, controls), float(low), float(high))
 

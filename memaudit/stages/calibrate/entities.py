@@ -18,6 +18,14 @@ class Sides:
     members: tuple[str, ...]
     controls: tuple[str, ...]
 
+    def among(self, ids: pd.Index[str]) -> Sides:
+        """Keep those that are among some ids: of an adaptive scan, those scanned in full."""
+        kept = set(ids)
+        return Sides(
+            members=tuple(one for one in self.members if one in kept),
+            controls=tuple(one for one in self.controls if one in kept),
+        )
+
 
 def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:
     """Ids of the scored representatives whose duplicate group lies on one side only.
@@ -26,7 +34,8 @@ def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:
     Raises InputError if the pool contradicts itself or lacks a scored id.
     """
     _check(pool, scored)
-    entities = pool[pool["representative"] & ~pool["spans"] & pool["example_id"].isin(scored)]
+    is_scored = scored.get_indexer(pd.Index(pool["example_id"])) >= 0  # isin takes 20 times longer
+    entities = pool[pool["representative"] & ~pool["spans"] & is_scored]
     if entities["example_id"].duplicated().any():
         twice = entities.loc[entities["example_id"].duplicated(), "example_id"].iloc[0]
         raise InputError(
