@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from memaudit.records import Image, Matches
+from memaudit.records import Image, Images, Matches
 
+NEAREST = 50  # neighbours of the adaptive l2 distance (Carlini et al. 2023)
+ADAPTIVE = 0.5  # and the share of their mean distance that it divides by
 TILES = 4  # per side, for the largest tile distance
+SMALLEST = 1e-6  # of a distance that is divided by
 PERFECT_PSNR = 99.0  # dB, in place of infinity for identical images
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Images of the pool against which distances in pixels are relative.
+
+    A random, label-blind sample [P, D] in [0, 1] with their duplicate groups [P]; `share` is the
+    part of the pool that it is. Of a sample the nearest 50 of the whole pool are the nearest
+    50 x share.
+    """
+
+    pixels: NDArray[np.float32]
+    groups: NDArray[np.int64]
+    share: float
+
+    @classmethod
+    def of(cls, images: Images, groups: NDArray[np.int64], pool: int) -> Reference:
+        """[P, H, W, 3] uint8 and their groups [P], out of a pool of so many images."""
+        return cls(_flat(images), groups, len(images) / pool)
+
+    def distances(self, images: Images, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """l2 of [B, H, W, 3] to each image of other groups, ascending: [B, P], infinite at the end.
+
+        `groups` [B] are those of the sources.
+        """
+        flat = _flat(images)
+        squares = (flat**2).sum(1)[:, None] + (self.pixels**2).sum(1) - 2 * flat @ self.pixels.T
+        l2 = np.sqrt(np.clip(squares.astype(np.float64), 0, None) / flat.shape[1])
+        others = np.where(groups[:, None] == self.groups, np.inf, l2)
+        return np.sort(others, axis=1)
 
 
 def similarity_scores(matches: Matches) -> pd.DataFrame:
@@ -36,7 +71,7 @@ def similarity_scores(matches: Matches) -> pd.DataFrame:
     )
 
 
-def pixel_scores(sources: NDArray[np.uint8], images: NDArray[np.uint8]) -> pd.DataFrame:
+def pixel_scores(sources: Images, images: Images) -> pd.DataFrame:
     """Scores in pixels of [B, H, W, 3] reconstructions against their sources.
 
     PSNR in dB and SSIM (Wang et al. 2004) by scikit-image; `l2` = sqrt(mean((a - b)^2)) in [0, 1];
@@ -51,6 +86,32 @@ def pixel_scores(sources: NDArray[np.uint8], images: NDArray[np.uint8]) -> pd.Da
             "tile_l2": _largest_tile(squares),
         }
     )
+
+
+def relative_scores(
+    l2: NDArray[np.float64], images: Images, reference: Reference, groups: NDArray[np.int64]
+) -> pd.DataFrame:
+    """l2 [B] of reconstructions to their sources, relative to that to other images.
+
+    `adaptive_l2`: over half the mean l2 to the 50 nearest others (Carlini et al. 2023); `l2_ratio`:
+    over that to the nearest other (d1/d2 of Gu et al. 2023, arXiv 2310.02664, where the source is
+    nearest). `groups` [B] are the sources' duplicate groups. Without others they are 2 and 1.
+    """
+    others = reference.distances(images, groups)[:, : max(1, round(NEAREST * reference.share))]
+    others = np.where(np.isfinite(others[:, :1]), others, l2[:, None])
+    others = np.where(np.isfinite(others), others, np.nan)
+    around = np.maximum(np.nanmean(others, axis=1), SMALLEST)
+    return pd.DataFrame(
+        {
+            "adaptive_l2": l2 / (ADAPTIVE * around),
+            "l2_ratio": l2 / np.maximum(others[:, 0], SMALLEST),
+        }
+    )
+
+
+def _flat(images: Images) -> NDArray[np.float32]:
+    """[N, H, W, 3] uint8 -> [N, D] in [0, 1]."""
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
 def _psnr(source: Image, image: Image) -> float:

@@ -7,7 +7,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from memaudit.records import Image, Matches
 from memaudit.stages.data import resize
-from memaudit.stages.score import PERFECT_PSNR, pixel_scores, similarity_scores
+from memaudit.stages.score import (
+    PERFECT_PSNR,
+    Reference,
+    pixel_scores,
+    relative_scores,
+    similarity_scores,
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +116,30 @@ def test_perfect_match_has_a_distance_ratio_near_zero() -> None:
         neighbours=np.array([[0.5]], np.float32),
     )
     assert 0 <= similarity_scores(perfect)["distance_ratio"][0] < 1e-5
+
+
+def test_relative_distances_leave_out_the_group_of_the_source() -> None:
+    grey = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (0, 51, 102, 204)])
+    reference = Reference.of(grey, np.array([0, 1, 1, 2]), pool=4)
+    image = np.full((1, 8, 8, 3), 51, np.uint8)
+    distances = reference.distances(image, np.array([1]))
+    assert distances[0, :2].tolist() == pytest.approx([0.2, 0.6])
+    assert np.isinf(distances[0, 2:]).all()
+    row = relative_scores(np.array([0.1]), image, reference, np.array([1])).iloc[0]
+    assert row["adaptive_l2"] == pytest.approx(0.1 / (0.5 * 0.4))
+    assert row["l2_ratio"] == pytest.approx(0.5)
+
+
+def test_of_a_sample_as_many_neighbours_count_as_it_holds_of_the_nearest_fifty() -> None:
+    grey = np.stack([np.full((4, 4, 3), 10 * k, np.uint8) for k in range(1, 21)])
+    image = np.zeros((1, 4, 4, 3), np.uint8)
+    sample = Reference.of(grey, np.arange(20), pool=500)  # 1 in 25: the nearest two
+    row = relative_scores(np.array([0.1]), image, sample, np.array([99])).iloc[0]
+    assert row["adaptive_l2"] == pytest.approx(0.1 / (0.5 * 15 / 255), rel=1e-4)
+
+
+def test_without_other_images_the_relative_distances_say_nothing() -> None:
+    image = np.full((1, 4, 4, 3), 51, np.uint8)
+    alone = Reference.of(image, np.array([7]), pool=1)
+    row = relative_scores(np.array([0.3]), image, alone, np.array([7])).iloc[0]
+    assert row.tolist() == pytest.approx([2, 1])
