@@ -93,6 +93,9 @@ class ScanConfig:
     device: Device = "auto"
     local_files_only: bool = False
     self_check: bool = True
+    power: bool = True
+    adaptive: bool = False
+    fraction: float = 0.05
     q: float = 0.05
     seed: int = 0
     batch_size: int = 16
@@ -121,8 +124,9 @@ class ScanConfig:
             raise ConfigError(f"--duplicate-threshold must be 0 or more, found {threshold}")
         if self.model == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
-        if not 0 < self.q < 1:
-            raise ConfigError(f"--q must lie between 0 and 1, found {self.q}")
+        for name in ("q", "fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"--{name} must lie between 0 and 1, found {getattr(self, name)}")
 
     def asked(self) -> dict[str, Any]:
         """The part of the configuration that decides the findings."""

@@ -52,7 +52,8 @@ class Plan:
     controls: int
     levels: int
     queries: int
-    evaluations: int  # of the network
+    evaluations: int  # of the network; of an adaptive scan, about so many
+    in_full: int  # evaluations without --adaptive
     embeddings: int
     network_ms: float  # an evaluation, in a batch
     embedder_ms: float  # an image, in a batch
@@ -60,4 +61,4 @@ class Plan:
     disk_mb: float
     device: str
     reach: int | None  # fewest memorized images that can be flagged together
-    controls_for_one: int
+    controls_for: dict[int, int]  # how many controls it takes to flag so few

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from memaudit.cli import options
-from memaudit.cli.scan import ATTACK, scan_config
+from memaudit.cli.scan import ATTACK, EXTENT, scan_config
 
 
 @click.command()
@@ -18,6 +18,7 @@ from memaudit.cli.scan import ATTACK, scan_config
 @options.CONTROLS
 @options.DATA
 @ATTACK
+@EXTENT
 @options.EMBEDDER
 @options.MODEL
 @options.COMPUTE

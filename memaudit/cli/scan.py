@@ -81,6 +81,34 @@ ATTACK = options.group(
     ),
 )
 
+EXTENT = options.group(
+    click.option(
+        "--q",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=ScanConfig.q,
+        show_default=True,
+        help="False discovery rate at which members are flagged.",
+    ),
+    click.option(
+        "--adaptive",
+        is_flag=True,
+        help="Scan in full only what a cheap first pass over members and controls puts on top.",
+    ),
+    click.option(
+        "--fraction",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=ScanConfig.fraction,
+        show_default=True,
+        help="Part of all images that --adaptive scans in full.",
+    ),
+    click.option(
+        "--no-power",
+        is_flag=True,
+        help="Leave out the power check (the perfect memorizer in the same scan); a scan that "
+        "finds nothing is then inconclusive.",
+    ),
+)
+
 
 @click.command()
 @click.argument("model")
@@ -106,13 +134,7 @@ ATTACK = options.group(
     metavar="DIRECTORY",
     help="Where the embedded images are kept; default: the cache, found again for the same files.",
 )
-@click.option(
-    "--q",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=ScanConfig.q,
-    show_default=True,
-    help="False discovery rate at which members are flagged.",
-)
+@EXTENT
 @click.option(
     "--images",
     type=click.IntRange(0),
@@ -173,5 +195,6 @@ def scan_config(values: dict[str, Any]) -> ScanConfig:
     del values["noise"]
     data = options.data_options(values)
     corruption = Corruption(**{name: values.pop(name) for name in CORRUPTION_FIELDS})
-    self_check = not values.pop("no_self_check", False)
-    return ScanConfig(data=data, corruption=corruption, self_check=self_check, **values)
+    for check in ("self_check", "power"):
+        values[check] = not values.pop(f"no_{check}", False)
+    return ScanConfig(data=data, corruption=corruption, **values)

@@ -68,7 +68,7 @@ def split_tiles() -> dict[str, list[Tile]]:
 def cut_tiles() -> list[Tile]:
     """Cut every photograph into tiles and keep those that show something."""
     tiles = []
-    for name, photograph in _photographs().items():
+    for name, photograph in photographs_by_name().items():
         height, width = photograph.shape[:2]
         for y in range(0, height - TILE + 1, TILE):
             for x in range(0, width - TILE + 1, TILE):
@@ -78,7 +78,8 @@ def cut_tiles() -> list[Tile]:
     return tiles
 
 
-def _photographs() -> dict[str, Image]:
+def photographs_by_name() -> dict[str, Image]:
+    """Name the colour photographs that scikit-image ships, and read them."""
     return {
         "astronaut": photographs.astronaut(),
         "chelsea": photographs.chelsea(),

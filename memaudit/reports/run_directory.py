@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +24,8 @@ from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.files import write_json, write_parquet
 
+# The scores that are calibrated; an adaptive scan's sample and first pass; the power check.
+Work = Literal["scores", "sample", "screen", "power"]
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
@@ -65,25 +67,27 @@ class RunDirectory:
                 "another --out, or the same arguments to continue it"
             )
 
-    def part(self, number: int) -> Path:
-        """Where the scores of a shard stand."""
-        return self.path / "scores" / f"part-{number:05d}.parquet"
+    def part(self, number: int, work: Work = "scores") -> Path:
+        """Where the scores of a shard of some work stand."""
+        return self.path / work / f"part-{number:05d}.parquet"
 
-    def write_part(self, number: int, scores: pd.DataFrame, failed: dict[str, str]) -> None:
+    def write_part(
+        self, number: int, scores: pd.DataFrame, failed: dict[str, str], work: Work = "scores"
+    ) -> None:
         """Keep the scores of a shard, and which of its ids failed."""
-        path = self.part(number)
+        path = self.part(number, work)
         path.parent.mkdir(exist_ok=True)
         write_parquet(path, scores, {ERRORS.decode(): json.dumps(failed)})
 
-    def read_parts(self, count: int) -> tuple[pd.DataFrame, dict[str, str]]:
-        """Read the scores of all shards, and why ids failed.
+    def read_parts(self, count: int, work: Work = "scores") -> tuple[pd.DataFrame, dict[str, str]]:
+        """Read the scores of all shards of some work, and why ids failed.
 
         Raises RunDirectoryError for a part that is damaged.
         """
         tables: list[pd.DataFrame] = []
         failed: dict[str, str] = {}
-        for path in map(self.part, range(count)):
-            table = _read_part(path)
+        for number in range(count):
+            table = _read_part(self.part(number, work))
             failed |= json.loads(table.schema.metadata[ERRORS])
             if table.num_rows:
                 tables.append(table.to_pandas())

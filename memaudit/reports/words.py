@@ -6,10 +6,12 @@ import textwrap
 
 from memaudit.config import ScanConfig
 from memaudit.records import Plan
-from memaudit.stages.calibrate import DatasetLevel, Level, Outcome, Summary
+from memaudit.stages.calibrate import DatasetLevel, Level, Outcome, RocPoint, Summary
 
 COLUMNS = 100
 WIDTH = 15
+MODE = 16  # the longest name of a reconstruction
+LABEL = 36  # the longest name of a published threshold
 LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: corrupted training images came back from this model more faithfully than "
@@ -35,8 +37,11 @@ def describe(summary: Summary, config: ScanConfig) -> str:
         *_counts(summary),
         *_flagged(summary),
         *_dataset(summary.dataset),
+        *_checks(summary),
         "",
         *_levels(summary),
+        "",
+        *_literature(summary),
         "",
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
         f"Findings: {config.out}/findings.csv",
@@ -105,25 +110,89 @@ def _dataset(level: DatasetLevel | None) -> list[str]:
                 f"{excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%}) above controls",
             )
         )
+    rows += [_row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
+    if level.extrapolated.tail.usable:
+        rows.append(
+            _row(
+                "extrapolated",
+                f"{level.extrapolated.groups} members would be flagged by a tail fitted to the "
+                "controls (model-based, no part of the verdict)",
+            )
+        )
     return rows
+
+
+def _roc(point: RocPoint) -> str:
+    return (
+        f"{point.tpr:.1%} ({point.tpr_low:.1%} .. {point.tpr_high:.1%}) of members at a realised "
+        f"false-positive rate of {point.realised_fpr:.2%}, at most {point.realised_fpr_high:.2%}"
+    )
+
+
+def _checks(summary: Summary) -> list[str]:
+    """Could the scan see anything, was the comparison fair, and what did it take?"""
+    rows = []
+    power, fairness, effort = summary.power, summary.fairness, summary.effort
+    if power is not None:
+        among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
+        rows.append(
+            _row(
+                "power",
+                f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
+                f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
+            )
+        )
+    if fairness is not None:
+        found = "can be told apart: shift" if fairness.alarm else "are not told apart"
+        rows.append(
+            _row("fair", f"without the model the two sides {found} (p {fairness.p_value:.3g})")
+        )
+    if effort is not None and effort.screen:
+        rows.append(
+            _row(
+                "adaptive",
+                f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
+                f"full; {effort.promoted} images promoted by {effort.screen}",
+            )
+        )
+    elif effort is not None and effort.reason:
+        rows.append(_row("not adaptive", effort.reason))
+    return rows
+
+
+def _literature(summary: Summary) -> list[str]:
+    """Published thresholds, without controls: shares of members and controls level by level."""
+    if not summary.literature:
+        return []
+    shown: dict[str, list[str]] = {}
+    for level in summary.literature:
+        cell = f"{_share(level.members)}/{_share(level.controls)}"
+        shown.setdefault(f"{level.label}, {level.source}", []).append(f"{cell:>15}")
+    snr = dict.fromkeys(f"{level.snr_db:.1f} dB" for level in summary.literature)
+    head = "".join(f"{name:>15}" for name in snr)
+    title = "  Published thresholds (no controls, no part of the verdict): members/controls"
+    return [title, f"  {'':{LABEL}}{head}"] + [
+        f"  {name:{LABEL}}{''.join(cells)}" for name, cells in shown.items()
+    ]
 
 
 def _levels(summary: Summary) -> list[str]:
     head = (
-        f"  {'':10}{'':>9}{'':>9}  {'own similarity':^17}{'':>7}{'members':>10}"
+        f"  {'':{MODE}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
         f"  {'source is nearest':^19}",
-        f"  {'':10}{'sigma':>9}{'SNR dB':>9}  {'member':>8}{'control':>9}{'AUC':>7}"
-        f"{'> ctl p99':>10}  {'member':>9}{'control':>10}",
+        f"  {'':{MODE}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
     )
     return [*head, *(_level(level) for level in summary.levels)]
 
 
 def _level(level: Level) -> str:
     return (
-        f"  {level.reconstruction:10}{level.sigma:9.4g}{level.snr_db:9.1f}"
+        f"  {level.reconstruction:{MODE}}{level.sigma:8.4g}{level.snr_db:8.1f}"
         f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
         f"{_number(level.auc):>7}{_share(level.share_above):>10}"
         f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"
+        f"{'' if level.power is None else f'{level.power:7.0%}  {level.grade}'}"
     )
 
 
@@ -146,11 +215,19 @@ def describe_plan(plan: Plan) -> str:
         [
             _row("images", f"{plan.members} members, {plan.controls} controls"),
             _row("queries", f"{plan.queries} corrupted images, {plan.levels} levels"),
-            _row("network", f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"),
+            _row(
+                "network",
+                f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"
+                + (f"; {plan.in_full} in full" if plan.in_full != plan.evaluations else ""),
+            ),
             _row("embedder", f"{plan.embeddings} images, {plan.embedder_ms:.2f} ms each here"),
             _row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
             _row("disk", f"about {plan.disk_mb:.1f} MB"),
-            _row("reach", f"{reach}; a single one takes {plan.controls_for_one} controls"),
+            _row("reach", reach),
+            _row(
+                "for fewer",
+                ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items()),
+            ),
         ]
     )
 

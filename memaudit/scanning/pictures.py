@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import cast
 
-from memaudit.config import Reconstruction
 from memaudit.records import Example, Image
 from memaudit.reports.strips import write_strip
+from memaudit.scanning.passes import full_passes
 from memaudit.scanning.pool import Pool, read_examples
 from memaudit.scanning.result import ScanResult
 from memaudit.scanning.shards import Stages, redraw
@@ -28,7 +27,8 @@ def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
     if flagged.empty:
         return
     folder.mkdir(exist_ok=True)
-    mode = cast(Reconstruction, result.summary.reconstruction)
+    passes = {how.name: how for how in full_passes(stages.config, stages.sigmas)}
+    how = passes[result.summary.reconstruction]
     examples = _read(stages.pool, {*flagged["example_id"], *flagged["nearest_other"]})
     columns = flagged[["example_id", "nearest_other", "recovered_from_snr_db"]]
     for rank, (example_id, other, snr) in enumerate(columns.itertuples(index=False), start=1):
@@ -36,7 +36,7 @@ def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
             continue
         source = examples[example_id]
         sigma = stages.sigmas[0] if math.isnan(snr) else _nearest_level(stages, snr)
-        images: list[Image] = [source.image, *redraw(stages, source, mode, sigma)]
+        images: list[Image] = [source.image, *redraw(stages, source, how, sigma)]
         if other in examples:
             images.append(examples[other].image)
         write_strip(folder / f"{rank:04d}-{example_id[:12]}.png", images)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from memaudit.config import ScanConfig
-from memaudit.errors import ConfigError, DataError, RunDirectoryError
+from memaudit.errors import ConfigError
 from memaudit.models.load import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, silent
@@ -25,27 +25,36 @@ from memaudit.scanning.listing import Listing, list_data
 from memaudit.scanning.models import open_model
 from memaudit.scanning.pictures import write_pictures
 from memaudit.scanning.pool import Pool, make_pool, smallest_ids, stack
+from memaudit.scanning.power import check_power
 from memaudit.scanning.provenance import environment
 from memaudit.scanning.result import ScanResult
-from memaudit.scanning.shards import Stages, encode, run_shard
-from memaudit.stages.calibrate import Conduct, Options, findings, summarise
+from memaudit.scanning.scoring import Scored, score_pool
+from memaudit.scanning.shards import Stages, encode
+from memaudit.stages.calibrate import Conduct, Options, Power, findings, summarise
 from memaudit.stages.embed import Embedder, load_embedder
+from memaudit.stages.fairness import Fairness, fairness
+from memaudit.stages.score import Reference
 
 SAMPLE = 256  # images from which the pool's median distance is taken
+REFERENCE = 1000  # images against which distances in pixels are relative
 SAMPLE_BYTES = 256 << 20  # and what they may take in memory
 CHECKED = 32  # images of the self-check
 
 
-def scan(config: ScanConfig, progress: Progress = silent) -> ScanResult:
+def scan(
+    config: ScanConfig, progress: Progress = silent, loaded: Loaded | None = None
+) -> ScanResult:
     """Audit a model for memorization of a data set's images.
 
     Everything is written to `config.out`; interrupted and called again with the same arguments it
-    continues. Raises a subclass of MemauditError where it cannot go on; what was finished stays.
+    continues. `loaded` is a model of your own, any Denoiser with its provenance; `config.model` is
+    then no more than its name. Raises a subclass of MemauditError where it cannot go on; what was
+    finished stays.
     """
     _keep_apart(config)
     with hold(Path(config.out)) as run:
         listing = list_data(config.dataset, config.controls, config.data, config.seed)
-        loaded = open_model(config)
+        loaded = loaded or open_model(config)
         embedder = load_embedder(config.embedder, str(loaded.denoiser.device))
         run.start(
             {
@@ -56,11 +65,12 @@ def scan(config: ScanConfig, progress: Progress = silent) -> ScanResult:
             }
         )
         pool = build_pool(config, listing, loaded, embedder, progress)
-        levels, check = _prepare(config, loaded, pool)
-        stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas)
-        scores, failed = _score(stages, run, progress)
+        levels, check, reference = _prepare(config, loaded, pool)
+        stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas, reference)
+        scored = score_pool(stages, run, progress)
+        power = check_power(stages, run, progress) if config.power else None
         provenance = _provenance(stages, loaded, levels, check)
-        result = _calibrate(stages, scores, failed, provenance)
+        result = _calibrate(stages, scored, power, provenance)
         _write(result, stages, run)
         return result
 
@@ -91,60 +101,56 @@ def build_pool(
     )
 
 
-def _prepare(config: ScanConfig, loaded: Loaded, pool: Pool) -> tuple[Levels, SelfCheck | None]:
-    denoiser = loaded.denoiser
+def _prepare(
+    config: ScanConfig, loaded: Loaded, pool: Pool
+) -> tuple[Levels, SelfCheck | None, Reference]:
+    """Choose the levels, check the model, and keep a sample of the pool to compare pixels with."""
+    denoiser, rows = loaded.denoiser, pool.representatives
     pixels = 4 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
-    examples = smallest_ids(pool, max(CHECKED, min(SAMPLE, SAMPLE_BYTES // pixels)))
-    x0 = encode(denoiser, stack(examples))
-    members = int((pool.representatives["split"] == "member").sum())
+    examples = smallest_ids(pool, max(CHECKED, min(REFERENCE, SAMPLE_BYTES // pixels)))
+    images = stack(examples)
+    x0 = encode(denoiser, images[:SAMPLE])
+    members = int((rows["split"] == "member").sum())
     levels = choose_levels(config.corruption, denoiser, x0, members)
+    groups = pool.index.groups[[pool.index.positions[example.id] for example in examples]]
+    reference = Reference.of(images, groups, len(rows))
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
-        return levels, None
-    return levels, self_check(denoiser, x0[:CHECKED], config.seed)
-
-
-def _score(
-    stages: Stages, run: RunDirectory, progress: Progress
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    rows = stages.pool.representatives
-    size = stages.config.shard_size
-    starts = range(0, len(rows), size)
-    for number, start in enumerate(starts):
-        if not run.part(number).is_file():
-            run.write_part(number, *run_shard(stages, rows[start : start + size]))
-        progress("scan", min(start + size, len(rows)), len(rows))
-    scores, failed = run.read_parts(len(starts))
-    if scores.empty:
-        first = next(iter(failed.values()))
-        raise DataError(
-            f"none of {len(rows)} images could be read again to be scanned (the first: {first}); "
-            "mend that and give another --out"
-        )
-    of_now = set(scores["example_id"]) | failed.keys() == set(rows["example_id"])
-    if not of_now or set(scores["sigma"]) != set(stages.sigmas):
-        raise RunDirectoryError(
-            f"the scores in {run.path} are of other images or noise levels than those of now: an "
-            "image was lost or mended since they were made; give another --out"
-        )
-    return scores, failed
+        return levels, None, reference
+    return levels, self_check(denoiser, x0[:CHECKED], config.seed), reference
 
 
 def _calibrate(
-    stages: Stages, scores: pd.DataFrame, failed: dict[str, str], provenance: dict[str, Any]
+    stages: Stages, scored: Scored, power: Power | None, provenance: dict[str, Any]
 ) -> ScanResult:
-    config, pool = stages.config, stages.pool
+    config, pool, scores = stages.config, stages.pool, scored.scores
     options = Options(
         column=config.score,
         q=config.q,
         copy_threshold=stages.embedder.copy_threshold,
+        embedder=stages.embedder.name,
         seed=config.seed,
     )
     table = findings(scores, pool.table, options)
-    checked = config.self_check
-    conduct = Conduct(unreadable=len(pool.embedded.errors), self_checked=checked)
+    conduct = Conduct(
+        unreadable=len(pool.embedded.errors),
+        self_checked=config.self_check,
+        fairness=_compare_blindly(pool, config.seed),
+        power=power,
+        effort=scored.effort,
+    )
     summary = summarise(table, scores, pool.table, options, conduct)
-    errors = pd.concat([pool.embedded.errors, _unscored(pool, failed)], ignore_index=True)
+    failed = _unscored(pool, scored.failed)
+    errors = pd.concat([pool.embedded.errors, failed], ignore_index=True)
     return ScanResult(config, provenance, scores, table, errors, summary)
+
+
+def _compare_blindly(pool: Pool, seed: int) -> Fairness | None:
+    """Can members and controls be told apart without the model?"""
+    rows = pool.representatives
+    rows = rows[~rows["spans"]].sort_values("example_id")
+    positions = [pool.index.positions[example_id] for example_id in rows["example_id"]]
+    member = (rows["split"] == "member").to_numpy()
+    return fairness(pool.index.vectors[positions], rows, member, seed)
 
 
 def _unscored(pool: Pool, failed: dict[str, str]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -14,10 +15,13 @@ from memaudit.records import Plan
 from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
+from memaudit.scanning.power import QUERIES
+from memaudit.scanning.scoring import sample_size
 from memaudit.stages.calibrate import controls_needed, reach
 from memaudit.stages.embed import Embedder, load_embedder
 from memaudit.stages.reconstruct import evaluations
 
+FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 CALLS = 3  # timed, after one that is not
 SCORE_BYTES = 150  # of a row of scores, measured on Parquet parts
 ROW_BYTES = 300  # of an image's row, without its vectors
@@ -33,13 +37,17 @@ def estimate(config: ScanConfig) -> Plan:
     levels = config.corruption.levels
     if not config.corruption.automatic:
         levels = len(explicit_levels(config.corruption, denoiser))
-    queries = images * levels * config.corruption.draws
-    rows = queries * len(config.reconstruct)
-    calls = queries * sum(
+    each = levels * config.corruption.draws
+    in_full = each * sum(
         evaluations(mode, config.sampler, config.steps) for mode in config.reconstruct
     )
+    scanned, first = _extent(config, images, levels)
+    queries = scanned * each
+    rows = queries * len(config.reconstruct) + first
+    calls = scanned * in_full + first
     network, embedding = _time_network(denoiser, config), _time_embedder(embedder, denoiser, config)
-    embeddings = rows + 2 * images
+    memorizer = _power_queries(members, images - members) * each if config.power else 0
+    embeddings = rows + memorizer + 2 * images
     fewest = reach(members, images - members, config.q)
     return Plan(
         members=members,
@@ -47,6 +55,7 @@ def estimate(config: ScanConfig) -> Plan:
         levels=levels,
         queries=queries,
         evaluations=calls,
+        in_full=images * in_full,
         embeddings=embeddings,
         network_ms=1000 * network,
         embedder_ms=1000 * embedding,
@@ -54,8 +63,21 @@ def estimate(config: ScanConfig) -> Plan:
         disk_mb=(rows * SCORE_BYTES + images * (ROW_BYTES + 20 * embedder.dim)) / 1e6,
         device=str(denoiser.device),
         reach=fewest if 0 < fewest <= members else None,
-        controls_for_one=controls_needed(members, 1, config.q),
+        controls_for={k: controls_needed(members, k, config.q) for k in FEW},
     )
+
+
+def _extent(config: ScanConfig, images: int, levels: int) -> tuple[int, int]:
+    """-> images scanned in full, and evaluations of first passes (one step, every level)."""
+    sampled = sample_size(images)
+    promoted = math.ceil(config.fraction * images)
+    if not config.adaptive or sampled + promoted >= images:
+        return images, 0
+    return sampled + promoted, images * levels
+
+
+def _power_queries(members: int, controls: int) -> int:
+    return min(QUERIES["member"], members) + min(QUERIES["control"], controls)
 
 
 @torch.inference_mode()

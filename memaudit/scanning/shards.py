@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memaudit.config import Reconstruction, ScanConfig
+from memaudit.config import ScanConfig
 from memaudit.errors import ModelError
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import Example, Image, Images, Vectors
+from memaudit.scanning.passes import Pass
 from memaudit.scanning.pool import Pool, read_examples, stack
 from memaudit.stages.corrupt import corrupt, generator, snr_db, standard_normal
 from memaudit.stages.embed import Embedder
 from memaudit.stages.reconstruct import reconstruct
-from memaudit.stages.score import pixel_scores, similarity_scores
+from memaudit.stages.score import Reference, pixel_scores, relative_scores, similarity_scores
 from memaudit.stages.search import match
 
 NEIGHBOURS = 2  # the nearest other, and the next for the ratio of distances
@@ -34,6 +35,7 @@ class Stages:
     embedder: Embedder
     pool: Pool
     sigmas: tuple[float, ...]
+    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,10 @@ class Query:
     draw: int
 
 
-def run_shard(stages: Stages, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Score rows of the pool: one row an example, reconstruction, level and draw.
+def run_shard(
+    stages: Stages, rows: pd.DataFrame, passes: tuple[Pass, ...]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Score rows of the pool: one row an example, pass, level and draw.
 
     Also returns, for the ids that could not be read again, why.
     """
@@ -54,16 +58,10 @@ def run_shard(stages: Stages, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[st
     if not examples:
         return pd.DataFrame(), failed
     shard = _Shard.read(stages, examples)
-    queries = [
-        Query(k, sigma, draw)
-        for k in range(len(examples))
-        for sigma in stages.sigmas
-        for draw in range(stages.config.corruption.draws)
-    ]
     tables = [
-        shard.score(mode, batch)
-        for mode in stages.config.reconstruct
-        for batch in _batches(queries, stages.config.batch_size)
+        shard.score(how, batch)
+        for how in passes
+        for batch in _batches(_queries(how, len(examples)), stages.config.batch_size)
     ]
     return pd.concat(tables, ignore_index=True), failed
 
@@ -90,25 +88,28 @@ class _Shard:
             stages.pool.embedded.flipped(positions),
         )
 
-    def score(self, mode: Reconstruction, batch: list[Query]) -> pd.DataFrame:
+    def score(self, how: Pass, batch: list[Query]) -> pd.DataFrame:
         which = [query.example for query in batch]
-        images = _to_images(self.stages.denoiser, self.reconstruct(mode, batch)[1])
+        images = _to_images(self.stages.denoiser, self.reconstruct(how, batch)[1])
         vectors = self.stages.embedder.embed(images)
         index = self.stages.pool.index
         matches = match(index, vectors, self.positions[which], self.flipped[which], NEIGHBOURS)
         keys = pd.DataFrame(
             {
                 "example_id": [self.examples[k].id for k in which],
-                "reconstruction": mode,
+                "reconstruction": how.name,
                 "sigma": [query.sigma for query in batch],
                 "snr_db": [snr_db(query.sigma) for query in batch],
                 "draw": [query.draw for query in batch],
             }
         )
-        scores = (similarity_scores(matches), pixel_scores(self.pixels[which], images))
-        return pd.concat([keys, *scores], axis=1)
+        pixels = pixel_scores(self.pixels[which], images)
+        groups = index.groups[self.positions[which]]
+        l2 = pixels["l2"].to_numpy(dtype=np.float64)
+        relative = relative_scores(l2, images, self.stages.reference, groups)
+        return pd.concat([keys, similarity_scores(matches), pixels, relative], axis=1)
 
-    def reconstruct(self, mode: Reconstruction, batch: list[Query]) -> tuple[Tensor, Tensor]:
+    def reconstruct(self, how: Pass, batch: list[Query]) -> tuple[Tensor, Tensor]:
         """-> the corrupted images and their reconstructions, [B, *shape] in model space."""
         config, denoiser = self.stages.config, self.stages.denoiser
         which = [query.example for query in batch]
@@ -119,22 +120,20 @@ class _Shard:
         sigma = torch.tensor([query.sigma for query in batch], device=denoiser.device)
         noise = standard_normal(generators, denoiser.shape).to(denoiser.device)
         x = corrupt(self.x0[which], sigma, noise)
-        x0 = reconstruct(denoiser, x, sigma, generators, (mode, config.sampler, config.steps))
+        x0 = reconstruct(denoiser, x, sigma, generators, (how.mode, config.sampler, how.steps))
         if not bool(x0.isfinite().all()):
             raise ModelError(
                 f"the model returns values that are not finite at sigma {min(sigma.tolist()):.4g} "
-                f".. {max(sigma.tolist()):.4g}, reconstruction {mode}; check its weights, or scan "
-                "with --dtype float32"
+                f".. {max(sigma.tolist()):.4g}, reconstruction {how.name}; check its weights, or "
+                "scan with --dtype float32"
             )
         return x, x0
 
 
-def redraw(
-    stages: Stages, example: Example, mode: Reconstruction, sigma: float
-) -> tuple[Image, Image]:
+def redraw(stages: Stages, example: Example, how: Pass, sigma: float) -> tuple[Image, Image]:
     """Make draw 0 of an example again: corrupted and reconstructed image, [H, W, 3] each."""
     shard = _Shard.read(stages, [example])
-    x, x0 = shard.reconstruct(mode, [Query(0, sigma, 0)])
+    x, x0 = shard.reconstruct(how, [Query(0, sigma, 0)])
     return _to_images(stages.denoiser, x)[0], _to_images(stages.denoiser, x0)[0]
 
 
@@ -147,6 +146,15 @@ def _to_images(denoiser: Denoiser, x: Tensor) -> Images:
     images: Images
     images = denoiser.decode(x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return images
+
+
+def _queries(how: Pass, examples: int) -> list[Query]:
+    return [
+        Query(k, sigma, draw)
+        for k in range(examples)
+        for sigma in how.sigmas
+        for draw in range(how.draws)
+    ]
 
 
 def _batches(queries: list[Query], size: int) -> Iterator[list[Query]]:

@@ -79,7 +79,8 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
     assert (plan["members"], plan["controls"], plan["levels"]) == (6, 44, 3)
     assert plan["queries"] == 50 * 3 * 2
     assert plan["evaluations"] == plan["queries"] * (4 + 1)
-    assert plan["controls_for_one"] == 6 / 0.05 - 1
+    assert plan["controls_for"]["1"] == 6 / 0.05 - 1
+    assert plan["controls_for"]["2"] == 6 / 0.1 - 1
     run = memaudit_command("plan", *model, *options)
     assert run.code == 0
     assert "300 corrupted images, 3 levels" in run.out

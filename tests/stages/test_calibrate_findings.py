@@ -55,6 +55,8 @@ def scores() -> pd.DataFrame:
         ssim=0.5,
         l2=0.2,
         tile_l2=0.3,
+        adaptive_l2=0.8,
+        l2_ratio=0.6,
         distance_ratio=0.9,
     )
 

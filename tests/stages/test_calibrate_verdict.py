@@ -16,6 +16,8 @@ QUIET = Facts(
     unreadable=0,
     entries=400,
     self_checked=True,
+    power=0.9,
+    informative=2,
 )
 
 
@@ -54,6 +56,7 @@ def test_how_many_are_flagged_at_the_chosen_rate_does_not_move_the_verdict(flagg
         ({"members": 0}, "no member could be scored"),
         ({"unreadable": 21}, "21 of 400 images"),
         ({"self_checked": False}, "self-check"),
+        ({"shift": "p 0.001; what differs: JPEG quality"}, "shift detected.*JPEG quality"),
     ],
 )
 @pytest.mark.parametrize("min_q", [0.6, 0.001])
@@ -82,3 +85,20 @@ def test_the_sentences_claim_nothing_beyond_the_attack() -> None:
     end = "under this attack at this noise"
     assert none.sentence == f"no reconstruction beyond held-out controls was found {end}"
     assert evidence.sentence == f"evidence of reconstruction beyond held-out controls {end}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"power": None}, "power of the scan was not measured"),
+        ({"power": 0.4}, "no power: .* 40%"),
+        ({"informative": 0}, "no informative noise level"),
+    ],
+)
+def test_a_scan_that_could_see_nothing_does_not_acquit(
+    changes: dict[str, float], reason: str
+) -> None:
+    verdict = decide(replace(QUIET, **changes))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert re.search(reason, verdict.sentence)
+    assert decide(replace(QUIET, dataset_p=0.001, **changes)).outcome is Outcome.EVIDENCE

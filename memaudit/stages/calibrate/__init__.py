@@ -1,6 +1,13 @@
 """From scores to findings: members calibrated against held-out controls."""
 
-from memaudit.stages.calibrate.combine import combine
+from memaudit.stages.calibrate.adaptive import (
+    SCREENS,
+    agreement,
+    pooled_score,
+    promoted,
+    screening_order,
+)
+from memaudit.stages.calibrate.combine import combine, preferred
 from memaudit.stages.calibrate.conformal import (
     benjamini_hochberg,
     conformal_p,
@@ -22,37 +29,52 @@ from memaudit.stages.calibrate.effects import (
     excess_interval,
     share_above,
 )
+from memaudit.stages.calibrate.effort import Effort
 from memaudit.stages.calibrate.findings import COLUMNS, findings
 from memaudit.stages.calibrate.levels import Level, per_level
+from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.power import Power, graded, measure_power
+from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.severity import Severity
 from memaudit.stages.calibrate.summary import (
     Conduct,
     Counts,
     DatasetLevel,
+    Extrapolated,
     Flagged,
     Summary,
     summarise,
 )
+from memaudit.stages.calibrate.tail import Tail, extrapolated_p
 from memaudit.stages.calibrate.verdict import Facts, Outcome, Verdict, decide
 
 __all__ = [
     "COLUMNS",
+    "SCREENS",
+    "THRESHOLDS",
     "Auc",
     "Conduct",
     "Counts",
     "DatasetLevel",
     "DatasetTest",
+    "Effort",
     "Exceedance",
     "Excess",
+    "Extrapolated",
     "Facts",
     "Flagged",
     "Level",
+    "LiteratureLevel",
     "Options",
     "Outcome",
+    "Power",
+    "RocPoint",
     "Severity",
     "Summary",
+    "Tail",
     "Verdict",
+    "agreement",
     "auc",
     "benjamini_hochberg",
     "bootstrap_auc",
@@ -63,10 +85,18 @@ __all__ = [
     "decide",
     "exceedance",
     "excess_interval",
+    "extrapolated_p",
     "findings",
+    "graded",
     "mann_whitney_permutation",
+    "measure_power",
     "per_level",
+    "pooled_score",
+    "preferred",
+    "promoted",
     "reach",
+    "roc_points",
+    "screening_order",
     "share_above",
     "summarise",
 ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from memaudit.stages.calibrate.combine import combine, pooled_reconstruction
+from memaudit.stages.calibrate.adaptive import pooled_score, promoted, screened
+from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conformal import benjamini_hochberg, conformal_p, rounded
 from memaudit.stages.calibrate.entities import Sides, calibrating
+from memaudit.stages.calibrate.literature import literature_of
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.severity import recovered_from_snr_db, severity
+from memaudit.stages.calibrate.tail import extrapolated_p
 
 COLUMNS = (
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
@@ -18,6 +22,7 @@ COLUMNS = (
     ("prompt", "caption in the data set; an unconditional model is not given it"),
     ("group", "number of the duplicate group"),
     ("representative", "whether this row stands for its group and split; the others inherit"),
+    ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),
     ("own_similarity", "mean embedding similarity of reconstruction and image, -1 to 1"),
     ("own_rank", "median rank of the image among members and controls; 1 is the nearest"),
@@ -29,11 +34,16 @@ COLUMNS = (
     ("ssim", "mean structural similarity of reconstruction and image, -1 to 1"),
     ("l2", "mean root-mean-square pixel difference, 0 to 1"),
     ("tile_l2", "mean of the largest such difference over 4 x 4 tiles, 0 to 1"),
+    ("adaptive_l2", "mean l2 relative to half that to the 50 nearest other images"),
+    ("l2_ratio", "mean l2 relative to that to the nearest other image"),
     ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
     ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
     ("flagged", "whether q_value is at or below the chosen false discovery rate"),
+    ("p_extrapolated", "model-based: p_value, beyond the controls by a generalized Pareto tail"),
+    ("flagged_extrapolated", "model-based: flagged by the extrapolated p instead"),
     ("severity", "reproduction (comes back as a copy), influence (flagged only), or blank"),
     ("recovered_from_snr_db", "SNR of the strongest noise a flagged image comes back from, dB"),
+    ("literature", "published thresholds met, from which SNR; no part of the verdict"),
     ("reason", "why the row is left out of calibration or a member has no p_value, else blank"),
 )
 MEANS = [
@@ -44,6 +54,8 @@ MEANS = [
     "ssim",
     "l2",
     "tile_l2",
+    "adaptive_l2",
+    "l2_ratio",
 ]
 SPANS = "duplicate group has rows on both sides"
 UNSCORED = "could not be scored"
@@ -68,6 +80,9 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     table["nearest_other"] = table["nearest_other"].fillna("")
     table["nearest_other_source"] = table["nearest_other"].map(sources).fillna("")
     table["flagged"] = table["q_value"] <= options.q
+    table["flagged_extrapolated"] = table.pop("q_extrapolated") <= options.q
+    for name in ("stage", "literature"):
+        table[name] = table[name].fillna("")
     table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
     table["severity"] = [
         severity(*row) for row in zip(table["flagged"], table["recovered_from_snr_db"], strict=True)
@@ -83,23 +98,36 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
 
 def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFrame:
     """Numbers of each scored example, by its id, ascending."""
-    score = combine(scores, options.column, options.reconstruction)
+    score = pooled_score(scores, options.column, options.reconstruction)
     chosen = pooled_reconstruction(scores, options.reconstruction)
-    table = _measures(scores[scores["reconstruction"] == chosen])
+    full = scores[scores["reconstruction"] == chosen]
+    screen = scores[screened(scores)]
+    first_only = screen[~screen["example_id"].isin(full["example_id"])]
+    table = _measures(pd.concat([full, first_only]))
+    table["stage"] = np.where(table.index.isin(promoted(scores, options.column)), "full", "screen")
     table["score"] = rounded(score)
-    table["p_value"], table["q_value"] = np.nan, np.nan
-    members = list(sides.members)
+    names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
+    table[names] = np.nan
     if sides.controls:
-        p = conformal_p(
-            table.loc[members, "score"].to_numpy(),
-            table.loc[list(sides.controls), "score"].to_numpy(),
-        )
-        table.loc[members, "p_value"] = p
-        table.loc[members, "q_value"] = benjamini_hochberg(p)
+        table.loc[list(sides.members), names] = _p_values(table["score"], sides, options.seed)
+    if full.empty:
+        return table.assign(recovered_from_snr_db=np.nan, literature="")
     table["recovered_from_snr_db"] = recovered_from_snr_db(
-        scores, sides, chosen, options.copy_threshold
+        full, sides, chosen, options.copy_threshold
     )
+    table["literature"] = literature_of(full, chosen, options.embedder)
     return table
+
+
+def _p_values(score: pd.Series[float], sides: Sides, seed: int) -> NDArray[np.float64]:
+    """P and q, exact and extrapolated: [members, 4]."""
+    members, controls = (
+        np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
+    )
+    exact = conformal_p(members, controls)
+    beyond, _ = extrapolated_p(members, controls, seed)
+    columns = [p for one in (exact, beyond) for p in (one, benjamini_hochberg(one))]
+    return np.column_stack(columns)
 
 
 def _measures(rows: pd.DataFrame) -> pd.DataFrame:

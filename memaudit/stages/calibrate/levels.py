@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memaudit.stages.calibrate.adaptive import screened
 from memaudit.stages.calibrate.combine import closeness, level_means
 from memaudit.stages.calibrate.effects import auc, share_above
 from memaudit.stages.calibrate.entities import Sides, calibrating
+
+Grade = Literal["informative", "too easy", "no power", ""]
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,9 @@ class Level:
 
     `auc` and `share_above` (share of members above the controls' 99th percentile) are of the pooled
     score column; `own_similarity_*` are medians; `rank1_*` are shares of draws whose nearest image
-    is the source.
+    is the source. `power` is the share of a perfect memorizer's images found here at 1 % false
+    positives, and `grade` what the level is worth (see `power.graded`); only the pooled
+    reconstruction has them.
     """
 
     reconstruction: str
@@ -33,6 +39,8 @@ class Level:
     share_above: float | None
     rank1_members: float | None
     rank1_controls: float | None
+    power: float | None = None
+    grade: Grade = ""
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,18 @@ def per_level(
 ) -> tuple[Level, ...]:
     """Describe each reconstruction and sigma, over calibrating representatives, draws averaged.
 
+    Of an adaptive scan the full passes are described over the images that they were run on.
     `pandas.DataFrame(per_level(...))` is the table.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
     names = sorted(scores["reconstruction"].unique())
-    return tuple(
-        level for name in names for level in _of_reconstruction(scores, sides, column, name)
-    )
+    adaptive = bool(screened(scores).any())
+    levels: list[Level] = []
+    for name in names:
+        rows = scores[scores["reconstruction"] == name] if adaptive else scores
+        scanned = sides.among(pd.Index(rows["example_id"].unique())) if adaptive else sides
+        levels += _of_reconstruction(rows, scanned, column, name)
+    return tuple(levels)
 
 
 def _of_reconstruction(

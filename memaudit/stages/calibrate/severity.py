@@ -23,6 +23,7 @@ def recovered_from_snr_db(
     threshold while the controls' 99th percentile at that noise is below it.
     """
     own = level_means(scores, "own_similarity", reconstruction)
+    sides = sides.among(own.index)
     if copy_threshold is None or not sides.controls or own.empty:
         return pd.Series(np.nan, index=own.index)
     snr_db = scores.groupby("sigma")["snr_db"].first().loc[own.columns].to_numpy()

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.records import Split
+from memaudit.stages.calibrate.adaptive import screened
 from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conformal import controls_needed, reach
 from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
@@ -20,18 +21,31 @@ from memaudit.stages.calibrate.effects import (
     excess_interval,
     share_above,
 )
+from memaudit.stages.calibrate.effort import Effort
+from memaudit.stages.calibrate.entities import calibrating
 from memaudit.stages.calibrate.findings import SPANS, UNSCORED
 from memaudit.stages.calibrate.levels import Level, per_level
+from memaudit.stages.calibrate.literature import LiteratureLevel, literature_levels
 from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.power import Power, graded
+from memaudit.stages.calibrate.roc import RocPoint, roc_points
+from memaudit.stages.calibrate.tail import Tail, extrapolated_p
 from memaudit.stages.calibrate.verdict import Facts, Verdict, decide
+from memaudit.stages.fairness import Fairness
 
 
 @dataclass(frozen=True)
 class Conduct:
-    """How the scan went: entries that could not be read, and whether the model was checked."""
+    """How the scan went: entries that could not be read, and whether the model was checked.
+
+    Also the blind comparison of both sides and the power check, None where not run, and the effort.
+    """
 
     unreadable: int
     self_checked: bool
+    fairness: Fairness | None = None
+    power: Power | None = None
+    effort: Effort | None = None
 
 
 @dataclass(frozen=True)
@@ -67,17 +81,27 @@ class Flagged:
 
 
 @dataclass(frozen=True)
+class Extrapolated:
+    """Model-based: member groups that p-values beyond the controls' ranks would flag."""
+
+    groups: int
+    tail: Tail
+
+
+@dataclass(frozen=True)
 class DatasetLevel:
     """The member side as a whole against the controls.
 
     `share_above` is the share of member groups above the controls' 99th percentile; `excess` needs
-    two controls.
+    two controls; `roc` holds the false-positive rates that the controls suffice for.
     """
 
     test: DatasetTest
     auc: Auc
     share_above: float
     excess: Excess | None
+    roc: tuple[RocPoint, ...]
+    extrapolated: Extrapolated
 
 
 @dataclass(frozen=True)
@@ -90,6 +114,10 @@ class Summary:
     flagged: Flagged
     dataset: DatasetLevel | None
     levels: tuple[Level, ...]
+    literature: tuple[LiteratureLevel, ...]
+    fairness: Fairness | None
+    power: Power | None
+    effort: Effort | None
     verdict: Verdict
 
 
@@ -102,6 +130,10 @@ def summarise(
 ) -> Summary:
     """Summarise the findings of `scores` over `pool`, made with the same options."""
     counts = _counts(findings, conduct)
+    reconstruction = pooled_reconstruction(scores[~screened(scores)], options.reconstruction)
+    levels = per_level(scores, pool, options.column)
+    if conduct.power is not None:
+        levels = graded(levels, reconstruction, conduct.power, options.copy_threshold)
     flagged = _flagged(findings, counts, options)
     dataset = _dataset(findings, options)
     facts = Facts(
@@ -114,16 +146,44 @@ def summarise(
         entries=len(findings) + counts.unreadable,
         self_checked=conduct.self_checked,
         spanning=counts.spanning_groups,
+        power=None if conduct.power is None else conduct.power.share,
+        informative=sum(level.grade == "informative" for level in levels),
+        shift=_shift(conduct.fairness),
     )
     return Summary(
         column=options.column,
-        reconstruction=pooled_reconstruction(scores, options.reconstruction),
+        reconstruction=reconstruction,
         counts=counts,
         flagged=flagged,
         dataset=dataset,
-        levels=per_level(scores, pool, options.column),
+        levels=levels,
+        literature=_literature(scores, pool, reconstruction, options),
+        fairness=conduct.fairness,
+        power=conduct.power,
+        effort=conduct.effort,
         verdict=decide(facts),
     )
+
+
+def _shift(fairness: Fairness | None) -> str:
+    """What separates the sides, in words; empty without an alarm."""
+    if fairness is None or not fairness.alarm:
+        return ""
+    by = [
+        f"{one.what} ({one.members} against {one.controls}, AUC {one.auc:.2f})"
+        for one in fairness.separates[:3]
+    ]
+    return f"p {fairness.p_value:.3g}" + (f"; what differs: {', '.join(by)}" if by else "")
+
+
+def _literature(
+    scores: pd.DataFrame, pool: pd.DataFrame, reconstruction: str, options: Options
+) -> tuple[LiteratureLevel, ...]:
+    full = scores[scores["reconstruction"] == reconstruction]
+    if full.empty:
+        return ()
+    sides = calibrating(pool, pd.Index(full["example_id"].unique()))
+    return literature_levels(full, sides, reconstruction, options.embedder)
 
 
 def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
@@ -168,6 +228,11 @@ def _dataset(findings: pd.DataFrame, options: Options) -> DatasetLevel | None:
         auc=bootstrap_auc(members, controls, seed=options.seed),
         share_above=share_above(members, controls),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,
+        roc=roc_points(members, controls, seed=options.seed),
+        extrapolated=Extrapolated(
+            groups=int((findings["flagged_extrapolated"] & _calibrates(findings)).sum()),
+            tail=extrapolated_p(members, controls, options.seed)[1],
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from memaudit.stages.calibrate.conformal import controls_needed
+from memaudit.stages.calibrate.power import ENOUGH
 
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
@@ -27,6 +28,9 @@ class Facts:
     `members` and `controls` count the duplicate groups that calibrate; `min_q` and `dataset_p` are
     1 where they could not be computed; `flagged` counts member groups; `unreadable` of `entries`
     data-set entries could not be read or scored; `spanning` groups have rows on both sides.
+    `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
+    `informative` counts noise levels; `shift` says what separates members from controls without
+    the model, empty if nothing does.
     """
 
     members: int
@@ -38,6 +42,9 @@ class Facts:
     entries: int
     self_checked: bool
     spanning: int = 0
+    power: float | None = None
+    informative: int = 0
+    shift: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,25 @@ def decide(facts: Facts) -> Verdict:
             Outcome.INCONCLUSIVE,
             (f"borderline: {found}; more controls or draws can decide it",),
         )
-    return Verdict(Outcome.NONE, (found,))
+    blind = _blind(facts)
+    return Verdict(Outcome.INCONCLUSIVE, (blind,)) if blind else Verdict(Outcome.NONE, (found,))
+
+
+def _blind(facts: Facts) -> str:
+    """Why a scan that found nothing could have found nothing; empty if it could have."""
+    if facts.power is None:
+        return "nothing stands out, but the power of the scan was not measured; scan with it"
+    if facts.power < ENOUGH:
+        return (
+            f"no power: of a perfect memorizer's images this scan finds {facts.power:.0%}, "
+            f"expected at least {ENOUGH:.0%}; take weaker noise, more draws or another embedder"
+        )
+    if facts.informative == 0:
+        return (
+            "no informative noise level: at each, held-out images come back as well or even a "
+            "perfect memorizer is not found; take other levels, or --noise auto"
+        )
+    return ""
 
 
 def _alarms(facts: Facts) -> tuple[str, ...]:
@@ -115,6 +140,11 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         )
     if not facts.self_checked:
         reasons.append("the self-check of the model was switched off; scan with it")
+    if facts.shift:
+        reasons.append(
+            "shift detected: members and controls can be told apart without the model "
+            f"({facts.shift}); give controls from the same source, prepared the same way"
+        )
     return tuple(reasons)
 
 

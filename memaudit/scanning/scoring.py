@@ -1,0 +1,160 @@
+"""Score the pool: shard by shard, all of it in full, or in full only what a first pass promotes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from memaudit.errors import DataError, RunDirectoryError
+from memaudit.progress import Progress
+from memaudit.reports.run_directory import RunDirectory, Work
+from memaudit.scanning.passes import Pass, full_passes, screens
+from memaudit.scanning.shards import Stages, run_shard
+from memaudit.stages.calibrate import Effort, agreement, screening_order
+
+SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
+INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of the pool, the ids that failed and why, and what it took."""
+
+    scores: pd.DataFrame
+    failed: dict[str, str]
+    effort: Effort
+
+
+def score_pool(stages: Stages, run: RunDirectory, progress: Progress) -> Scored:
+    """Score every representative, or continue; raises DataError if none can be read."""
+    config, rows = stages.config, stages.pool.representatives
+    passes = full_passes(config, stages.sigmas)
+    each = sum(how.evaluations(config.sampler) for how in passes)
+    if config.adaptive:
+        sampled = sample_size(len(rows))
+        if sampled + math.ceil(config.fraction * len(rows)) < len(rows):
+            return _Adaptive(stages, run, progress, passes, each).score(sampled)
+    scores, failed = score_rows(stages, run, ("scores", rows, passes), progress)
+    asked = "the pool is too small for a first pass" if config.adaptive else ""
+    return Scored(scores, failed, Effort(each * len(rows), each * len(rows), reason=asked))
+
+
+def sample_size(images: int) -> int:
+    """How many of a pool of so many images show whether a first pass is informative."""
+    return min(images, max(SAMPLED, math.ceil(images / 100)))
+
+
+def score_rows(
+    stages: Stages,
+    run: RunDirectory,
+    work: tuple[Work, pd.DataFrame, tuple[Pass, ...]],
+    progress: Progress,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Run passes over rows of the pool, shards that are done left out -> scores, failed ids.
+
+    `work` is where its parts stand, the rows, and the passes. Raises DataError if none of the rows
+    can be read, RunDirectoryError if the parts are of other images or levels.
+    """
+    name, rows, passes = work
+    if rows.empty:
+        return pd.DataFrame(), {}
+    size = stages.config.shard_size
+    starts = range(0, len(rows), size)
+    for number, start in enumerate(starts):
+        if not run.part(number, name).is_file():
+            shard = run_shard(stages, rows[start : start + size], passes)
+            run.write_part(number, *shard, work=name)
+        progress("scan" if name == "scores" else name, min(start + size, len(rows)), len(rows))
+    scores, failed = run.read_parts(len(starts), name)
+    if scores.empty:
+        first = next(iter(failed.values()))
+        raise DataError(
+            f"none of {len(rows)} images could be read again to be scanned (the first: {first}); "
+            "mend that and give another --out"
+        )
+    wanted = {sigma for how in passes for sigma in how.sigmas}
+    of_now = set(scores["example_id"]) | failed.keys() == set(rows["example_id"])
+    if not of_now or set(scores["sigma"]) != wanted:
+        raise RunDirectoryError(
+            f"the scores in {run.path} are of other images or noise levels than those of now: an "
+            "image was lost or mended since they were made; give another --out"
+        )
+    return scores, failed
+
+
+@dataclass(frozen=True, eq=False)
+class _Adaptive:
+    """A cheap first pass over the whole pool, then the full work on its top fraction.
+
+    Which images go on is decided on members and controls alike, so p-values stay exact. The first
+    pass must agree in rank with the full score on a random sample of the pool, else all of the
+    pool is scanned in full.
+    """
+
+    stages: Stages
+    run: RunDirectory
+    progress: Progress
+    passes: tuple[Pass, ...]
+    each: int  # network evaluations of an image in full
+
+    def score(self, sampled: int) -> Scored:
+        rows = self.stages.pool.representatives
+        in_sample = rows["example_id"].isin(sorted(rows["example_id"])[:sampled])
+        candidates = screens(self.stages.sigmas)
+        found, failed = self._run("sample", rows[in_sample], (*self.passes, *candidates))
+        tried = self._cost(rows[in_sample], (*self.passes, *candidates))
+        in_full = found[found["reconstruction"].isin([how.name for how in self.passes])]
+        agreements = self._agreements(found, in_full, candidates)
+        screen = next((how for how in candidates if agreements[how.name] >= INFORMATIVE), None)
+        rest = rows[~in_sample]
+        if screen is None:
+            scores, lost = self._run("scores", rest, self.passes)
+            effort = Effort(
+                evaluations=tried + self._cost(rest, self.passes),
+                in_full=self.each * len(rows),
+                reason=(
+                    "no first pass agrees with the full score on a sample (rank correlation "
+                    f"{max(agreements.values()):.2f}, wanted {INFORMATIVE}), so all images were "
+                    "scanned in full"
+                ),
+            )
+            return Scored(pd.concat([in_full, scores], ignore_index=True), failed | lost, effort)
+        screened, lost = self._run("screen", rest, (screen,))
+        seen = found[found["reconstruction"] == screen.name]
+        first = pd.concat([seen, screened], ignore_index=True)
+        top = self._top(first, len(rows))
+        chosen = rest[rest["example_id"].isin(top)]
+        full, gone = self._run("scores", chosen, self.passes)
+        failed = failed | lost | gone
+        scores = pd.concat([first, in_full, full], ignore_index=True)
+        effort = Effort(
+            evaluations=tried + self._cost(rest, (screen,)) + self._cost(chosen, self.passes),
+            in_full=self.each * len(rows),
+            screen=screen.name,
+            agreement=agreements[screen.name],
+            promoted=len(top),
+            sampled=sampled,
+        )
+        return Scored(scores[~scores["example_id"].isin(list(failed))], failed, effort)
+
+    def _agreements(
+        self, sample: pd.DataFrame, in_full: pd.DataFrame, candidates: tuple[Pass, ...]
+    ) -> dict[str, float]:
+        column = self.stages.config.score
+        by_name = {how.name: sample[sample["reconstruction"] == how.name] for how in candidates}
+        return {name: agreement(rows, in_full, column) for name, rows in by_name.items()}
+
+    def _top(self, first: pd.DataFrame, images: int) -> list[str]:
+        config = self.stages.config
+        return screening_order(first, config.score)[: math.ceil(config.fraction * images)]
+
+    def _run(
+        self, name: Work, rows: pd.DataFrame, passes: tuple[Pass, ...]
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        return score_rows(self.stages, self.run, (name, rows, passes), self.progress)
+
+    def _cost(self, rows: pd.DataFrame, passes: tuple[Pass, ...]) -> int:
+        sampler = self.stages.config.sampler
+        return len(rows) * sum(how.evaluations(sampler) for how in passes)

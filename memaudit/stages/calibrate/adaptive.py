@@ -1,0 +1,66 @@
+"""One score an image, also where only the most suspicious images were scanned in full."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+import pandas as pd
+
+from memaudit.stages.calibrate.combine import combine
+
+# First passes of an adaptive scan, cheapest first, as `reconstruction` names them.
+SCREENS = ("screen one-step", "screen few-step")
+
+
+def screened(scores: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are of a first pass."""
+    return scores["reconstruction"].isin(SCREENS)
+
+
+def pooled_score(
+    scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
+) -> pd.Series[float]:
+    """One score per example, by id; of an adaptive scan, first the stage reached, then the score.
+
+    Promoted examples, ranked by their full scores, all stand above the others, ranked by the first
+    pass. No label is looked at, so conformal p-values stay exact. Raises as `combine` does.
+    """
+    first = screened(scores)
+    if not first.any():
+        return combine(scores, column, reconstruction)
+    screen = combine(scores[first], column, str(scores.loc[first, "reconstruction"].iloc[0]))
+    chosen = promoted(scores, column)
+    full = combine(scores[~first & scores["example_id"].isin(chosen)], column, reconstruction)
+    score = screen.copy()
+    score[full.index] = full - full.min() + screen.max() + 1
+    return score
+
+
+def promoted(scores: pd.DataFrame, column: str = "margin") -> list[str]:
+    """Ids that an adaptive scan promoted, the highest first pass first.
+
+    They are the longest run from the top of the first pass all of which was scanned in full: a
+    function of the unlabelled pool. Without a first pass, all ids.
+    """
+    first = screened(scores)
+    if not first.any():
+        return sorted(scores["example_id"].unique())
+    order = screening_order(scores[first], column)
+    in_full = set(scores.loc[~first, "example_id"])
+    return list(takewhile(in_full.__contains__, order))
+
+
+def screening_order(screen: pd.DataFrame, column: str = "margin") -> list[str]:
+    """Ids of a first pass, the most suspicious first; ties by id."""
+    score = combine(screen, column, str(screen["reconstruction"].iloc[0]))
+    ordered = score.round(5).sort_index().sort_values(ascending=False, kind="stable")
+    return [str(example_id) for example_id in ordered.index]
+
+
+def agreement(screen: pd.DataFrame, full: pd.DataFrame, column: str = "margin") -> float:
+    """Spearman's rank correlation of a first pass with the full score of the same examples."""
+    name = str(screen["reconstruction"].iloc[0])
+    both = pd.DataFrame({"screen": combine(screen, column, name), "full": combine(full, column)})
+    if (both.nunique() < 2).any():
+        return 0.0
+    return float(both["screen"].corr(both["full"], method="spearman"))
