@@ -5,7 +5,7 @@ STAMP := .venv/.setup-stamp
 GPU ?= 0
 DEMO_STEPS ?= 8000
 
-.PHONY: help setup demo test lint format demo-models benchmark benchmark-data clean
+.PHONY: help setup demo test lint format demo-models benchmark benchmark-data benchmark-models clean
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
@@ -72,12 +72,24 @@ benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 
-# Fashion-MNIST (MIT) out of Debian's package; apt-get and dpkg-deb unpack it without installing.
-FASHION := benchmarks/data/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
-benchmark-data: $(FASHION)
+# Fashion-MNIST (MIT) out of Debian's package, emoji (MIT) out of an npm package; both are unpacked
+# without being installed.
+DATA := benchmarks/data
+FASHION := $(DATA)/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+ICONS := $(DATA)/icons/package/package.json
+benchmark-data: $(FASHION) $(ICONS)
 $(FASHION):
-	mkdir -p benchmarks/data
-	cd benchmarks/data && apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb .
+	mkdir -p $(DATA)
+	cd $(DATA) && apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb .
+$(ICONS):
+	mkdir -p $(DATA)/icons
+	cd $(DATA)/icons && npm pack --silent @lobehub/fluent-emoji-3d && tar -xzf *.tgz
+
+# One thread each: two trainings share two cores best so, and the result does not depend on it.
+benchmark-models: setup benchmark-data
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py photos-choice photos-report & \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py icons-choice icons-report & \
+	wait
 
 clean:
 	rm -rf .venv build memaudit-demo

@@ -1,0 +1,102 @@
+"""Candidates for the one score of an image: columns, and ways to combine levels and draws.
+
+All are functions of the unlabelled pool, but for the cross-fitted one, which learns from half of
+the controls and ranks with the other half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+
+from memaudit.stages.calibrate.combine import closeness, combine, standardise
+
+COLUMNS = (
+    *("margin", "own_similarity", "own_rank", "distance_ratio"),
+    *("l2", "tile_l2", "psnr", "ssim", "adaptive_l2", "l2_ratio"),
+)
+FEATURES = ("margin", "own_similarity", "l2", "tile_l2", "ssim")
+Combination = Callable[[pd.DataFrame, pd.Series], pd.Series]
+
+
+def levels_of(scores: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Standardised level means, [example, level]."""
+    means = closeness(scores, column, "ode")
+    return pd.DataFrame(standardise(means.to_numpy()), means.index, means.columns)
+
+
+def of_columns(*columns: str) -> Combination:
+    """Average the standardised scores of several columns."""
+
+    def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
+        each = [combine(scores, column) for column in columns]
+        return sum(one / one.std() for one in each)
+
+    return combination
+
+
+def over_levels(column: str, how: str) -> Combination:
+    """Combine the levels of a column otherwise than by their mean."""
+
+    def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
+        levels = levels_of(scores, column)
+        if how == "first component":
+            centred = levels - levels.mean()
+            weights = np.linalg.svd(centred.to_numpy(), full_matrices=False)[2][0]
+            return centred @ (weights * np.sign(weights.sum()))
+        if how == "clipped mean":
+            return levels.clip(-3, 10).mean(axis=1)
+        return getattr(levels, how)(axis=1)
+
+    return combination
+
+
+def over_draws(column: str, how: str) -> Combination:
+    """Take the best or the middle draw of each level, not the mean."""
+
+    def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
+        one = scores.groupby(["example_id", "sigma"], as_index=False)[column].agg(how)
+        return combine(one.assign(reconstruction="ode", draw=0), column)
+
+    return combination
+
+
+def cross_fitted(scores: pd.DataFrame, repeats: pd.Series) -> pd.Series:
+    """Logistic regression of half of the controls against all others (Marandon et al. 2022).
+
+    The controls that it learned from are given the lowest score: they calibrate no more.
+    """
+    table = pd.concat({name: levels_of(scores, name) for name in FEATURES}, axis=1)
+    x = np.column_stack([table.clip(-5, 10).to_numpy(), np.ones(len(table))])
+    controls = np.flatnonzero(~table.index.isin(repeats.index))
+    learned = np.random.default_rng(0).permutation(controls)[: len(controls) // 2]
+    y = np.ones(len(table))
+    y[learned] = 0
+    weight = np.where(y == 1, 0.5 / y.sum(), 0.5 / (1 - y).sum())
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ w
+        gradient = x.T @ (weight * (1 / (1 + np.exp(-z)) - y)) + 1e-3 * w
+        return float(weight @ (np.logaddexp(0, z) - y * z) + 5e-4 * w @ w), gradient
+
+    fitted = pd.Series(x @ minimize(loss, np.zeros(x.shape[1]), jac=True).x, table.index)
+    return fitted.drop(table.index[learned])
+
+
+COMBINATIONS: dict[str, Combination] = {
+    "margin + own_similarity": of_columns("margin", "own_similarity"),
+    "margin + l2": of_columns("margin", "l2"),
+    "margin + ssim": of_columns("margin", "ssim"),
+    "margin + l2_ratio": of_columns("margin", "l2_ratio"),
+    "margin + l2_ratio + own": of_columns("margin", "l2_ratio", "own_similarity"),
+    "margin, largest level": over_levels("margin", "max"),
+    "margin, median level": over_levels("margin", "median"),
+    "margin, clipped mean": over_levels("margin", "clipped mean"),
+    "margin, first component": over_levels("margin", "first component"),
+    "margin, best draw": over_draws("margin", "max"),
+    "margin, median draw": over_draws("margin", "median"),
+    "cross-fitted logistic": cross_fitted,
+}
