@@ -16,7 +16,7 @@ from memaudit.errors import MemauditError
 from memaudit.records import Matches
 from memaudit.stages.calibrate import COLUMNS
 from memaudit.stages.embed.registry import BUILT_IN
-from memaudit.stages.score import pixel_scores, similarity_scores
+from memaudit.stages.score import Reference, pixel_scores, relative_scores, similarity_scores
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -93,7 +93,9 @@ def test_every_column_of_the_scores_is_documented_in_its_order(tiles):
     one = np.ones(1, np.float32)
     matches = Matches(one, one, np.ones(1, np.int64), [["a", "b"]], np.zeros((1, 2), np.float32))
     image = np.stack(tiles[:1])
-    computed = [*similarity_scores(matches), *pixel_scores(image, image)]
+    reference = Reference.of(image, np.zeros(1, np.int64), 1)
+    relative = relative_scores(np.zeros(1), image, reference, np.ones(1, np.int64))
+    computed = [*similarity_scores(matches), *pixel_scores(image, image), *relative]
     section = between(read("docs/files.md"), "## scores/", "\n## ")
     assert first_cells(section) == KEYS + computed
 
