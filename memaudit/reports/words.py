@@ -6,7 +6,16 @@ import textwrap
 
 from memaudit.config import ScanConfig
 from memaudit.records import Plan
-from memaudit.stages.calibrate import DatasetLevel, Level, Outcome, RocPoint, Summary
+from memaudit.stages.calibrate import (
+    DatasetLevel,
+    Effort,
+    Level,
+    Outcome,
+    Power,
+    RocPoint,
+    Summary,
+)
+from memaudit.stages.fairness import Fairness
 
 COLUMNS = 100
 WIDTH = 15
@@ -37,7 +46,9 @@ def describe(summary: Summary, config: ScanConfig) -> str:
         *_counts(summary),
         *_flagged(summary),
         *_dataset(summary.dataset),
-        *_checks(summary),
+        *_power(summary.power),
+        *_fairness(summary.fairness),
+        *_effort(summary.effort, summary.flagged.screened),
         "",
         *_levels(summary),
         "",
@@ -129,34 +140,44 @@ def _roc(point: RocPoint) -> str:
     )
 
 
-def _checks(summary: Summary) -> list[str]:
-    """Could the scan see anything, was the comparison fair, and what did it take?"""
-    rows = []
-    power, fairness, effort = summary.power, summary.fairness, summary.effort
-    if power is not None:
-        among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
-        rows.append(
-            _row(
-                "power",
-                f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
-                f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
-            )
+def _power(power: Power | None) -> list[str]:
+    """Could the scan have seen anything?"""
+    if power is None:
+        return [_row("power", "not measured")]
+    among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
+    return [
+        _row(
+            "power",
+            f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
+            f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
         )
-    if fairness is not None:
-        found = "can be told apart: shift" if fairness.alarm else "are not told apart"
-        rows.append(
-            _row("fair", f"without the model the two sides {found} (p {fairness.p_value:.3g})")
+    ]
+
+
+def _fairness(fairness: Fairness | None) -> list[str]:
+    """Was the comparison fair?"""
+    if fairness is None:
+        return [_row("fair", "not measured: too few images on a side")]
+    found = "can be told apart: shift" if fairness.alarm else "are not told apart"
+    return [_row("fair", f"without the model the two sides {found} (p {fairness.p_value:.3g})")]
+
+
+def _effort(effort: Effort | None, screened: int) -> list[str]:
+    """What an adaptive scan took."""
+    if effort is None or not (effort.screen or effort.reason):
+        return []
+    if not effort.screen:
+        return [_row("not adaptive", effort.reason)]
+    rows = [
+        _row(
+            "adaptive",
+            f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
+            f"full; {effort.promoted} images promoted by {effort.screen}",
         )
-    if effort is not None and effort.screen:
-        rows.append(
-            _row(
-                "adaptive",
-                f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
-                f"full; {effort.promoted} images promoted by {effort.screen}",
-            )
-        )
-    elif effort is not None and effort.reason:
-        rows.append(_row("not adaptive", effort.reason))
+    ]
+    if screened:
+        left = f"{screened} flagged images were not promoted, so not scanned in full"
+        rows.append(_row("", f"{left}; raise --fraction"))
     return rows
 
 

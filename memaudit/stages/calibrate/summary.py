@@ -67,7 +67,8 @@ class Flagged:
     """Member groups flagged at false discovery rate `q`, and what more controls would show.
 
     `reach` is the fewest groups that can be flagged together, None if none can; `controls_for_one`
-    is the number of controls with which a single one can.
+    is the number of controls with which a single one can. `screened` groups are flagged though an
+    adaptive scan did not promote them: more stand out than it scanned in full.
     """
 
     q: float
@@ -75,6 +76,7 @@ class Flagged:
     rows: int
     reproductions: int
     influences: int
+    screened: int
     min_q: float | None
     reach: int | None
     controls_for_one: int
@@ -212,6 +214,7 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagge
         rows=len(rows),
         reproductions=int((groups["severity"] == "reproduction").sum()),
         influences=int((groups["severity"] == "influence").sum()),
+        screened=int((groups["stage"] == "screen").sum()),
         min_q=None if q.empty else float(q.min()),
         reach=fewest if 0 < fewest <= counts.member_groups else None,
         controls_for_one=controls_needed(counts.member_groups, 1, options.q),
