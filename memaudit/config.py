@@ -18,7 +18,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 LossName = Literal["clean"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-NOT_ASKED = ("out", "index", "batch_size", "images")  # they change no finding
+NOT_ASKED = ("out", "index", "batch_size", "images", "power")  # they change no finding
 CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer of images
 
 

@@ -176,7 +176,7 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
         )
     ]
     if screened:
-        left = f"{screened} flagged images were not promoted, so not scanned in full"
+        left = f"{screened} flagged images were not promoted to the full scan"
         rows.append(_row("", f"{left}; raise --fraction"))
     return rows
 
@@ -232,6 +232,7 @@ def describe_plan(plan: Plan) -> str:
         if plan.reach
         else "no single image can be flagged"
     )
+    fewer = ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items())
     return "\n".join(
         [
             _row("images", f"{plan.members} members, {plan.controls} controls"),
@@ -245,10 +246,7 @@ def describe_plan(plan: Plan) -> str:
             _row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
             _row("disk", f"about {plan.disk_mb:.1f} MB"),
             _row("reach", reach),
-            _row(
-                "for fewer",
-                ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items()),
-            ),
+            *([_row("for fewer", fewer)] if fewer else []),
         ]
     )
 

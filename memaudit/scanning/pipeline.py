@@ -106,7 +106,7 @@ def _prepare(
 ) -> tuple[Levels, SelfCheck | None, Reference]:
     """Choose the levels, check the model, and keep a sample of the pool to compare pixels with."""
     denoiser, rows = loaded.denoiser, pool.representatives
-    pixels = 4 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
+    pixels = 8 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
     examples = smallest_ids(pool, max(CHECKED, min(REFERENCE, SAMPLE_BYTES // pixels)))
     images = stack(examples)
     x0 = encode(denoiser, images[:SAMPLE])

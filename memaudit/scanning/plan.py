@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from memaudit.records import Plan
 from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
-from memaudit.scanning.power import QUERIES
-from memaudit.scanning.scoring import sample_size
-from memaudit.stages.calibrate import controls_needed, reach
+from memaudit.scanning.passes import full_passes, screens
+from memaudit.scanning.power import FEWEST, QUERIES
+from memaudit.scanning.scoring import adaptive_evaluations, sample_size, saves
+from memaudit.stages.calibrate import FEWEST_FOR_EVIDENCE, controls_needed, reach
 from memaudit.stages.embed import Embedder, load_embedder
-from memaudit.stages.reconstruct import evaluations
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 CALLS = 3  # timed, after one that is not
@@ -34,49 +35,64 @@ def estimate(config: ScanConfig) -> Plan:
     embedder = load_embedder(config.embedder, str(denoiser.device))
     images = len(listing.rows)
     members = sum(listed.split == "member" for listed in listing.rows)
-    levels = config.corruption.levels
+    count = config.corruption.levels
     if not config.corruption.automatic:
-        levels = len(explicit_levels(config.corruption, denoiser))
-    each = levels * config.corruption.draws
-    in_full = each * sum(
-        evaluations(mode, config.sampler, config.steps) for mode in config.reconstruct
-    )
-    scanned, first = _extent(config, images, levels)
-    queries = scanned * each
-    rows = queries * len(config.reconstruct) + first
-    calls = scanned * in_full + first
+        count = len(explicit_levels(config.corruption, denoiser))
+    extent = _Extent.of(config, tuple(map(float, range(1, count + 1))), images)
     network, embedding = _time_network(denoiser, config), _time_embedder(embedder, denoiser, config)
+    each = count * config.corruption.draws
     memorizer = _power_queries(members, images - members) * each if config.power else 0
-    embeddings = rows + memorizer + 2 * images
+    embeddings = extent.rows + memorizer + 2 * images
     fewest = reach(members, images - members, config.q)
     return Plan(
         members=members,
         controls=images - members,
-        levels=levels,
-        queries=queries,
-        evaluations=calls,
-        in_full=images * in_full,
+        levels=count,
+        queries=extent.images * each,
+        evaluations=extent.evaluations,
+        in_full=extent.in_full,
         embeddings=embeddings,
         network_ms=1000 * network,
         embedder_ms=1000 * embedding,
-        seconds=calls * network + embeddings * embedding,
-        disk_mb=(rows * SCORE_BYTES + images * (ROW_BYTES + 20 * embedder.dim)) / 1e6,
+        seconds=extent.evaluations * network + embeddings * embedding,
+        disk_mb=(extent.rows * SCORE_BYTES + images * (ROW_BYTES + 20 * embedder.dim)) / 1e6,
         device=str(denoiser.device),
         reach=fewest if 0 < fewest <= members else None,
-        controls_for={k: controls_needed(members, k, config.q) for k in FEW},
+        controls_for={
+            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, config.q))
+            for k in FEW
+            if k <= members
+        },
     )
 
 
-def _extent(config: ScanConfig, images: int, levels: int) -> tuple[int, int]:
-    """-> images scanned in full, and evaluations of first passes (one step, every level)."""
-    sampled = sample_size(images)
-    promoted = math.ceil(config.fraction * images)
-    if not config.adaptive or sampled + promoted >= images:
-        return images, 0
-    return sampled + promoted, images * levels
+@dataclass(frozen=True)
+class _Extent:
+    """Images scanned in full, rows of scores, and evaluations made and those of the full scan."""
+
+    images: int
+    rows: int
+    evaluations: int
+    in_full: int
+
+    @classmethod
+    def of(cls, config: ScanConfig, sigmas: tuple[float, ...], images: int) -> _Extent:
+        passes = full_passes(config, sigmas)
+        in_full = images * sum(how.evaluations(config.sampler) for how in passes)
+        rows = sum(len(how.sigmas) * how.draws for how in passes)
+        if not (config.adaptive and saves(config, sigmas, images)):
+            return cls(images, images * rows, in_full, in_full)
+        sampled = sample_size(images)
+        scanned = sampled + math.ceil(config.fraction * images)
+        cheapest, *others = (len(how.sigmas) * how.draws for how in screens(sigmas))
+        first = images * cheapest + sampled * sum(others)
+        made = adaptive_evaluations(config, sigmas, images)
+        return cls(scanned, scanned * rows + first, made, in_full)
 
 
 def _power_queries(members: int, controls: int) -> int:
+    if min(members, controls) < FEWEST:
+        return 0
     return min(QUERIES["member"], members) + min(QUERIES["control"], controls)
 
 

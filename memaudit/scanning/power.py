@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -27,35 +27,50 @@ def check_power(stages: Stages, run: RunDirectory, progress: Progress) -> Power 
     """Scan a sample of the pool with the perfect memorizer of all members.
 
     Only the queries are sampled: fewer rivals for the source would overstate power. None where a
-    side has too few images.
+    side has too few images, or too few that can still be read.
     """
     rows = stages.pool.representatives
     rows = rows[~rows["spans"]].sort_values("example_id")
     queries = pd.concat([rows[rows["split"] == side].head(n) for side, n in QUERIES.items()])
-    if (queries["split"].value_counts().reindex(list(QUERIES), fill_value=0) < FEWEST).any():
+    if _fewest(queries) < FEWEST:
         return None
+    queries = queries.sort_values("row").reset_index(drop=True)
     every = rows[rows["split"] == "member"]
-    memorized = _memorize(stages, every)
+    candidates = every.head(_room(stages))
+    parts = range(math.ceil(len(queries) / stages.config.shard_size))
+    if not all(run.part(number, "power").is_file() for number in parts):
+        memorizer = _memorizer(stages, candidates)
+        if memorizer is None:
+            return None
+        stages = replace(stages, denoiser=memorizer)
     passes = {how.name: how for how in full_passes(stages.config, stages.sigmas)}
     how = passes[preferred(passes)]
-    with_memorizer = replace(stages, denoiser=memorized)
-    queries = queries.sort_values("row").reset_index(drop=True)
-    scores, _ = score_rows(with_memorizer, run, ("power", queries, (how,)), progress)
-    ids = np.unique(scores["example_id"])
-    members = np.isin(ids, every["example_id"].to_numpy(dtype=str))
-    counts = len(memorized.images), len(every)
+    scores, failed = score_rows(stages, run, ("power", queries, (how,)), progress)
+    scanned = queries[~queries["example_id"].isin(list(failed))].sort_values("example_id")
+    if _fewest(scanned) < FEWEST:
+        return None
+    members = (scanned["split"] == "member").to_numpy()
+    counts = len(candidates), len(every)
     return measure_power(scores, members, stages.config.score, counts)
 
 
-def _memorize(stages: Stages, rows: pd.DataFrame) -> ClosedForm:
-    """Build the perfect memorizer of these rows, or of as many of them as memory may hold."""
+def _fewest(queries: pd.DataFrame) -> int:
+    """How many queries the smaller side has."""
+    return int(queries["split"].value_counts().reindex(list(QUERIES), fill_value=0).min())
+
+
+def _room(stages: Stages) -> int:
+    """How many images memory may hold."""
     channels, height, width = stages.denoiser.shape
-    room = max(1, CANDIDATE_BYTES // (4 * channels * height * width))
-    chosen = rows.head(room)
+    return max(1, CANDIDATE_BYTES // (4 * channels * height * width))
+
+
+def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
+    """Build the perfect memorizer of these rows; None if none of them can be read any more."""
     blocks = []
-    for start in range(0, len(chosen), READ):
-        examples, _ = read_examples(stages.pool, chosen.iloc[start : start + READ])
+    for start in range(0, len(rows), READ):
+        examples, _ = read_examples(stages.pool, rows.iloc[start : start + READ])
         blocks += [
             encode(stages.denoiser, example.image[None]).cpu().float() for example in examples
         ]
-    return ClosedForm(torch.cat(blocks).to(stages.denoiser.device))
+    return ClosedForm(torch.cat(blocks).to(stages.denoiser.device)) if blocks else None

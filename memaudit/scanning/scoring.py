@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from memaudit.config import ScanConfig
 from memaudit.errors import DataError, RunDirectoryError
 from memaudit.progress import Progress
 from memaudit.reports.run_directory import RunDirectory, Work
 from memaudit.scanning.passes import Pass, full_passes, screens
 from memaudit.scanning.shards import Stages, run_shard
-from memaudit.stages.calibrate import Effort, agreement, screening_order
+from memaudit.stages.calibrate import Effort, agreement, promoted, screening_order
 
 SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
 INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
@@ -32,18 +33,32 @@ def score_pool(stages: Stages, run: RunDirectory, progress: Progress) -> Scored:
     config, rows = stages.config, stages.pool.representatives
     passes = full_passes(config, stages.sigmas)
     each = sum(how.evaluations(config.sampler) for how in passes)
-    if config.adaptive:
+    if config.adaptive and saves(config, stages.sigmas, len(rows)):
         sampled = sample_size(len(rows))
-        if sampled + math.ceil(config.fraction * len(rows)) < len(rows):
-            return _Adaptive(stages, run, progress, passes, each).score(sampled)
+        return _Adaptive(stages, run, progress, passes, each).score(sampled)
     scores, failed = score_rows(stages, run, ("scores", rows, passes), progress)
-    asked = "the pool is too small for a first pass" if config.adaptive else ""
+    asked = "a first pass over so few images would save nothing" if config.adaptive else ""
     return Scored(scores, failed, Effort(each * len(rows), each * len(rows), reason=asked))
 
 
 def sample_size(images: int) -> int:
     """How many of a pool of so many images show whether a first pass is informative."""
     return min(images, max(SAMPLED, math.ceil(images / 100)))
+
+
+def saves(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> bool:
+    """Whether a first pass over so many images can take fewer evaluations than the full scan."""
+    each = sum(how.evaluations(config.sampler) for how in full_passes(config, sigmas))
+    return adaptive_evaluations(config, sigmas, images) < each * images
+
+
+def adaptive_evaluations(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> int:
+    """Evaluations of an adaptive scan whose cheapest first pass is informative, at most."""
+    candidates = screens(sigmas)
+    each = sum(how.evaluations(config.sampler) for how in full_passes(config, sigmas))
+    cheapest, *others = (how.evaluations(config.sampler) for how in candidates)
+    in_full = sample_size(images) + math.ceil(config.fraction * images)
+    return in_full * each + images * cheapest + sample_size(images) * sum(others)
 
 
 def score_rows(
@@ -129,15 +144,16 @@ class _Adaptive:
         full, gone = self._run("scores", chosen, self.passes)
         failed = failed | lost | gone
         scores = pd.concat([first, in_full, full], ignore_index=True)
+        scores = scores[~scores["example_id"].isin(list(failed))]
         effort = Effort(
             evaluations=tried + self._cost(rest, (screen,)) + self._cost(chosen, self.passes),
             in_full=self.each * len(rows),
             screen=screen.name,
             agreement=agreements[screen.name],
-            promoted=len(top),
+            promoted=len(promoted(scores, self.stages.config.score)),
             sampled=sampled,
         )
-        return Scored(scores[~scores["example_id"].isin(list(failed))], failed, effort)
+        return Scored(scores, failed, effort)
 
     def _agreements(
         self, sample: pd.DataFrame, in_full: pd.DataFrame, candidates: tuple[Pass, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from memaudit.records import Image, Images, Matches
 NEAREST = 50  # neighbours of the adaptive l2 distance (Carlini et al. 2023)
 ADAPTIVE = 0.5  # and the share of their mean distance that it divides by
 TILES = 4  # per side, for the largest tile distance
-SMALLEST = 1e-6  # of a distance that is divided by
+GREY = 255  # levels of a channel
+SMALLEST = 1 / GREY  # of a distance that is divided by: one grey level
 PERFECT_PSNR = 99.0  # dB, in place of infinity for identical images
 
 
@@ -22,12 +24,12 @@ PERFECT_PSNR = 99.0  # dB, in place of infinity for identical images
 class Reference:
     """Images of the pool against which distances in pixels are relative.
 
-    A random, label-blind sample [P, D] in [0, 1] with their duplicate groups [P]; `share` is the
+    A random, label-blind sample [P, D] in 0 .. 255 with their duplicate groups [P]; `share` is the
     part of the pool that it is. Of a sample the nearest 50 of the whole pool are the nearest
-    50 x share.
+    50 x share. In float64 sums of squares of grey levels are exact, whatever the batch.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.float64]
     groups: NDArray[np.int64]
     share: float
 
@@ -42,10 +44,15 @@ class Reference:
         `groups` [B] are those of the sources.
         """
         flat = _flat(images)
-        squares = (flat**2).sum(1)[:, None] + (self.pixels**2).sum(1) - 2 * flat @ self.pixels.T
-        l2 = np.sqrt(np.clip(squares.astype(np.float64), 0, None) / flat.shape[1])
+        squares = (flat**2).sum(1)[:, None] + self._squares - 2 * flat @ self.pixels.T
+        l2 = np.sqrt(squares / flat.shape[1]) / GREY
         others = np.where(groups[:, None] == self.groups, np.inf, l2)
         return np.sort(others, axis=1)
+
+    @cached_property
+    def _squares(self) -> NDArray[np.float64]:
+        squares: NDArray[np.float64] = (self.pixels**2).sum(1)
+        return squares
 
 
 def similarity_scores(matches: Matches) -> pd.DataFrame:
@@ -77,7 +84,7 @@ def pixel_scores(sources: Images, images: Images) -> pd.DataFrame:
     PSNR in dB and SSIM (Wang et al. 2004) by scikit-image; `l2` = sqrt(mean((a - b)^2)) in [0, 1];
     `tile_l2` the largest l2 over 4 x 4 tiles (Carlini et al. 2023, arXiv 2301.13188).
     """
-    squares = ((sources.astype(np.float64) - images) / 255) ** 2
+    squares = ((sources.astype(np.float64) - images) / GREY) ** 2
     return pd.DataFrame(
         {
             "psnr": [_psnr(a, b) for a, b in zip(sources, images, strict=True)],
@@ -109,9 +116,9 @@ def relative_scores(
     )
 
 
-def _flat(images: Images) -> NDArray[np.float32]:
-    """[N, H, W, 3] uint8 -> [N, D] in [0, 1]."""
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+def _flat(images: Images) -> NDArray[np.float64]:
+    """[N, H, W, 3] uint8 -> [N, D] in 0 .. 255."""
+    return images.reshape(len(images), -1).astype(np.float64)
 
 
 def _psnr(source: Image, image: Image) -> float:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from memaudit.doctor import PACKAGES
 
 
@@ -85,6 +87,64 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
     assert run.code == 0
     assert "300 corrupted images, 3 levels" in run.out
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def plan(memaudit_command, write_folder, tiles):
+    """Plan a scan of 20 members and, unless left out, 60 controls."""
+    members, held_out = write_folder("twenty", tiles[:20]), write_folder("sixty", tiles[20:])
+
+    def run(*options, controls=True):
+        words = (f"closed-form:{members}", members, "--embedder", "pixels", *options)
+        return memaudit_command("plan", *words, *(("--controls", held_out) if controls else ()))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("q", "reach", "controls"),
+    [
+        (0.05, 7, {"1": 399, "2": 199, "5": 79, "10": 39}),  # 20 / (.05 x 61) = 6.6; 20 / .05 - 1
+        (0.1, 4, {"1": 199, "2": 99, "5": 39, "10": 39}),  # 20 / (.1 x 61) = 3.3; at least 39
+    ],
+)
+@pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", "0.15")])
+def test_a_plan_says_what_can_be_flagged_and_what_fewer_would_take(
+    plan, q, reach, controls, extent
+):
+    found = json.loads(plan("--q", q, *extent, "--json").out)
+    assert (found["members"], found["controls"]) == (20, 60)
+    assert found["reach"] == reach
+    assert found["controls_for"] == controls
+    said = plan("--q", q, *extent).out
+    assert f"{reach} memorized images or more can be flagged, not fewer" in said
+    assert ", ".join(f"{k}: {number} controls" for k, number in controls.items()) in said
+
+
+def test_a_plan_without_controls_reaches_nothing(plan):
+    assert json.loads(plan("--json", controls=False).out)["reach"] is None
+    assert "no single image can be flagged" in plan(controls=False).out
+
+
+def test_a_plan_of_an_adaptive_scan_counts_sample_fraction_and_first_pass(plan):
+    noise = ("--levels", 2, "--draws", 6, "--steps", 10)
+    adaptive = ("--adaptive", "--fraction", 0.15)
+    found = json.loads(plan(*noise, *adaptive, "--json").out)
+    assert found["in_full"] == 80 * 2 * 6 * 10
+    assert found["queries"] == (64 + 12) * 2 * 6
+    first = 80 * 2 + 64 * 3  # one step at both levels; of the sample also three steps at one
+    assert found["evaluations"] == (64 + 12) * 2 * 6 * 10 + first
+    said = plan(*noise, *adaptive).out
+    assert f"{found['evaluations']} evaluations" in said
+    assert "; 9600 in full" in said
+
+
+@pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", 0.2)])
+def test_a_plan_of_a_scan_in_full_counts_every_image(plan, extent):
+    noise = ("--levels", 2, "--draws", 3, "--steps", 10)
+    found = json.loads(plan(*noise, *extent, "--json").out)  # 64 and a fifth of 80 are all
+    assert found["evaluations"] == found["in_full"] == 80 * 2 * 3 * 10
+    assert "in full" not in plan(*noise, *extent).out
 
 
 def test_a_plan_refuses_what_a_scan_would(memaudit_command, members, tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image as PillowImage
 
 HOLDER = """
 import sys
@@ -30,6 +31,61 @@ def test_no_evidence_exits_with_0(memaudit_command, members, controls, tiles, wr
     run = memaudit_command("scan", f"closed-form:{others}", members, "--controls", controls, *out)
     assert run.code == 0
     assert "Verdict: no reconstruction beyond held-out controls" in run.out
+
+
+def test_nothing_found_without_the_power_check_exits_with_4(scan, controls, tiles, write_folder):
+    others = write_folder("others", tiles[50:60])
+    run = scan(others, "--controls", controls, "--no-power")
+    assert run.code == 4
+    assert "inconclusive: nothing stands out, but the power of the scan was not measured" in run.out
+    assert "  power          not measured\n" in run.out
+
+
+def test_noise_that_hides_everything_exits_with_4(scan, controls, tiles, write_folder):
+    others = write_folder("others", tiles[50:60])
+    run = scan(others, "--controls", controls, "--sigma", 50)
+    assert run.code == 4
+    assert "inconclusive: no power: of a perfect memorizer's images this scan finds" in run.out
+
+
+def test_sides_that_differ_without_the_model_exit_with_4(
+    memaudit_command, tiles, write_folder, tmp_path
+):
+    members, controls = write_folder("png", tiles[:20]), tmp_path / "jpeg"
+    controls.mkdir()
+    for k, tile in enumerate(tiles[20:65]):
+        PillowImage.fromarray(tile).save(controls / f"{k}.jpg")
+    words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
+    quick = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--steps", 2, "--no-power")
+    run = memaudit_command("scan", *words, *quick)
+    assert run.code == 4
+    assert "inconclusive: shift detected" in run.out
+    assert "file format (PNG against JPEG, AUC 1.00)" in run.out
+    assert "  fair           without the model the two sides can be told apart: shift" in run.out
+
+
+def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_folder, tmp_path):
+    members, controls = write_folder("ten", tiles[:10]), write_folder("seventy", tiles[10:])
+    words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
+    quick = ("--embedder", "pixels", "--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
+    run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15)
+    assert run.code == 0
+    effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["effort"]
+    assert effort["in_full"] == 80 * 2 * 60 > effort["evaluations"]
+    saved = effort["in_full"] / effort["evaluations"]
+    assert (
+        f"  adaptive       {effort['evaluations']} network evaluations, {saved:.1f} times fewer "
+        f"than in full; {effort['promoted']} images promoted by screen one-step\n"
+    ) in run.out
+    run = memaudit_command("scan", *words, *quick)
+    assert run.code == 2
+    assert "adaptive was True, now False" in run.err
+
+
+def test_an_adaptive_scan_of_few_images_says_that_it_is_none(scan, members, controls):
+    run = scan(members, "--controls", controls, "--adaptive")
+    assert run.code == 0
+    assert "  not adaptive   a first pass over so few images would save nothing\n" in run.out
 
 
 def test_json_is_all_that_standard_output_holds(scan, members, controls, tmp_path):

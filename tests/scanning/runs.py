@@ -1,17 +1,46 @@
-"""What the tests of scans share: how a scan is asked for, and when two found the same."""
+"""What the tests of scans share: images, how a scan is asked for, and when two found the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as PillowImage
 
 from memaudit.config import Corruption, ScanConfig
+from memaudit.records import Image
+from memaudit.stages.data import resize
 
-TEXTS = ["example_id", "representative", "nearest_other", "flagged", "severity", "reason"]
+TEXTS = [
+    *("example_id", "representative", "stage", "nearest_other", "flagged"),
+    *("flagged_extrapolated", "severity", "literature", "reason"),
+]
 NUMBERS = [
     *("score", "own_similarity", "own_rank", "nearest_other_similarity", "margin"),
-    *("psnr", "ssim", "l2", "tile_l2", "p_value", "q_value", "recovered_from_snr_db"),
+    *("psnr", "ssim", "l2", "tile_l2", "adaptive_l2", "l2_ratio"),
+    *("p_value", "q_value", "p_extrapolated", "recovered_from_snr_db"),
 ]
 KEYS = ["example_id", "reconstruction", "sigma", "draw"]
+
+
+def cut(*photographs: Image, side: int = 16) -> list[Image]:
+    """All tiles that show something, `side` px of a photograph made 16 px, in a random order."""
+    tiles = [
+        photograph[y : y + side, x : x + side]
+        for photograph in photographs
+        for y in range(0, photograph.shape[0] - side + 1, side)
+        for x in range(0, photograph.shape[1] - side + 1, side)
+    ]
+    tiles = [tile for tile in tiles if tile.mean(2).std() > 20]
+    order = np.random.default_rng(0).permutation(len(tiles))
+    return [resize(tiles[k], (16, 16), "stretch") for k in order]
+
+
+def save(folder: Path, images: Sequence[Image], kind: str = "png", **options) -> Path:
+    """Write images as files into a new folder and return its path."""
+    folder.mkdir(parents=True)
+    for k, image in enumerate(images):
+        PillowImage.fromarray(image).save(folder / f"{k:03d}.{kind}", **options)
+    return folder
 
 
 def ask(dataset: Path, out: Path, **changes) -> ScanConfig:

@@ -4,39 +4,31 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from runs import ask, assert_same_findings, assert_same_scores, written_at
+from runs import ask, assert_same_findings, assert_same_scores, cut, written_at
 from skimage import data as photographs
 
 from memaudit.scanning import scan
 
 PARTS = ("index/parts/part-*.parquet", "run/scores/part-*.parquet")
+FIRST, SCREEN, POWER = (f"run/{work}/part-*.parquet" for work in ("sample", "screen", "power"))
 MOMENTS = [
     ("index/.index.lock", 1),
     *((PARTS[0], count) for count in (1, 2, 4, 5)),
     ("index/index.faiss", 1),
     *((PARTS[1], count) for count in (1, 3, 4, 8, 13)),
+    *((POWER, count) for count in (1, 6)),
     ("run/findings.parquet", 1),
     ("run/errors.csv", 1),
     *(("run/images/*.png", count) for count in (1, 5, 12)),
 ]
+ADAPTIVE_MOMENTS = [(FIRST, 2), (SCREEN, 3), (PARTS[1], 1), (POWER, 2)]
 
 
 @pytest.fixture(scope="module")
 def many_tiles():
-    """360 different tiles of 16 px, cut directly from photographs."""
-    tiles = []
-    for photograph in (photographs.astronaut(), photographs.coffee(), photographs.rocket()):
-        height, width = photograph.shape[:2]
-        cut = [
-            photograph[y : y + 16, x : x + 16]
-            for y in range(0, height - 15, 16)
-            for x in range(0, width - 15, 16)
-        ]
-        tiles += [tile for tile in cut if tile.mean(2).std() > 20]
-    order = np.random.default_rng(0).permutation(len(tiles))
-    return [tiles[k] for k in order[:360]]
+    """360 different tiles of 16 px."""
+    return cut(photographs.astronaut(), photographs.coffee(), photographs.rocket())[:360]
 
 
 @pytest.fixture
@@ -51,12 +43,13 @@ def asked(many_tiles, write_folder, tmp_path):
     return write_folder("members", many_tiles[:120]), changes
 
 
-def kill(members, changes, folder):
+def kill(asked, moments, folder):
     """Start the scan and kill it at every moment, in processes of its own."""
+    members, changes = asked
     question = {"members": str(members), "folder": str(folder), "changes": changes}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("killing.py"))],
-        input=json.dumps(question | {"moments": MOMENTS}),
+        input=json.dumps(question | {"moments": moments}),
         capture_output=True,
         text=True,
         check=False,
@@ -67,22 +60,49 @@ def kill(members, changes, folder):
 
 
 def test_a_scan_killed_again_and_again_ends_in_the_same_findings(asked, tmp_path):
-    members, changes = asked
-    ends = kill(members, changes, tmp_path)
-    assert [end["killed"] for end in ends] == [True] * len(MOMENTS)
+    kept = assert_unscathed(asked, MOMENTS, tmp_path)
+    works = [path.parent.name for path in kept]
+    assert (works.count("scores"), works.count("power")) == (18, 14)
+
+
+def test_an_adaptive_scan_killed_again_and_again_ends_in_the_same_findings(
+    many_tiles, write_folder, tmp_path
+):
+    changes = {
+        "controls": str(write_folder("controls", many_tiles[30:130])),
+        "index": str(tmp_path / "index"),
+        "shard_size": 10,
+        "adaptive": True,
+        "fraction": 0.25,
+    }
+    asked = (write_folder("members", many_tiles[:30]), changes)
+    kept = assert_unscathed(asked, ADAPTIVE_MOMENTS, tmp_path)
+    assert {path.parent.name for path in kept} == {"sample", "screen", "scores", "power"}
+
+
+def assert_unscathed(asked, moments, folder):
+    """Kill a scan at every moment, and require of the next what it finds if it is never killed.
+
+    Returns the parts of the run that were there before the last of them; none was made twice.
+    """
+    ends = kill(asked, moments, folder)
+    assert [end["killed"] for end in ends] == [True] * len(moments)
     assert not any("run/scan.json" in end["files"] for end in ends)
 
-    resumed = scan(ask(members, tmp_path / "run", **changes))
-    changes["index"] = str(tmp_path / "other-index")
-    unscathed = scan(ask(members, tmp_path / "unscathed", **changes))
+    members, changes = asked
+    resumed = scan(ask(members, folder / "run", **changes))
+    other = changes | {"index": str(folder / "other-index")}
+    unscathed = scan(ask(members, folder / "unscathed", **other))
     assert_same_findings(resumed.findings, unscathed.findings)
     assert_same_scores(resumed.scores, unscathed.scores)
-    assert files_in(tmp_path / "run") == files_in(tmp_path / "unscathed")
+    assert resumed.summary.effort == unscathed.summary.effort
+    assert resumed.summary.power.share == unscathed.summary.power.share
+    assert files_in(folder / "run") == files_in(folder / "unscathed")
 
-    last = written_at(tmp_path)
+    last = written_at(folder)
     parts = {(path, time) for end in ends for path, time in end["files"].items() if is_part(path)}
-    assert len(parts) >= 6 + 13
-    assert all(last[path] == time for path, time in parts)
+    assert parts == {(path, last[path]) for path, _ in parts}
+    return {Path(path).relative_to("run") for path, _ in parts if path.startswith("run/")}
 
 
 def files_in(folder):

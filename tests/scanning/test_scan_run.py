@@ -44,7 +44,8 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert report.keys() == {"verdict", "summary", "provenance"}
     assert report["verdict"].keys() == {"outcome", "sentence", "reasons", "exit_code"}
     assert report["summary"].keys() == {
-        *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "verdict")
+        *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "literature"),
+        *("fairness", "power", "effort", "verdict"),
     }
     provenance = report["provenance"]
     assert provenance.keys() == {

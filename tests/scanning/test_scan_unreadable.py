@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from runs import ask, assert_same_findings
+from runs import ask, assert_same_findings, cut, save
+from skimage import data as photographs
 
 from memaudit.config import Corruption, DataOptions
 from memaudit.errors import DataError, RunDirectoryError
@@ -100,6 +101,43 @@ def test_a_file_deleted_after_scoring_keeps_its_row_and_has_no_strip(config, sid
     strips = {path.stem.split("-")[1] for path in (tmp_path / "run" / "images").iterdir()}
     gone = flagged.loc[flagged["source"] == "007.png", "example_id"].iloc[0][:12]
     assert strips == {example_id[:12] for example_id in flagged["example_id"]} - {gone}
+
+
+def test_an_image_gone_after_the_first_pass_could_not_be_scored(tmp_path):
+    images = cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
+    members = save(tmp_path / "members", images[:24])
+    asked = {
+        "controls": save(tmp_path / "controls", images[24:134]),
+        "corruption": Corruption(sigmas=(0.5,), draws=1),
+        "steps": 16,
+        "power": False,
+        "adaptive": True,
+        "fraction": 0.25,
+    }
+    whole = scan(ask(members, tmp_path / "whole", **asked)).findings
+    rest = sorted(whole["example_id"])[64:]  # not of the sample
+    member = whole[whole["flagged"] & whole["example_id"].isin(rest)].iloc[0]
+    result = scan(
+        ask(members, tmp_path / "run", **asked), when("screen", (members / member["source"]).unlink)
+    )
+    assert result.errors["source"].to_list() == [member["source"]]
+    row = result.findings.set_index("example_id").loc[member["example_id"]]
+    assert (row["reason"], row["stage"], row["flagged"]) == (UNSCORED, "", False)
+    flagged = set(whole.loc[whole["flagged"], "example_id"]) - {member["example_id"]}
+    assert set(result.findings.loc[result.findings["flagged"], "example_id"]) == flagged
+
+
+@pytest.mark.parametrize("side", ["members", "controls"])
+@pytest.mark.parametrize("stage", ["embed", "scan"])
+def test_without_a_side_that_can_still_be_read_the_power_is_not_measured(
+    config, sides, side, stage
+):
+    def remove():
+        for path in getattr(sides, side).iterdir():
+            path.unlink()
+
+    result = scan(config, when(stage, remove))
+    assert result.summary.power is None
 
 
 @pytest.fixture

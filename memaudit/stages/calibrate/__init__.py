@@ -47,10 +47,11 @@ from memaudit.stages.calibrate.summary import (
     summarise,
 )
 from memaudit.stages.calibrate.tail import Tail, extrapolated_p
-from memaudit.stages.calibrate.verdict import Facts, Outcome, Verdict, decide
+from memaudit.stages.calibrate.verdict import FEWEST_FOR_EVIDENCE, Facts, Outcome, Verdict, decide
 
 __all__ = [
     "COLUMNS",
+    "FEWEST_FOR_EVIDENCE",
     "SCREENS",
     "THRESHOLDS",
     "Auc",

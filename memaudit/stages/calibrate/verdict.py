@@ -10,6 +10,7 @@ from memaudit.stages.calibrate.power import ENOUGH
 
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
+FEWEST_FOR_EVIDENCE = controls_needed(1, 1, HALF_LEVEL)  # else no p-value is small enough
 LARGEST_UNREADABLE_SHARE = 0.05
 
 
@@ -100,7 +101,10 @@ def decide(facts: Facts) -> Verdict:
 def _blind(facts: Facts) -> str:
     """Why a scan that found nothing could have found nothing; empty if it could have."""
     if facts.power is None:
-        return "nothing stands out, but the power of the scan was not measured; scan with it"
+        return (
+            "nothing stands out, but the power of the scan was not measured; scan without "
+            "--no-power, with at least 2 images on each side"
+        )
     if facts.power < ENOUGH:
         return (
             f"no power: of a perfect memorizer's images this scan finds {facts.power:.0%}, "
@@ -116,7 +120,7 @@ def _blind(facts: Facts) -> str:
 
 def _alarms(facts: Facts) -> tuple[str, ...]:
     reasons = []
-    fewest = controls_needed(1, 1, HALF_LEVEL)
+    fewest = FEWEST_FOR_EVIDENCE
     if facts.members == facts.controls == 0 and facts.spanning:
         reasons.append(
             "members and controls are copies of each other; give controls that the model was not "
