@@ -1,11 +1,11 @@
 """Does a scan find what is known to be memorized, and nothing else?
 
-    make benchmark-models && python benchmarks/detection.py [choice|report]
+    make benchmark-models && python benchmarks/detection.py [choice|report [photos|icons]]
 
 Two kinds of images; of each a model trained on members repeated 1 to 64 times. The data set under
 audit holds these members and 50 images that the model never saw (repeats 0, whatever is flagged of
-them is false); the controls are 300 others. Choices (score, combination) were made on the `choice`
-models; `report`, the default, prints the other two. Budget: about 15 minutes a model on two cores.
+them is false); the controls are 250 others. Choices (score, combination) were made on the `choice`
+models; `report`, the default, prints the other two. Budget: about 25 minutes a model on a core.
 Expected on the report models, with the default score: TPR at 1 % FPR of at least .90 for images
 repeated 64 times; false flags at q = .05 at most 10 % of all flags.
 """
@@ -29,33 +29,28 @@ from memaudit.stages.calibrate import auc, pooled_score
 from memaudit.stages.data import image_id
 
 RUNS = Path(__file__).parent / "data" / "detection"
-DECOYS, CONTROLS = 50, 300
-VARIANTS = {
-    "ode": ScanConfig("", "", "", embedder="sscd-distilled"),
-    "other modes": ScanConfig(
-        "",
-        "",
-        "",
-        embedder="sscd-distilled",
-        reconstruct=("sample", "one-step"),
-        corruption=Corruption(draws=2),
-    ),
-    "sscd": ScanConfig("", "", "", embedder="sscd", corruption=Corruption(draws=1)),
-    "pixels": ScanConfig("", "", "", embedder="pixels", corruption=Corruption(draws=1)),
+DECOYS, CONTROLS = 50, 250
+ONE, FOUR = Corruption(levels=3, draws=1), Corruption(levels=3, draws=4)
+VARIANTS = {  # embedder, reconstructions, noise
+    "choice": ("sscd-distilled", ("ode",), Corruption(draws=2)),
+    "report": ("sscd-distilled", ("ode",), FOUR),
+    "other modes": ("sscd-distilled", ("sample", "one-step"), ONE),
+    "sscd": ("sscd", ("ode",), ONE),
+    "pixels": ("pixels", ("ode",), ONE),
 }
 LEAST_FOUND, MOST_FALSE = 0.90, 0.10
 
 
 def main() -> int:
-    role = sys.argv[1] if len(sys.argv) > 1 else "report"
-    verdicts = [report(kind, role) for kind in KINDS]
+    role, *kinds = sys.argv[1:] or ["report"]
+    verdicts = [report(kind, role) for kind in kinds or KINDS]
     return 0 if all(verdicts) else 1
 
 
 def report(kind: str, role: str) -> bool:
     known = truth(kind, role)
     repeats = repeats_of(known)
-    result = scanned(kind, role, "ode", known)
+    result = scanned(kind, role, role, known)
     print(f"\n=== {kind}, {role} model")
     default = pooled_score(result.scores, result.config.score)
     table = result.findings
@@ -70,22 +65,22 @@ def report(kind: str, role: str) -> bool:
     print("by noise level, default score")
     for sigma, rows in result.scores.groupby("sigma"):
         print_row(f"sigma {sigma:.4g}", rates(pooled_score(rows, result.config.score), repeats))
-    print("by number of draws, default score")
-    for draws in (1, 2, 4):
-        rows = result.scores[result.scores["draw"] < draws]
-        print_row(f"{draws} draws", rates(pooled_score(rows, result.config.score), repeats))
-    print("by reconstruction, two draws, and by embedder, one draw")
-    for name, scores in variants(kind, role, known):
-        print_row(name, rates(pooled_score(scores, result.config.score), repeats))
+    if role == "report":
+        print("by number of draws, default score")
+        for draws in (1, 2, 4):
+            rows = result.scores[result.scores["draw"] < draws]
+            print_row(f"{draws} draws", rates(pooled_score(rows, result.config.score), repeats))
+        print("by reconstruction and by embedder, one draw")
+        for name, scores in variants(kind, role, known):
+            print_row(name, rates(pooled_score(scores, result.config.score), repeats))
     return judge(table, repeats, shares)
 
 
 def variants(kind: str, role: str, known: Truth) -> Iterator[tuple[str, pd.DataFrame]]:
-    ode = scanned(kind, role, "ode", known).scores
-    yield "ode", ode[ode["draw"] < 2]
+    ode = scanned(kind, role, "report", known).scores
+    yield "ode, sscd-distilled", ode[ode["draw"] < 1]
     for mode, rows in scanned(kind, role, "other modes", known).scores.groupby("reconstruction"):
         yield str(mode), rows
-    yield "sscd-distilled", ode[ode["draw"] < 1]
     for embedder in ("sscd", "pixels"):
         yield embedder, scanned(kind, role, embedder, known).scores
 
@@ -137,15 +132,16 @@ def scanned(kind: str, role: str, variant: str, known: Truth) -> ScanResult:
     members = [image for images in known.members.values() for image in images]
     write(folder / "members", members + known.never[:DECOYS])
     write(folder / "controls", known.never[DECOYS : DECOYS + CONTROLS])
-    how = VARIANTS[variant]
+    embedder, reconstruct, corruption = VARIANTS[variant]
     config = ScanConfig(
         model=str(MODELS / f"{kind}-{role}"),
         dataset=str(folder / "members"),
         controls=str(folder / "controls"),
         out=str(folder / variant),
-        embedder=how.embedder,
-        reconstruct=how.reconstruct,
-        corruption=how.corruption,
+        embedder=embedder,
+        reconstruct=reconstruct,
+        corruption=corruption,
+        power=False,
         images=0,
     )
     with bars() as progress:
