@@ -6,6 +6,7 @@ import pytest
 
 from memaudit.errors import InputError
 from memaudit.stages.calibrate import combine
+from memaudit.stages.calibrate.combine import standardise
 
 
 def score_rows(
@@ -119,3 +120,10 @@ def test_a_repeated_row_is_named() -> None:
 
 def test_no_scores_combine_to_none() -> None:
     assert combine(score_rows({"a": [[1.0]]}).iloc[:0]).empty
+
+
+def test_one_huge_value_does_not_hide_the_differences_of_the_others() -> None:
+    values = np.random.default_rng(0).uniform(0.5, 1.5, (1000, 1))
+    without = standardise(values)[1:]
+    values[0] = 1e6
+    np.testing.assert_allclose(standardise(values)[1:], without, atol=0.02)

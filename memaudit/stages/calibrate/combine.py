@@ -94,7 +94,7 @@ def level_means(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.Da
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre each column on its median and divide by its MAD, or standard deviation, or to 0."""
-    smallest = SMALLEST_SPREAD * np.abs(values).max(axis=0)
+    smallest = SMALLEST_SPREAD * np.median(np.abs(values), axis=0)  # an outlier must not rule it
     offset = values - np.median(values, axis=0)
     spread = MAD_TO_SIGMA * np.median(np.abs(offset), axis=0)
     spread = np.where(spread > smallest, spread, values.std(axis=0))
