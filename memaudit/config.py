@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +16,7 @@ Reconstruction = Literal["ode", "one-step", "sample"]
 Sampler = Literal["euler", "heun", "dpmpp-2m"]
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-LossName = Literal["clean"]
+LossName = Literal["clean", "ambient", "ambient-mixed"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 NOT_ASKED = ("out", "index", "batch_size", "images", "power")  # they change no finding
@@ -150,6 +151,7 @@ class TrainConfig:
     dataset: str
     out: str
     loss: LossName = "clean"
+    sigma_n: float | None = None
     data: DataOptions = field(default_factory=DataOptions)
     resolution: int = 32
     channels: tuple[int, ...] = (32, 64, 64)
@@ -169,6 +171,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _one_of("--loss", self.loss, get_args(LossName))
+        if self.loss == "clean" and self.sigma_n is not None:
+            raise ConfigError(
+                "--sigma-n is the noise of the training images of ambient losses; "
+                "leave it out, or give --loss ambient"
+            )
+        if self.loss != "clean" and not (self.sigma_n and 0 < self.sigma_n < math.inf):
+            raise ConfigError(f"--loss {self.loss} takes --sigma-n above 0, found {self.sigma_n}")
         for name in ("steps", "batch_size", "save_every", "layers"):
             _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         factor = 2 ** (len(self.channels) - 1)

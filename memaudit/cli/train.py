@@ -31,7 +31,14 @@ def _number(name: str, meaning: str) -> options.Decorator:
     type=click.Choice(get_args(LossName)),
     default=TrainConfig.loss,
     show_default=True,
-    help="What is minimised; clean: the denoising error on clean images.",
+    help="What is minimised. clean: the denoising error on clean images; ambient: that on noisy "
+    "copies only, one an image, by the double Tweedie rule; ambient-mixed: clean up to --sigma-n, "
+    "ambient above.",
+)
+@click.option(
+    "--sigma-n",
+    type=click.FloatRange(0, min_open=True),
+    help="Noise of the copies that an ambient loss trains on, for images in [-1, 1].",
 )
 @_number("resolution", "Side of the images in pixels.")
 @click.option(

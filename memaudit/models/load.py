@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
+from memaudit.models.ambient import read_ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
 from memaudit.models.schedule import schedule_from_config
@@ -59,7 +60,10 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     _require_unconditional(config, unet_folder)
     weights = _weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, options)
+    ambient = read_ambient(folder)
     denoiser = wrap(network, scheduler_config, options.resolution)
+    if ambient is not None:
+        denoiser = replace(denoiser, lowest=ambient.lowest)
     provenance = {
         "model": spec,
         "revision": revision,
@@ -68,6 +72,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         "scheduler": dict(scheduler_config),
         "prediction_type": denoiser.reading.prediction,
         "schedule": denoiser.reading.schedule.name,
+        "ambient": None if ambient is None else ambient.content(),
         "dtype": options.dtype,
         "parameters": sum(p.numel() for p in network.parameters()),
         "weights": {path.name: sha256_file(path) for path in weights},

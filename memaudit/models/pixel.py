@@ -43,13 +43,15 @@ class PixelDenoiser:
 
     epsilon: x0 = (x_t - s F)/a; v (Salimans & Ho 2022, arXiv 2202.00512): x0 = a x_t - s F;
     sample: x0 = F. A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the
-    second half is dropped. `clip` is the range to which the model's own sampler clips x0.
+    second half is dropped. `clip` is the range to which the model's own sampler clips x0; `lowest`
+    the noise below which a model of noisy data learned nothing.
     """
 
     network: nn.Module
     shape: tuple[int, int, int]
     reading: Reading
     clip: float | None = None
+    lowest: float | None = None
     estimate: Literal["mean", "sample"] = "mean"
 
     @property
@@ -60,7 +62,7 @@ class PixelDenoiser:
     @property
     def sigma_min(self) -> float:
         """The lowest noise the network was trained on."""
-        return self.reading.schedule.sigma_min
+        return max(self.reading.schedule.sigma_min, self.lowest or 0.0)
 
     @property
     def sigma_max(self) -> float:

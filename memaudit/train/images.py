@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memaudit.config import TrainConfig
 from memaudit.errors import DataError, UnreadableImageError
-from memaudit.stages.data import Entry, Source, decode, open_source, resize, sample
+from memaudit.stages.data import Entry, Source, decode, image_id, open_source, resize, sample
 
 CACHE_BYTES = 2 << 30
 
@@ -29,6 +29,7 @@ class TrainingImages:
         entries = sample(self._source.entries(), options.sample, config.seed)
         self.unreadable: list[tuple[str, str]] = []
         self._cache: dict[str, Tensor] = {}
+        self.ids: list[str] = []  # of the images as scans name them
         room = CACHE_BYTES // (3 * config.resolution**2)
         self._entries = [
             entry for k, entry in enumerate(entries) if self._readable(entry, k < room)
@@ -45,19 +46,20 @@ class TrainingImages:
     def __getitem__(self, k: int) -> Tensor:
         entry = self._entries[k]
         cached = self._cache.get(entry.source)
-        return self._load(entry) if cached is None else cached
+        return self._load(entry)[0] if cached is None else cached
 
     def _readable(self, entry: Entry, cache: bool) -> bool:
         try:
-            image = self._load(entry)
+            image, name = self._load(entry)
         except UnreadableImageError as error:
             self.unreadable.append((entry.source, str(error)))
             return False
+        self.ids.append(name)
         if cache:
             self._cache[entry.source] = image
         return True
 
-    def _load(self, entry: Entry) -> Tensor:
+    def _load(self, entry: Entry) -> tuple[Tensor, str]:
         image = decode(self._source.read(entry)).image
         pixels = resize(image, self._resolution, self._policy)
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), image_id(image)

@@ -11,16 +11,19 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from memaudit.config import TrainConfig, digest
-from memaudit.errors import TrainingDivergedError
+from memaudit.errors import ConfigError, TrainingDivergedError
 from memaudit.models.device import resolve_device
 from memaudit.models.load import wrap
 from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.schedule import Schedule
 from memaudit.progress import Progress, silent
 from memaudit.train import checkpoint
 from memaudit.train.images import TrainingImages
-from memaudit.train.losses import LOSSES
+from memaudit.train.losses import LOSSES, Batch
+from memaudit.train.noisy import frozen_noise, write_noisy_copies, write_record
 
 LOG_EVERY = 50
+ABOVE = 1.001  # times sigma_n: where its own noise is all there is, nothing can be learned
 
 
 def train(config: TrainConfig, progress: Progress = silent) -> Path:
@@ -38,6 +41,9 @@ def train(config: TrainConfig, progress: Progress = silent) -> Path:
     key = digest([config.digest, len(images)])
     start = checkpoint.restore(out / "checkpoints", key, state)
     denoiser = wrap(network, {**scheduler.config, "clip_sample": False})
+    _lowest_step(config, denoiser.reading.schedule)
+    if config.loss != "clean":
+        write_noisy_copies(config, images)
     log = _LossLog(out / "loss.csv", start)
     for step in range(start, config.steps):
         loss = _step(config, step, denoiser, images, state)
@@ -48,6 +54,8 @@ def train(config: TrainConfig, progress: Progress = silent) -> Path:
             checkpoint.save(out / "checkpoints", step + 1, key, state)
     network.load_state_dict(state.average.module.state_dict())
     DDPMPipeline(unet=network.eval().cpu(), scheduler=scheduler).save_pretrained(out)
+    if config.loss != "clean":
+        write_record(config)
     return out
 
 
@@ -79,13 +87,7 @@ def _step(
     state: checkpoint.TrainingState,
 ) -> float:
     torch.manual_seed(_seed(config.seed, step))
-    schedule = denoiser.reading.schedule
-    x0 = denoiser.encode(_batch(config, step, images))
-    if config.flip:
-        x0 = torch.where(torch.rand(len(x0), 1, 1, 1).to(x0.device) < 0.5, x0.flip(-1), x0)
-    sigma = schedule.sigma(torch.rand(len(x0)) * (len(schedule.log_sigmas) - 1)).to(x0.device)
-    noise = torch.randn(x0.shape).to(x0.device)
-    loss: Tensor = LOSSES[config.loss](denoiser.denoise, x0, sigma, noise)
+    loss = LOSSES[config.loss](denoiser.denoise, _batch(config, step, denoiser, images))
     for group in state.optimizer.param_groups:
         group["lr"] = config.lr * _lr_factor(step, config)
     state.optimizer.zero_grad(set_to_none=True)
@@ -102,13 +104,48 @@ def _step(
     return float(loss.detach())
 
 
-def _batch(config: TrainConfig, step: int, images: TrainingImages) -> Tensor:
-    """The images of a step: an endless run of shuffled epochs, cut into batches."""
+def _batch(
+    config: TrainConfig, step: int, denoiser: PixelDenoiser, images: TrainingImages
+) -> Batch:
+    rows = _rows(config, step, len(images))
+    x0 = denoiser.encode(torch.stack([images[k] for k in rows]))
+    frozen = torch.zeros_like(x0)
+    if config.sigma_n is not None:
+        frozen = frozen_noise(config, [images.ids[k] for k in rows]).to(x0.device)
+    if config.flip:
+        mirrored = torch.rand(len(x0), 1, 1, 1).to(x0.device) < 0.5
+        x0, frozen = (torch.where(mirrored, one.flip(-1), one) for one in (x0, frozen))
+    schedule = denoiser.reading.schedule
+    lowest, highest = _lowest_step(config, schedule), len(schedule.log_sigmas) - 1
+    sigma = schedule.sigma(lowest + torch.rand(len(x0)) * (highest - lowest)).to(x0.device)
+    noise = torch.randn(x0.shape).to(x0.device)
+    return Batch(x0, frozen, sigma, noise, config.sigma_n or 0.0)
+
+
+def _lowest_step(config: TrainConfig, schedule: Schedule) -> float:
+    """Step of the schedule from which levels are drawn; an ambient loss needs them above sigma_n.
+
+    Raises ConfigError for a sigma_n outside the schedule.
+    """
+    if config.sigma_n is None:
+        return 0.0
+    if not schedule.sigma_min < config.sigma_n < schedule.sigma_max / ABOVE:
+        raise ConfigError(
+            f"--sigma-n {config.sigma_n:g} is outside the noise of --schedule {config.schedule}, "
+            f"{schedule.sigma_min:.4g} to {schedule.sigma_max:.4g}; give one inside"
+        )
+    if config.loss != "ambient":
+        return 0.0
+    return float(schedule.timestep(torch.tensor([ABOVE * config.sigma_n])))
+
+
+def _rows(config: TrainConfig, step: int, images: int) -> list[int]:
+    """Which images a step sees: an endless run of shuffled epochs, cut into batches."""
     first = step * config.batch_size
-    epochs = range(first // len(images), (first + config.batch_size - 1) // len(images) + 1)
-    order = torch.cat([_shuffled(len(images), _seed(config.seed, -1 - epoch)) for epoch in epochs])
-    rows = order[first - epochs[0] * len(images) :][: config.batch_size]
-    return torch.stack([images[k] for k in rows.tolist()])
+    epochs = range(first // images, (first + config.batch_size - 1) // images + 1)
+    order = torch.cat([_shuffled(images, _seed(config.seed, -1 - epoch)) for epoch in epochs])
+    rows: list[int] = order[first - epochs[0] * images :][: config.batch_size].tolist()
+    return rows
 
 
 def _shuffled(n: int, seed: int) -> Tensor:

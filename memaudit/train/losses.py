@@ -1,27 +1,81 @@
-"""Training losses: each a function of the estimate h, clean images, sigma and noise."""
+"""Training losses: each a function of the estimate h and a batch.
+
+All are one formula. An image seen through frozen noise of sigma_n, x_n = x0 + sigma_n z, is made
+noisier to sigma, x = x_n + sqrt(sigma^2 - sigma_n^2) n, and what h says of x0 is turned by
+Tweedie's rule into an estimate of x_n. With sigma_n = 0 that is training on clean images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from memaudit.config import LossName
 from memaudit.models.denoiser import per_row
 
 SIGMA_DATA = 0.5  # standard deviation of images in [-1, 1], Karras et al. 2022
 
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a training step sees.
+
+    `x0` are clean images and `frozen` the noise z drawn once for each image, [B, C, H, W]; `sigma`
+    [B] are the levels, at or above `sigma_n` where a loss needs that, and `noise` is drawn afresh.
+    """
+
+    x0: Tensor
+    frozen: Tensor
+    sigma: Tensor
+    noise: Tensor
+    sigma_n: float = 0.0
+
+
 Estimate = Callable[[Tensor, Tensor], Tensor]  # x [B, C, H, W], sigma [B] -> x0
-Loss = Callable[[Estimate, Tensor, Tensor, Tensor], Tensor]
+Loss = Callable[[Estimate, Batch], Tensor]
 
 
-def clean(h: Estimate, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+def clean(h: Estimate, batch: Batch) -> Tensor:
     """w(sigma) |h(x0 + sigma n) - x0|^2, mean over batch and pixels (Karras et al. 2022).
 
     w = (sigma^2 + sigma_d^2) / (sigma sigma_d)^2 gives every noise level about the same weight.
     """
-    weight = (sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2
-    error = (h(x0 + per_row(sigma, x0) * noise, sigma) - x0).square()
-    return (per_row(weight, error) * error).mean()
+    return _double_tweedie(h, batch, torch.zeros_like(batch.sigma))
 
 
-LOSSES: dict[str, Loss] = {"clean": clean}
+def ambient(h: Estimate, batch: Batch) -> Tensor:
+    """|(1 - r) h(x) + r x - x_n|^2 with r = (sigma_n / sigma)^2: clean images are never seen.
+
+    Daras, Dimakis and Daskalakis 2024 (arXiv 2404.10177). Every sigma must lie above sigma_n.
+    """
+    return _double_tweedie(h, batch, torch.full_like(batch.sigma, batch.sigma_n))
+
+
+def ambient_mixed(h: Estimate, batch: Batch) -> Tensor:
+    """Clean up to sigma_n, ambient above (Shah et al. 2025, arXiv 2502.21278)."""
+    above = batch.sigma > batch.sigma_n
+    return _double_tweedie(h, batch, torch.where(above, batch.sigma_n, 0.0))
+
+
+def _double_tweedie(h: Estimate, batch: Batch, sigma_n: Tensor) -> Tensor:
+    """Weighted squared error of x_n, whose own noise may differ from row to row: sigma_n [B].
+
+    The weight is that of clean training for data as wide as x_n under the noise that was added.
+    """
+    added = batch.sigma**2 - sigma_n**2
+    spread = SIGMA_DATA**2 + sigma_n**2
+    x_n = batch.x0 + per_row(sigma_n, batch.x0) * batch.frozen
+    x = x_n + per_row(added.sqrt(), x_n) * batch.noise
+    ratio = per_row((sigma_n / batch.sigma) ** 2, x)
+    error = ((1 - ratio) * h(x, batch.sigma) + ratio * x - x_n).square()
+    return (per_row((added + spread) / (added * spread), error) * error).mean()
+
+
+LOSSES: dict[LossName, Loss] = {
+    "clean": clean,
+    "ambient": ambient,
+    "ambient-mixed": ambient_mixed,
+}

@@ -12,7 +12,10 @@ CONFIG = TrainConfig(dataset="images", out="model")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"loss": "ambient"}, "--loss must be one of clean"),
+        ({"loss": "dirty"}, "--loss must be one of clean, ambient"),
+        ({"loss": "ambient"}, "--loss ambient takes --sigma-n above 0, found None"),
+        ({"loss": "ambient-mixed", "sigma_n": 0.0}, "takes --sigma-n above 0, found 0.0"),
+        ({"sigma_n": 0.5}, "leave it out, or give --loss ambient"),
         ({"steps": 0}, "--steps must be 1 or more, found 0"),
         ({"batch_size": 0}, "--batch-size must be 1 or more"),
         ({"save_every": 0}, "--save-every must be 1 or more"),

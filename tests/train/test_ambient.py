@@ -1,0 +1,157 @@
+"""Training on noisy copies: what is kept of them, and how such a model is opened and scanned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from safetensors.torch import load_file
+
+from memaudit.config import Corruption, LossName, ScanConfig, TrainConfig
+from memaudit.errors import ConfigError, ModelError
+from memaudit.models.denoiser import encode_pixels
+from memaudit.models.load import ModelOptions, load_model
+from memaudit.records import Image
+from memaudit.scanning import scan
+from memaudit.stages.data import image_id
+from memaudit.train.loop import train
+
+WriteFolder = Callable[[str, list[Image]], Path]
+SIGMA_N = 0.5
+
+
+@pytest.fixture
+def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        dataset=str(write_folder("data", tiles[:10])),
+        out=str(tmp_path / "model"),
+        loss="ambient",
+        sigma_n=SIGMA_N,
+        resolution=16,
+        channels=(8, 16),
+        steps=6,
+        batch_size=4,
+        warmup=2,
+        save_every=3,
+        device="cpu",
+    )
+
+
+def copies(out: str | Path) -> dict[str, torch.Tensor]:
+    parts = sorted((Path(out) / "noisy").iterdir())
+    return {name: x_n for part in parts for name, x_n in load_file(part).items()}
+
+
+def weights(out: str | Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(out) / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def test_the_noisy_copies_are_kept_one_an_image_by_its_id(
+    config: TrainConfig, tiles: list[Image]
+) -> None:
+    kept = copies(train(config))
+    assert sorted(kept) == sorted(image_id(tile) for tile in tiles[:10])
+    x0 = encode_pixels(torch.from_numpy(np.stack(tiles[:10])).permute(0, 3, 1, 2), 3)
+    noise = torch.stack([kept[image_id(tile)] for tile in tiles[:10]]) - x0
+    assert float(noise.std()) == pytest.approx(SIGMA_N, rel=0.03)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.03)
+
+
+def test_copies_of_one_image_share_their_noise(
+    config: TrainConfig, tiles: list[Image], write_folder: WriteFolder
+) -> None:
+    repeated = write_folder("repeated", [tiles[0]] * 5 + [tiles[1]])
+    kept = copies(train(replace(config, dataset=str(repeated))))
+    alone = copies(train(replace(config, out=f"{config.out}-alone")))
+    assert kept.keys() == {image_id(tile) for tile in tiles[:2]}
+    assert all(torch.equal(x_n, alone[name]) for name, x_n in kept.items())
+
+
+def test_an_interrupted_training_ends_in_the_same_weights_and_copies(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    other = replace(config, out=str(tmp_path / "interrupted"))
+
+    def interrupt(_: str, step: int, __: int) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(other, interrupt)
+    before = copies(other.out)
+    ours, theirs = weights(train(config)), weights(train(other))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert all(torch.equal(x_n, before[name]) for name, x_n in copies(other.out).items())
+
+
+@pytest.mark.parametrize(("loss", "lowest"), [("ambient", SIGMA_N), ("ambient-mixed", None)])
+def test_the_model_says_what_it_was_trained_on_and_is_opened_so(
+    config: TrainConfig, loss: LossName, lowest: float | None
+) -> None:
+    out = train(replace(config, loss=loss))
+    record = json.loads((out / "ambient.json").read_text())
+    assert record == {"loss": loss, "sigma_n": SIGMA_N, "seed": 0, "sample_from": lowest}
+    loaded = load_model(str(out), ModelOptions())
+    assert loaded.provenance["ambient"] == record
+    schedule = DDPMScheduler.from_pretrained(out, subfolder="scheduler")
+    trained_from = float((1 / schedule.alphas_cumprod[0] - 1).sqrt())
+    assert loaded.denoiser.sigma_min == pytest.approx(lowest or trained_from, rel=1e-2)
+
+
+def test_a_clean_model_has_no_record_and_no_copies(config: TrainConfig) -> None:
+    out = train(replace(config, loss="clean", sigma_n=None))
+    assert not (out / "ambient.json").exists()
+    assert not (out / "noisy").exists()
+    assert load_model(str(out), ModelOptions()).provenance["ambient"] is None
+
+
+def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
+    config: TrainConfig, tiles: list[Image], write_folder: WriteFolder, tmp_path: Path
+) -> None:
+    result = scan(
+        ScanConfig(
+            model=str(train(config)),
+            dataset=config.dataset,
+            controls=str(write_folder("controls", tiles[10:50])),
+            out=str(tmp_path / "run"),
+            embedder="pixels",
+            corruption=Corruption(sigmas=(0.1, 0.4, 1.0), draws=1),
+            self_check=False,
+            steps=2,
+            images=0,
+            device="cpu",
+        )
+    )
+    assert result.provenance["levels"]["skipped"] == (0.1, 0.4)
+    assert set(result.scores["sigma"]) == {1.0}
+
+
+@pytest.mark.parametrize("sigma_n", [1e-4, 1e5])
+def test_noise_outside_the_schedule_is_refused(config: TrainConfig, sigma_n: float) -> None:
+    with pytest.raises(ConfigError, match=r"outside the noise of --schedule squaredcos_cap_v2"):
+        train(replace(config, sigma_n=sigma_n))
+    assert not Path(config.out).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read"),
+        ('{"loss": "ambient"}', "cannot be read"),
+        ('{"loss": "sure", "sigma_n": 1, "seed": 0}', "loss 'sure'"),
+        ('{"loss": "ambient", "sigma_n": -1, "seed": 0}', "sigma_n -1"),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused(
+    config: TrainConfig, content: str, words: str
+) -> None:
+    out = train(config)
+    (out / "ambient.json").write_text(content)
+    with pytest.raises(ModelError, match=words):
+        load_model(str(out), ModelOptions())
