@@ -20,7 +20,7 @@ from memaudit.stages.fairness import Fairness
 COLUMNS = 100
 WIDTH = 15
 MODE = 16  # the longest name of a reconstruction
-LABEL = 36  # the longest name of a published threshold
+LABEL = 38  # the longest name of a published threshold
 LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: corrupted training images came back from this model more faithfully than "

@@ -36,13 +36,13 @@ def stages_of(config):
 def test_another_model_finds_the_data_embedded(config, unet, tmp_path, index):
     first, stages = stages_of(config)
     assert not first.provenance["data"]["index_reused"]
-    assert stages == {"embed", "scan"}
+    assert stages == {"embed", "scan", "power"}
     written = written_at(index)
     second, stages = stages_of(
         replace(config, model=str(unet), self_check=False, out=str(tmp_path / "unet"))
     )
     assert second.provenance["data"]["index_reused"]
-    assert stages == {"scan"}
+    assert stages == {"scan", "power"}
     assert written_at(index) == written
 
 

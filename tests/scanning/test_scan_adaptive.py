@@ -235,7 +235,7 @@ def test_a_promoted_image_of_the_sample_is_not_scanned_twice(asked, finished, tm
     shutil.copy(source / row["source"], tmp_path / "one")
     config = asked("one", model=f"closed-form:{tmp_path / 'one'}", fraction=0.001)
     result = scan(config)
-    assert result.summary.effort.promoted == 1
+    assert result.summary.effort.promoted == (result.findings["stage"] == "full").sum()
     assert not (Path(config.out) / "scores").exists()
     top = result.findings.sort_values("score").iloc[-1]
     assert (top["example_id"], top["stage"]) == (first, "full")
@@ -267,7 +267,7 @@ def test_where_no_first_pass_agrees_all_is_scanned_in_full(unrelated):
 
 
 def test_where_one_step_does_not_agree_few_steps_are_the_first_pass(unrelated):
-    noise = {"corruption": Corruption(sigmas=(100.0,), draws=8), "steps": 3}
+    noise = {"corruption": Corruption(sigmas=(100.0,), draws=2), "steps": 3, "fraction": 0.05}
     assert scan(unrelated("few", **noise)).summary.effort.screen == FEW_STEP
 
 

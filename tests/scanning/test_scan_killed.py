@@ -72,6 +72,7 @@ def test_an_adaptive_scan_killed_again_and_again_ends_in_the_same_findings(
         "controls": str(write_folder("controls", many_tiles[30:130])),
         "index": str(tmp_path / "index"),
         "shard_size": 10,
+        "steps": 16,
         "adaptive": True,
         "fraction": 0.25,
     }

@@ -206,7 +206,7 @@ def test_without_controls_the_power_is_not_measured(asked):
 
 def test_an_adaptive_scan_is_graded_by_its_full_scan(asked, folder, tiles):
     more = save(folder / "more", tiles[15:])  # 80 images, of which 64 are the sample
-    options = {"controls": more, "index": None, "adaptive": True}
+    options = {"controls": more, "index": None, "adaptive": True, "steps": 16}
     result = scan(asked("adaptive", memorized="members", **options))
     screen = result.summary.effort.screen
     assert screen == "screen one-step"
