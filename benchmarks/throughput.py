@@ -3,10 +3,11 @@
     python benchmarks/throughput.py
 
 200 images, the bundled overfit model, sscd-distilled, a scan's own defaults (5 levels, 4 draws, 10
-steps; without the power check, which asks no network), after imports. Expected: (wall time of the scan) / (time of the bare calls that it needs, at
-their best batch size, same process) <= 1.10, aim 1.05. All these calls are made, half before the
-scan and half after it. A bare call is the UNet's forward pass on a ready batch, and the embedder's
-call on ready images (its resize and its ONNX session); the self-check's evaluations are among them.
+steps; without the power check, which asks no network), after imports. Expected: (wall time of the
+scan) / (time of the bare calls that it needs, at their best batch size, same process) <= 1.10, aim
+1.05. All these calls are made, half before the scan and half after it. A bare call is the UNet's
+forward pass on a ready batch, and the embedder's call on ready images (its resize and its ONNX
+session); the self-check's evaluations are among them.
 The second ratio compares a query of the scan with one of a plain loop: one image at a time, PNG to
 disk, embedded from the PNG, brute-force products.
 """
