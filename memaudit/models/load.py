@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import torch
 from diffusers import UNet2DModel
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
@@ -22,9 +21,8 @@ from memaudit.models.ambient import read_ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
 from memaudit.models.schedule import schedule_from_config
+from memaudit.models.weights import sha256_file, weight_files
 
-WEIGHTS = "diffusion_pytorch_model"  # what diffusers calls the weights of any of its models
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -58,7 +56,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     unet_folder, scheduler_config = _read_layout(folder)
     config = _read_json(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
-    weights = _weight_files(unet_folder, options.variant)
+    weights = weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, options)
     ambient = read_ambient(folder)
     denoiser = wrap(network, scheduler_config, options.resolution)
@@ -97,12 +95,6 @@ def wrap(
         reading=Reading(_prediction(scheduler_config), schedule_from_config(scheduler_config)),
         clip=_clip(scheduler_config),
     )
-
-
-def sha256_file(path: Path) -> str:
-    """The hex digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
@@ -193,46 +185,6 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
             f"{folder} embeds time as {config['time_embedding_type']!r} (a score model of the "
             "NCSN++ kind); this version audits variance-preserving models with positional time"
         )
-
-
-def _weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """The .safetensors files that make up the weights, whole as far as their headers tell."""
-    stem = WEIGHTS if variant is None else f"{WEIGHTS}.{variant}"
-    files = [
-        *folder.glob(f"{stem}.safetensors"),
-        *sorted(folder.glob(f"{stem}-*-of-*.safetensors")),
-    ]
-    if not files:
-        raise _no_weights(folder, f"{stem}.safetensors")
-    for path in files:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
-                "copy or download it again"
-            ) from error
-    return files
-
-
-def _no_weights(folder: Path, expected: str) -> ModelError:
-    others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if others:
-        return ModelError(
-            f"{folder} holds {', '.join(others)}, expected {expected}; name another variant with "
-            "--variant, or none, or rename the file"
-        )
-    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
-    if pickled:
-        return ModelError(
-            f"{folder} holds pickled weights only ({', '.join(pickled)}); a pickle can run any "
-            "code, so it is never loaded. Convert it where it is trusted: load the model there "
-            "and call save_pretrained(folder, safe_serialization=True)"
-        )
-    return ModelError(
-        f"{folder} holds no weights, expected {expected}; copy or download the model again"
-    )
 
 
 def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:

@@ -7,8 +7,9 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from memaudit.errors import ModelError
-from memaudit.models.load import ModelOptions, load_model, sha256_file, wrap
+from memaudit.models.load import ModelOptions, load_model, wrap
 from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.weights import sha256_file
 
 MakeUnet = Callable[..., UNet2DModel]
 COSINE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}

@@ -1,0 +1,59 @@
+"""The weight files of a model folder: safetensors and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from memaudit.errors import ModelError
+
+WEIGHTS = "diffusion_pytorch_model"  # what diffusers calls the weights of any of its models
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """The .safetensors files that make up the weights, whole as far as their headers tell."""
+    stem = WEIGHTS if variant is None else f"{WEIGHTS}.{variant}"
+    files = [
+        *folder.glob(f"{stem}.safetensors"),
+        *sorted(folder.glob(f"{stem}-*-of-*.safetensors")),
+    ]
+    if not files:
+        raise _no_weights(folder, f"{stem}.safetensors")
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
+                "copy or download it again"
+            ) from error
+    return files
+
+
+def _no_weights(folder: Path, expected: str) -> ModelError:
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if others:
+        return ModelError(
+            f"{folder} holds {', '.join(others)}, expected {expected}; name another variant with "
+            "--variant, or none, or rename the file"
+        )
+    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
+    if pickled:
+        return ModelError(
+            f"{folder} holds pickled weights only ({', '.join(pickled)}); a pickle can run any "
+            "code, so it is never loaded. Convert it where it is trusted: load the model there "
+            "and call save_pretrained(folder, safe_serialization=True)"
+        )
+    return ModelError(
+        f"{folder} holds no weights, expected {expected}; copy or download the model again"
+    )
+
+
+def sha256_file(path: Path) -> str:
+    """The hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
