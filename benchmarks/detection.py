@@ -4,7 +4,7 @@
 
 Two kinds of images; of each a model trained on members repeated 1 to 64 times. The data set under
 audit holds these members and 50 images that the model never saw (repeats 0, whatever is flagged of
-them is false); the controls are 250 others. Choices (score, combination) were made on the `choice`
+them is false); the controls are 250 others. Choices (score, combination) are made on the `choice`
 models; `report`, the default, prints the other two. Budget: about 25 minutes a model on a core.
 Expected on the report models, with the default score: TPR at 1 % FPR of at least .90 for images
 repeated 64 times; false flags at q = .05 at most 10 % of all flags.
