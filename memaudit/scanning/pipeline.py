@@ -32,7 +32,7 @@ from memaudit.scanning.scoring import Scored, score_pool
 from memaudit.scanning.shards import Stages, encode
 from memaudit.stages.calibrate import Conduct, Options, Power, findings, summarise
 from memaudit.stages.embed import Embedder, load_embedder
-from memaudit.stages.fairness import Fairness, fairness
+from memaudit.stages.fairness import MOST, Fairness, fairness
 from memaudit.stages.score import Reference
 
 SAMPLE = 256  # images from which the pool's median distance is taken
@@ -147,7 +147,7 @@ def _calibrate(
 def _compare_blindly(pool: Pool, seed: int) -> Fairness | None:
     """Can members and controls be told apart without the model?"""
     rows = pool.representatives
-    rows = rows[~rows["spans"]].sort_values("example_id")
+    rows = rows[~rows["spans"]].sort_values("example_id").groupby("split").head(MOST)
     positions = [pool.index.positions[example_id] for example_id in rows["example_id"]]
     member = (rows["split"] == "member").to_numpy()
     return fairness(pool.index.vectors[positions], rows, member, seed)
