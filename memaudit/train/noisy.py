@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -11,6 +10,8 @@ from torch import Tensor
 
 from memaudit.config import TrainConfig
 from memaudit.models.ambient import RECORD, Ambient
+from memaudit.models.denoiser import encode_pixels
+from memaudit.reports.files import write_json
 from memaudit.stages.corrupt import generator, standard_normal
 from memaudit.train.images import TrainingImages
 
@@ -38,7 +39,7 @@ def write_noisy_copies(config: TrainConfig, images: TrainingImages) -> None:
             continue
         rows = range(start, min(start + PART, len(images)))
         ids = [images.ids[k] for k in rows]
-        x0 = torch.stack([images[k] for k in rows]).float() / 127.5 - 1
+        x0 = encode_pixels(torch.stack([images[k] for k in rows]), 3)
         noisy = x0 + (config.sigma_n or 0.0) * frozen_noise(config, ids)
         temporary = path.with_suffix(".tmp")
         save_file({name: x_n.clone() for name, x_n in zip(ids, noisy, strict=True)}, temporary)
@@ -48,5 +49,4 @@ def write_noisy_copies(config: TrainConfig, images: TrainingImages) -> None:
 def write_record(config: TrainConfig) -> None:
     """Say beside the model what it was trained on and from which noise it can be sampled."""
     record = Ambient(loss=config.loss, sigma_n=config.sigma_n or 0.0, seed=config.seed)
-    path = Path(config.out) / RECORD
-    path.write_text(json.dumps(record.content(), indent=2) + "\n", encoding="utf-8")
+    write_json(Path(config.out) / RECORD, record.content())

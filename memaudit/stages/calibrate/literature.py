@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,8 +76,7 @@ def literature_levels(
     """How many images of either side meet each threshold, level by level."""
     snr_db = scores.groupby("sigma")["snr_db"].first()
     rows = []
-    for threshold in applicable(embedder):
-        met = threshold.met(level_means(scores, threshold.column, reconstruction))
+    for threshold, met in _met(scores, reconstruction, embedder):
         positions = [
             met.index.get_indexer(pd.Index(ids)) for ids in (sides.members, sides.controls)
         ]
@@ -92,12 +92,22 @@ def literature_of(scores: pd.DataFrame, reconstruction: str, embedder: str) -> p
     snr_db = scores.groupby("sigma")["snr_db"].first()
     ids = pd.Index(np.unique(scores["example_id"]), name="example_id")
     words = pd.Series("", index=ids)
-    for threshold in applicable(embedder):
-        met = threshold.met(level_means(scores, threshold.column, reconstruction))
+    for threshold, met in _met(scores, reconstruction, embedder):
         strongest = np.where(met, snr_db[met.columns].to_numpy(), np.inf).min(axis=1)
         said = [f"{threshold.label} from {snr:.1f} dB" if snr < np.inf else "" for snr in strongest]
         words = words.str.cat(pd.Series(said, index=met.index).reindex(ids), sep=";")
     return words.str.strip(";").str.replace(r";+", "; ", regex=True)
+
+
+def _met(
+    scores: pd.DataFrame, reconstruction: str, embedder: str
+) -> Iterator[tuple[Threshold, pd.DataFrame]]:
+    """Each applicable threshold, and where the level means meet it; a column is averaged once."""
+    thresholds = applicable(embedder)
+    columns = dict.fromkeys(threshold.column for threshold in thresholds)
+    means = {column: level_means(scores, column, reconstruction) for column in columns}
+    for threshold in thresholds:
+        yield threshold, threshold.met(means[threshold.column])
 
 
 def _share(met: NDArray[np.bool_]) -> float | None:
