@@ -44,3 +44,8 @@ def screens(sigmas: tuple[float, ...]) -> tuple[Pass, ...]:
         Pass(one, "one-step", 1, sigmas, 1),
         Pass(few, "ode", FEW_STEPS, sigmas[1::2] or sigmas, 1),
     )
+
+
+def evaluations_each(passes: tuple[Pass, ...], sampler: Sampler) -> int:
+    """Network evaluations that an image takes in all of these passes."""
+    return sum(how.evaluations(sampler) for how in passes)

@@ -16,7 +16,7 @@ from memaudit.records import Plan
 from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
-from memaudit.scanning.passes import full_passes, screens
+from memaudit.scanning.passes import evaluations_each, full_passes, screens
 from memaudit.scanning.power import FEWEST, QUERIES
 from memaudit.scanning.scoring import adaptive_evaluations, sample_size, saves
 from memaudit.stages.calibrate import FEWEST_FOR_EVIDENCE, controls_needed, reach
@@ -78,7 +78,7 @@ class _Extent:
     @classmethod
     def of(cls, config: ScanConfig, sigmas: tuple[float, ...], images: int) -> _Extent:
         passes = full_passes(config, sigmas)
-        in_full = images * sum(how.evaluations(config.sampler) for how in passes)
+        in_full = images * evaluations_each(passes, config.sampler)
         rows = sum(len(how.sigmas) * how.draws for how in passes)
         if not (config.adaptive and saves(config, sigmas, images)):
             return cls(images, images * rows, in_full, in_full)

@@ -11,7 +11,7 @@ from memaudit.config import ScanConfig
 from memaudit.errors import DataError, RunDirectoryError
 from memaudit.progress import Progress
 from memaudit.reports.run_directory import RunDirectory, Work
-from memaudit.scanning.passes import Pass, full_passes, screens
+from memaudit.scanning.passes import Pass, evaluations_each, full_passes, screens
 from memaudit.scanning.shards import Stages, run_shard
 from memaudit.stages.calibrate import Effort, agreement, promoted, screening_order
 
@@ -32,7 +32,7 @@ def score_pool(stages: Stages, run: RunDirectory, progress: Progress) -> Scored:
     """Score every representative, or continue; raises DataError if none can be read."""
     config, rows = stages.config, stages.pool.representatives
     passes = full_passes(config, stages.sigmas)
-    each = sum(how.evaluations(config.sampler) for how in passes)
+    each = evaluations_each(passes, config.sampler)
     if config.adaptive and saves(config, stages.sigmas, len(rows)):
         sampled = sample_size(len(rows))
         return _Adaptive(stages, run, progress, passes, each).score(sampled)
@@ -48,14 +48,14 @@ def sample_size(images: int) -> int:
 
 def saves(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> bool:
     """Whether a first pass over so many images can take fewer evaluations than the full scan."""
-    each = sum(how.evaluations(config.sampler) for how in full_passes(config, sigmas))
+    each = evaluations_each(full_passes(config, sigmas), config.sampler)
     return adaptive_evaluations(config, sigmas, images) < each * images
 
 
 def adaptive_evaluations(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> int:
     """Evaluations of an adaptive scan whose cheapest first pass is informative, at most."""
     candidates = screens(sigmas)
-    each = sum(how.evaluations(config.sampler) for how in full_passes(config, sigmas))
+    each = evaluations_each(full_passes(config, sigmas), config.sampler)
     cheapest, *others = (how.evaluations(config.sampler) for how in candidates)
     in_full = sample_size(images) + math.ceil(config.fraction * images)
     return in_full * each + images * cheapest + sample_size(images) * sum(others)
@@ -172,5 +172,4 @@ class _Adaptive:
         return score_rows(self.stages, self.run, (name, rows, passes), self.progress)
 
     def _cost(self, rows: pd.DataFrame, passes: tuple[Pass, ...]) -> int:
-        sampler = self.stages.config.sampler
-        return len(rows) * sum(how.evaluations(sampler) for how in passes)
+        return len(rows) * evaluations_each(passes, self.stages.config.sampler)
