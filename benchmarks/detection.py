@@ -4,7 +4,7 @@
 
 Two kinds of images; of each a model trained on members repeated 1 to 64 times. The data set under
 audit holds these members and 50 images that the model never saw (repeats 0, whatever is flagged of
-them is false); the controls are 250 others. Choices (score, combination) are made on the `choice`
+them is false); the controls are 400 others. Choices (score, combination) are made on the `choice`
 models; `report`, the default, prints the other two. Budget: about 25 minutes a model on a core.
 Expected on the report models, with the default score: TPR at 1 % FPR of at least .90 for images
 repeated 64 times; false flags at q = .05 at most 10 % of all flags.
@@ -29,7 +29,7 @@ from memaudit.stages.calibrate import auc, pooled_score
 from memaudit.stages.data import image_id
 
 RUNS = Path(__file__).parent / "data" / "detection"
-DECOYS, CONTROLS = 50, 250
+DECOYS, CONTROLS = 50, 400
 ONE, FOUR = Corruption(levels=3, draws=1), Corruption(levels=3, draws=4)
 VARIANTS = {  # embedder, reconstructions, noise
     "choice": ("sscd-distilled", ("ode",), Corruption(draws=2)),
