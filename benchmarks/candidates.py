@@ -7,35 +7,27 @@ the controls and ranks with the other half.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from memaudit.stages.calibrate.combine import closeness, combine, standardise
+from memaudit.stages.calibrate.combine import closeness, combine
 
-COLUMNS = (
+PLAIN = (
     *("margin", "own_similarity", "own_rank", "distance_ratio"),
     *("l2", "tile_l2", "psnr", "ssim", "adaptive_l2", "l2_ratio"),
 )
+SUMMED = ("margin", "own_similarity", "l2", "tile_l2", "ssim", "adaptive_l2", "l2_ratio")
+COLUMNS = (*PLAIN, *("+".join(c) for n in (2, 3) for c in combinations(SUMMED, n)))
 FEATURES = ("margin", "own_similarity", "l2", "tile_l2", "ssim")
 Combination = Callable[[pd.DataFrame, pd.Series], pd.Series]
 
 
 def levels_of(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     """Standardised level means, [example, level]."""
-    means = closeness(scores, column, "ode")
-    return pd.DataFrame(standardise(means.to_numpy()), means.index, means.columns)
-
-
-def of_columns(*columns: str) -> Combination:
-    """Average the standardised scores of several columns."""
-
-    def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
-        each = [combine(scores, column) for column in columns]
-        return sum(one / one.std() for one in each)
-
-    return combination
+    return closeness(scores, column, "ode")
 
 
 def over_levels(column: str, how: str) -> Combination:
@@ -87,11 +79,6 @@ def cross_fitted(scores: pd.DataFrame, repeats: pd.Series) -> pd.Series:
 
 
 COMBINATIONS: dict[str, Combination] = {
-    "margin + own_similarity": of_columns("margin", "own_similarity"),
-    "margin + l2": of_columns("margin", "l2"),
-    "margin + ssim": of_columns("margin", "ssim"),
-    "margin + l2_ratio": of_columns("margin", "l2_ratio"),
-    "margin + l2_ratio + own": of_columns("margin", "l2_ratio", "own_similarity"),
     "margin, largest level": over_levels("margin", "max"),
     "margin, median level": over_levels("margin", "median"),
     "margin, clipped mean": over_levels("margin", "clipped mean"),

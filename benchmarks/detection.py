@@ -114,9 +114,9 @@ def rates(score: pd.Series, repeats: pd.Series) -> dict[str, float]:
 
 def print_row(name: str, shares: dict[str, float]) -> None:
     if not print_row.__dict__.get("headed"):
-        print(f"  {'TPR at 1 % FPR by repeats':30}" + "".join(f"{key:>7}" for key in shares))
+        print(f"  {'TPR at 1 % FPR by repeats':36}" + "".join(f"{key:>7}" for key in shares))
         print_row.__dict__["headed"] = True
-    print(f"  {name:30}" + "".join(f"{value:7.3f}" for value in shares.values()), flush=True)
+    print(f"  {name:36}" + "".join(f"{value:7.3f}" for value in shares.values()), flush=True)
 
 
 def repeats_of(known: Truth) -> pd.Series:

@@ -20,6 +20,9 @@ LossName = Literal["clean", "ambient", "ambient-mixed"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 NOT_ASKED = ("out", "index", "batch_size", "images", "power")  # they change no finding
+# What is pooled into the one score of an image: how near its source is to the embedder, at the
+# worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
+SCORE = "margin+tile_l2+l2_ratio"
 CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer of images
 
 
@@ -85,7 +88,7 @@ class ScanConfig:
     sampler: Sampler = "euler"
     steps: int = 10
     embedder: str = "sscd"
-    score: str = "margin"
+    score: str = SCORE
     duplicate_threshold: float | None = None
     resolution: int | None = None
     revision: str | None = None

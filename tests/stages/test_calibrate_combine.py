@@ -6,7 +6,7 @@ import pytest
 
 from memaudit.errors import InputError
 from memaudit.stages.calibrate import combine
-from memaudit.stages.calibrate.combine import standardise
+from memaudit.stages.calibrate.combine import closeness, standardise
 
 
 def score_rows(
@@ -127,3 +127,33 @@ def test_one_huge_value_does_not_hide_the_differences_of_the_others() -> None:
     without = standardise(values)[1:]
     values[0] = 1e6
     np.testing.assert_allclose(standardise(values)[1:], without, atol=0.02)
+
+
+def test_columns_are_added_in_units_of_their_spread() -> None:
+    rows = score_rows({name: [[value], [value**2]] for name, value in FIVE.items()})
+    rows["l2"] = 1000 * np.random.default_rng(0).random(len(rows))
+    margin, l2 = (combine(rows, name) for name in ("margin", "l2"))
+    expected = margin / margin.std(ddof=0) + l2 / l2.std(ddof=0)
+    pd.testing.assert_series_equal(combine(rows, "margin+l2"), expected, check_names=False)
+
+
+def test_a_column_without_spread_adds_nothing() -> None:
+    rows = score_rows({name: [[value]] for name, value in FIVE.items()}).assign(l2=0.25)
+    margin = combine(rows, "margin")
+    assert combine(rows, "margin+l2").to_dict() == pytest.approx(
+        (margin / margin.std(ddof=0)).to_dict()
+    )
+
+
+def test_the_levels_of_summed_columns_average_to_their_score() -> None:
+    rows = score_rows({name: [[value], [value**2]] for name, value in FIVE.items()})
+    rows["l2"] = np.random.default_rng(1).random(len(rows))
+    levels = closeness(rows, "margin+l2", "ode")
+    assert levels.shape == (5, 2)
+    np.testing.assert_allclose(levels.mean(axis=1), combine(rows, "margin+l2"))
+
+
+def test_a_missing_column_of_a_sum_is_named() -> None:
+    rows = score_rows({name: [[value]] for name, value in FIVE.items()})
+    with pytest.raises(InputError, match="no score column 'l3'"):
+        combine(rows, "margin+l3")

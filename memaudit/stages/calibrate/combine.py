@@ -28,15 +28,17 @@ def combine(
 
     An example's draws are averaged first. The pool is every example of `scores`, member or control.
     A level whose MAD is 0 is divided by its standard deviation, and one without any spread counts
-    as 0. Columns where lower is closer (l2, ...) are negated, so higher always means closer.
-    Only one reconstruction is pooled: `reconstruction`, or the first run of ode, sample, one-step.
+    as 0. Columns where lower is closer (l2, ...) are negated, so higher always means closer. Of
+    several columns, joined by "+", each is averaged over the levels, divided by the standard
+    deviation of that, and added. Only one reconstruction is pooled: `reconstruction`, or the first
+    run of ode, sample, one-step.
 
     Returns float64 by example id, ascending. Raises InputError for a value that is not finite, a
     missing or repeated (example, level, draw), or a column or reconstruction that is not there.
     """
     levels = closeness(scores, column, pooled_reconstruction(scores, reconstruction))
     values = levels.to_numpy(dtype=np.float64)
-    score = standardise(values).mean(axis=1) if values.size else np.zeros(len(values))
+    score = values.mean(axis=1) if values.size else np.zeros(len(values))
     return pd.Series(score, index=levels.index, name="score")
 
 
@@ -62,9 +64,25 @@ def preferred(run: Collection[str], asked: str | None = None) -> str:
 
 
 def closeness(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.DataFrame:
-    """Average each level's draws, [example, sigma], negated where lower is closer."""
+    """Standardise each level, [example, sigma], higher is closer; combine takes the mean of it."""
+    names = column.split("+")
+    each = [_standard_levels(scores, name, reconstruction) for name in names]
+    if len(each) == 1 or each[0].empty:
+        return each[0]
+    spreads = [float(one.mean(axis=1).std(ddof=0)) for one in each]
+    total = sum(
+        one / spread if spread > 0 else 0 * one for one, spread in zip(each, spreads, strict=True)
+    )
+    return pd.DataFrame(total, each[0].index, each[0].columns)
+
+
+def _standard_levels(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.DataFrame:
     levels = level_means(scores, column, reconstruction)
-    return -levels if column in LOWER_IS_CLOSER else levels
+    closer = -levels if column in LOWER_IS_CLOSER else levels
+    if closer.empty:
+        return closer
+    values = standardise(closer.to_numpy(dtype=np.float64))
+    return pd.DataFrame(values, levels.index, levels.columns)
 
 
 def level_means(scores: pd.DataFrame, column: str, reconstruction: str) -> pd.DataFrame:
