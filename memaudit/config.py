@@ -19,7 +19,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 LossName = Literal["clean", "ambient", "ambient-mixed"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-NOT_ASKED = ("out", "index", "batch_size", "images", "power")  # they change no finding
+NOT_ASKED = ("out", "index", "batch_size", "images", "power", "generate")  # they change no finding
 CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer of images
 
 
@@ -102,6 +102,7 @@ class ScanConfig:
     batch_size: int = 16
     shard_size: int = 64
     images: int = 50
+    generate: int = 0
     index: str | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +118,7 @@ class ScanConfig:
         for name in ("steps", "batch_size", "shard_size"):
             _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         _at_least("--images", self.images, 0)
+        _at_least("--generate", self.generate, 0)
         _at_least("--seed", self.seed, 0)
         if self.resolution is not None:
             _at_least("--resolution", self.resolution, 1)
