@@ -147,6 +147,24 @@ class ScanConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """A comparison of finished runs with the first of them; `out` is where it is written, if."""
+
+    runs: tuple[str, ...]
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.runs) < 2:
+            raise ConfigError(
+                f"found {len(self.runs)} run, expected two or more; name the base first, then the "
+                "runs to compare with it"
+            )
+        for run in self.runs if self.out is not None else ():
+            if Path(str(self.out)).resolve() == Path(run).resolve():
+                raise ConfigError(f"--out {self.out} is one of the runs; give another directory")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training of a pixel UNet from scratch."""
 

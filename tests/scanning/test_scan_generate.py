@@ -96,6 +96,12 @@ def test_too_few_images_leave_a_reason_in_place_of_numbers(config, tmp_path):
     assert "not measured: found 5" in (tmp_path / "run" / "summary.txt").read_text()
 
 
+def test_without_controls_there_is_nothing_to_compare_generated_images_with(config):
+    quality = scan(replace(config, controls=None, steps=1)).quality
+    assert quality.n == 0
+    assert "found 30 generated images and 0 controls" in quality.reason
+
+
 def test_a_plan_counts_the_images_to_generate(config):
     without, planned = estimate(replace(config, generate=0)), estimate(config)
     assert planned.evaluations == without.evaluations + 30 * 50
