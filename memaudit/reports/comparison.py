@@ -134,10 +134,11 @@ def _quality(run: FinishedRun) -> str:
         )
     if quality.frechet is None:
         return f"{run.name}: quality not measured: {quality.reason}"
+    few = "" if quality.n > quality.dimensions else " (biased upwards: few images)"
     return (
-        f"{run.name}: Frechet distance {quality.frechet:.4g} of {quality.n} images and as many "
-        f"controls, kernel distance {quality.kid:.3g} (deviation {quality.kid_std:.2g}), precision "
-        f"{quality.precision:.0%}, recall {quality.recall:.0%}"
+        f"{run.name}: Frechet distance {quality.frechet:.4g}{few} of {quality.n} images and as "
+        f"many controls, kernel distance {quality.kid:.3g} (deviation {quality.kid_std:.2g}), "
+        f"precision {quality.precision:.0%}, recall {quality.recall:.0%}"
     )
 
 

@@ -46,6 +46,7 @@ class Drawn:
     """Quality of generated images, as scan.json holds it; None where it has a reason instead."""
 
     n: int
+    dimensions: int
     steps: int
     sampler: str
     frechet: float | None

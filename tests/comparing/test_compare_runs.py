@@ -130,6 +130,7 @@ def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
     said = " ".join(result.text.split())
     assert f"{runs.memorizer}: Frechet distance" in said
+    assert "(biased upwards: few images) of 30 images and as many controls" in said
     assert f"{runs.stranger}: quality unknown; give its scan command once more with" in said
 
 
