@@ -1,7 +1,8 @@
 """memaudit audits image diffusion models for memorization of their training images.
 
 `memaudit.scan(memaudit.ScanConfig(model=..., dataset=..., controls=..., out=...))` runs an audit
-and returns a ScanResult with pandas tables and a verdict.
+and returns a ScanResult with pandas tables and a verdict;
+`memaudit.compare(memaudit.CompareConfig(runs=(..., ...)))` compares finished runs.
 """
 
 from __future__ import annotations
@@ -9,16 +10,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memaudit.config import Corruption, DataOptions, ScanConfig
+    from memaudit.comparing import ComparisonResult, compare
+    from memaudit.config import CompareConfig, Corruption, DataOptions, ScanConfig
     from memaudit.scanning import ScanResult, scan
 
 __version__ = "0.1.0"
-__all__ = ["Corruption", "DataOptions", "ScanConfig", "ScanResult", "__version__", "scan"]
+__all__ = [
+    "CompareConfig",
+    "ComparisonResult",
+    "Corruption",
+    "DataOptions",
+    "ScanConfig",
+    "ScanResult",
+    "__version__",
+    "compare",
+    "scan",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `import memaudit` stays quick."""
-    if name in ("Corruption", "DataOptions", "ScanConfig"):
+    if name in ("CompareConfig", "Corruption", "DataOptions", "ScanConfig"):
         from memaudit import config
 
         return getattr(config, name)
@@ -26,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from memaudit import scanning
 
         return getattr(scanning, name)
+    if name in ("ComparisonResult", "compare"):
+        from memaudit import comparing
+
+        return getattr(comparing, name)
     raise AttributeError(f"module 'memaudit' has no attribute {name!r}")

@@ -19,7 +19,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 LossName = Literal["clean", "ambient", "ambient-mixed"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-NOT_ASKED = ("out", "index", "batch_size", "images", "power")  # they change no finding
+NOT_ASKED = ("out", "index", "batch_size", "images", "power", "generate")  # they change no finding
 # What is pooled into the one score of an image: how near its source is to the embedder, at the
 # worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
 SCORE = "margin+tile_l2+l2_ratio"
@@ -105,6 +105,7 @@ class ScanConfig:
     batch_size: int = 16
     shard_size: int = 64
     images: int = 50
+    generate: int = 0
     index: str | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +121,7 @@ class ScanConfig:
         for name in ("steps", "batch_size", "shard_size"):
             _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         _at_least("--images", self.images, 0)
+        _at_least("--generate", self.generate, 0)
         _at_least("--seed", self.seed, 0)
         if self.resolution is not None:
             _at_least("--resolution", self.resolution, 1)
@@ -145,6 +147,24 @@ class ScanConfig:
     def digest(self) -> str:
         """sha256 of what was asked; a run directory holds one digest only."""
         return digest(self.asked())
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """A comparison of finished runs with the first of them; `out` is where it is written, if."""
+
+    runs: tuple[str, ...]
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.runs) < 2:
+            raise ConfigError(
+                f"found {len(self.runs)} run, expected two or more; name the base first, then the "
+                "runs to compare with it"
+            )
+        for run in self.runs if self.out is not None else ():
+            if Path(str(self.out)).resolve() == Path(run).resolve():
+                raise ConfigError(f"--out {self.out} is one of the runs; give another directory")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from memaudit.cli.app import cli
+from memaudit.comparing.pipeline import CHANGED
 from memaudit.config import ScanConfig
 from memaudit.errors import MemauditError
 from memaudit.records import Matches
 from memaudit.stages.calibrate import COLUMNS
+from memaudit.stages.compare import COLUMNS as COMPARED
+from memaudit.stages.compare import SHARE_COLUMNS
 from memaudit.stages.embed.registry import BUILT_IN
 from memaudit.stages.score import Reference, pixel_scores, relative_scores, similarity_scores
 
@@ -98,6 +101,15 @@ def test_every_column_of_the_scores_is_documented_in_its_order(tiles):
     computed = [*similarity_scores(matches), *pixel_scores(image, image), *relative]
     section = between(read("docs/files.md"), "## scores/", "\n## ")
     assert first_cells(section) == KEYS + computed
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("comparison.csv", COMPARED), ("shares.csv", SHARE_COLUMNS), ("flags.csv", CHANGED)],
+)
+def test_every_column_of_a_comparison_is_documented_in_its_order(name, columns):
+    section = between(read("docs/files.md"), f"\n## {name}", "\n## ")
+    assert first_cells(section) == [column for column, _ in columns]
 
 
 def test_the_readme_lists_the_exit_codes_that_help_and_errors_have():

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 import memaudit
+from memaudit.cli.compare import compare
 from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
 from memaudit.cli.index import index
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (scan, plan, train, index, demo, doctor):
+for command in (scan, plan, compare, train, index, demo, doctor):
     cli.add_command(command)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from memaudit.progress import Progress
 
-LABELS = {"embed": "embedding", "scan": "scanning", "train": "training"}
+LABELS = {"embed": "embedding", "scan": "scanning", "train": "training", "generate": "generating"}
 
 
 @contextmanager

@@ -107,6 +107,14 @@ EXTENT = options.group(
         help="Leave out the power check (the perfect memorizer in the same scan); a scan that "
         "finds nothing is then inconclusive.",
     ),
+    click.option(
+        "--generate",
+        type=click.IntRange(0),
+        default=ScanConfig.generate,
+        show_default=True,
+        help="Images to generate and compare with the controls: quality beside memorization, for "
+        "memaudit compare.",
+    ),
 )
 
 
@@ -186,7 +194,7 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.report(), indent=2))
     else:
-        click.echo(describe(result.summary, config))
+        click.echo(describe(result.summary, config, result.quality))
     context.exit(result.exit_code)
 
 

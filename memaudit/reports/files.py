@@ -16,7 +16,7 @@ RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity become null."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
@@ -57,11 +57,12 @@ def _escape(cell: object) -> object:
     return f"'{text}" if cell.startswith(RISKY) else text
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Make content fit for JSON: NaN and infinity become None."""
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

@@ -24,8 +24,9 @@ from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.files import write_json, write_parquet
 
-# The scores that are calibrated; an adaptive scan's sample and first pass; the power check.
-Work = Literal["scores", "sample", "screen", "power"]
+# The scores that are calibrated; an adaptive scan's sample and first pass; the power check; and
+# embeddings of the model's own images.
+Work = Literal["scores", "sample", "screen", "power", "generated"]
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
@@ -79,6 +80,16 @@ class RunDirectory:
         path.parent.mkdir(exist_ok=True)
         write_parquet(path, scores, {ERRORS.decode(): json.dumps(failed)})
 
+    def rows(self, number: int, work: Work = "scores") -> int:
+        """How many rows a part has; 0 without one. Raises RunDirectoryError if it is damaged."""
+        path = self.part(number, work)
+        return _read_part(path).num_rows if path.is_file() else 0
+
+    def read_part(self, number: int, work: Work = "scores") -> tuple[pd.DataFrame, dict[str, str]]:
+        """Read one part and why ids failed; raises RunDirectoryError if it is damaged."""
+        table = _read_part(self.part(number, work))
+        return table.to_pandas(), json.loads(table.schema.metadata[ERRORS])
+
     def read_parts(self, count: int, work: Work = "scores") -> tuple[pd.DataFrame, dict[str, str]]:
         """Read the scores of all shards of some work, and why ids failed.
 
@@ -87,10 +98,10 @@ class RunDirectory:
         tables: list[pd.DataFrame] = []
         failed: dict[str, str] = {}
         for number in range(count):
-            table = _read_part(self.part(number, work))
-            failed |= json.loads(table.schema.metadata[ERRORS])
-            if table.num_rows:
-                tables.append(table.to_pandas())
+            table, errors = self.read_part(number, work)
+            failed |= errors
+            if len(table):
+                tables.append(table)
         return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), failed
 
 

@@ -16,6 +16,7 @@ from memaudit.stages.calibrate import (
     Summary,
 )
 from memaudit.stages.fairness import Fairness
+from memaudit.stages.quality import Quality
 
 COLUMNS = 100
 WIDTH = 15
@@ -36,8 +37,8 @@ LIMITS = {
 }
 
 
-def describe(summary: Summary, config: ScanConfig) -> str:
-    """Describe a finished scan for people."""
+def describe(summary: Summary, config: ScanConfig, quality: Quality | None = None) -> str:
+    """Describe a finished scan for people, with the quality of generated images if there are."""
     verdict = summary.verdict
     lines = [
         f"{config.model} on {config.dataset}",
@@ -49,6 +50,7 @@ def describe(summary: Summary, config: ScanConfig) -> str:
         *_power(summary.power),
         *_fairness(summary.fairness),
         *_effort(summary.effort, summary.flagged.screened),
+        *_quality(quality),
         "",
         *_levels(summary),
         "",
@@ -179,6 +181,27 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
         left = f"{screened} flagged images were not promoted to the full scan"
         rows.append(_row("", f"{left}; raise --fraction"))
     return rows
+
+
+def _quality(quality: Quality | None) -> list[str]:
+    """How good are the model's own images?"""
+    if quality is None:
+        return []
+    if quality.reason:
+        return [_row("quality", f"not measured: {quality.reason}")]
+    few = "" if quality.n > quality.dimensions else ", far too high for so few images"
+    return [
+        _row(
+            "quality",
+            f"Frechet distance {quality.frechet:.4g} of {quality.n} generated images and as many "
+            f"controls (compare it at equal numbers only{few})",
+        ),
+        _row(
+            "",
+            f"kernel distance {quality.kid:.3g} (deviation {quality.kid_std:.2g}), precision "
+            f"{quality.precision:.0%}, recall {quality.recall:.0%}",
+        ),
+    ]
 
 
 def _literature(summary: Summary) -> list[str]:

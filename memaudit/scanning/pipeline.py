@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os.path import realpath
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
+from memaudit.scanning.generation import check_quality
 from memaudit.scanning.levels import Levels, choose_levels
 from memaudit.scanning.listing import Listing, list_data
 from memaudit.scanning.models import open_model
@@ -70,7 +71,8 @@ def scan(
         scored = score_pool(stages, run, progress)
         power = check_power(stages, run, progress) if config.power else None
         provenance = _provenance(stages, loaded, levels, check)
-        result = _calibrate(stages, scored, power, provenance)
+        quality = check_quality(stages, run, progress)
+        result = replace(_calibrate(stages, scored, power, provenance), quality=quality)
         _write(result, stages, run)
         return result
 
@@ -172,6 +174,7 @@ def _provenance(
         "data": {
             "fingerprint": pool.listing.fingerprint,
             "entries": len(pool.listing.rows),
+            "resolution": pool.view.size,
             "read": len(pool.table),
             "failed": len(pool.embedded.errors),
             "index": str(pool.embedded.directory),
@@ -193,6 +196,8 @@ def _write(result: ScanResult, stages: Stages, run: RunDirectory) -> None:
     write_parquet(run.path / "findings.parquet", result.findings)
     write_csv(run.path / "findings.csv", result.findings)
     write_csv(run.path / "errors.csv", result.errors)
-    write_text(run.path / "summary.txt", describe(result.summary, result.config) + "\n")
+    write_text(
+        run.path / "summary.txt", describe(result.summary, result.config, result.quality) + "\n"
+    )
     write_pictures(stages, result, run.images)
     write_json(run.path / "scan.json", result.report())

@@ -13,6 +13,7 @@ import torch
 from memaudit.config import ScanConfig
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import Plan
+from memaudit.scanning.generation import generating_evaluations
 from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
@@ -42,19 +43,20 @@ def estimate(config: ScanConfig) -> Plan:
     network, embedding = _time_network(denoiser, config), _time_embedder(embedder, denoiser, config)
     each = count * config.corruption.draws
     memorizer = _power_queries(members, images - members) * each if config.power else 0
-    embeddings = extent.rows + memorizer + 2 * images
+    embeddings = extent.rows + memorizer + 2 * images + config.generate
+    generating = generating_evaluations(config)
     fewest = reach(members, images - members, config.q)
     return Plan(
         members=members,
         controls=images - members,
         levels=count,
         queries=extent.images * each,
-        evaluations=extent.evaluations,
-        in_full=extent.in_full,
+        evaluations=extent.evaluations + generating,
+        in_full=extent.in_full + generating,
         embeddings=embeddings,
         network_ms=1000 * network,
         embedder_ms=1000 * embedding,
-        seconds=extent.evaluations * network + embeddings * embedding,
+        seconds=(extent.evaluations + generating) * network + embeddings * embedding,
         disk_mb=(extent.rows * SCORE_BYTES + images * (ROW_BYTES + 20 * embedder.dim)) / 1e6,
         device=str(denoiser.device),
         reach=fewest if 0 < fewest <= members else None,

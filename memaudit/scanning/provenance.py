@@ -22,6 +22,7 @@ PACKAGES = (
     "pandas",
     "pillow",
     "scikit-image",
+    "torch-fidelity",
 )
 
 

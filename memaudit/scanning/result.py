@@ -9,6 +9,7 @@ import pandas as pd
 
 from memaudit.config import ScanConfig
 from memaudit.stages.calibrate import Summary
+from memaudit.stages.quality import Quality
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +17,8 @@ class ScanResult:
     """A finished scan.
 
     `findings` has one row a readable image, `scores` one row an example, reconstruction, level and
-    draw, `errors` one row an image that could not be read or scored.
+    draw, `errors` one row an image that could not be read or scored. `quality` is that of
+    generated images, None if none were asked for.
     """
 
     config: ScanConfig
@@ -25,6 +27,7 @@ class ScanResult:
     findings: pd.DataFrame
     errors: pd.DataFrame
     summary: Summary
+    quality: Quality | None = None
 
     @property
     def exit_code(self) -> int:
@@ -41,5 +44,6 @@ class ScanResult:
                 "exit_code": self.exit_code,
             },
             "summary": asdict(self.summary),
+            "quality": None if self.quality is None else asdict(self.quality),
             "provenance": self.provenance,
         }

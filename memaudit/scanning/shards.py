@@ -90,7 +90,7 @@ class _Shard:
 
     def score(self, how: Pass, batch: list[Query]) -> pd.DataFrame:
         which = [query.example for query in batch]
-        images = _to_images(self.stages.denoiser, self.reconstruct(how, batch)[1])
+        images = to_images(self.stages.denoiser, self.reconstruct(how, batch)[1])
         vectors = self.stages.embedder.embed(images)
         index = self.stages.pool.index
         matches = match(index, vectors, self.positions[which], self.flipped[which], NEIGHBOURS)
@@ -121,12 +121,7 @@ class _Shard:
         noise = standard_normal(generators, denoiser.shape).to(denoiser.device)
         x = corrupt(self.x0[which], sigma, noise)
         x0 = reconstruct(denoiser, x, sigma, generators, (how.mode, config.sampler, how.steps))
-        if not bool(x0.isfinite().all()):
-            raise ModelError(
-                f"the model returns values that are not finite at sigma {min(sigma.tolist()):.4g} "
-                f".. {max(sigma.tolist()):.4g}, reconstruction {how.name}; check its weights, or "
-                "scan with --dtype float32"
-            )
+        refuse_infinite(x0, sigma, f"reconstruction {how.name}")
         return x, x0
 
 
@@ -134,7 +129,7 @@ def redraw(stages: Stages, example: Example, how: Pass, sigma: float) -> tuple[I
     """Make draw 0 of an example again: corrupted and reconstructed image, [H, W, 3] each."""
     shard = _Shard.read(stages, [example])
     x, x0 = shard.reconstruct(how, [Query(0, sigma, 0)])
-    return _to_images(stages.denoiser, x)[0], _to_images(stages.denoiser, x0)[0]
+    return to_images(stages.denoiser, x)[0], to_images(stages.denoiser, x0)[0]
 
 
 def encode(denoiser: Denoiser, pixels: Images) -> Tensor:
@@ -142,7 +137,17 @@ def encode(denoiser: Denoiser, pixels: Images) -> Tensor:
     return denoiser.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
 
-def _to_images(denoiser: Denoiser, x: Tensor) -> Images:
+def refuse_infinite(x0: Tensor, sigma: Tensor, what: str) -> None:
+    """Raise ModelError if any value is not finite."""
+    if not bool(x0.isfinite().all()):
+        raise ModelError(
+            f"the model returns values that are not finite at sigma {min(sigma.tolist()):.4g} "
+            f".. {max(sigma.tolist()):.4g}, {what}; check its weights, or scan with --dtype float32"
+        )
+
+
+def to_images(denoiser: Denoiser, x: Tensor) -> Images:
+    """[B, *shape] in the model's space -> [B, H, W, 3] uint8."""
     images: Images
     images = denoiser.decode(x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return images

@@ -43,6 +43,7 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
         ("--fraction", "nan"),
         ("--sample", "0"),
         ("--images", "-1"),
+        ("--generate", "-1"),
         ("--batch-size", "0"),
         ("--shard-size", "0"),
         ("--resolution", "0"),

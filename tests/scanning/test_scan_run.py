@@ -41,7 +41,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     result = scan(config)
     report = json.loads((out / "scan.json").read_text())
     assert report == json.loads(json.dumps(result.report()))
-    assert report.keys() == {"verdict", "summary", "provenance"}
+    assert report.keys() == {"verdict", "summary", "quality", "provenance"}
     assert report["verdict"].keys() == {"outcome", "sentence", "reasons", "exit_code"}
     assert report["summary"].keys() == {
         *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "literature"),
@@ -54,7 +54,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     }
     assert provenance["question"] == config.digest
     assert provenance["data"].keys() == {
-        *("fingerprint", "entries", "read", "failed", "index", "index_reused")
+        *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused")
     }
     assert provenance["environment"].keys() >= {"memaudit", "commit", "packages", "command"}
 

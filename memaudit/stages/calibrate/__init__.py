@@ -5,14 +5,16 @@ from memaudit.stages.calibrate.adaptive import (
     agreement,
     pooled_score,
     promoted,
+    screened,
     screening_order,
 )
-from memaudit.stages.calibrate.combine import combine, preferred
+from memaudit.stages.calibrate.combine import closeness, combine, level_means, preferred
 from memaudit.stages.calibrate.conformal import (
     benjamini_hochberg,
     conformal_p,
     controls_needed,
     reach,
+    rounded,
 )
 from memaudit.stages.calibrate.dataset import (
     DatasetTest,
@@ -20,17 +22,21 @@ from memaudit.stages.calibrate.dataset import (
     dataset_test,
     exceedance,
     mann_whitney_permutation,
+    tail_order,
 )
 from memaudit.stages.calibrate.effects import (
     Auc,
     Excess,
     auc,
     bootstrap_auc,
+    clopper_pearson,
     excess_interval,
+    half_positions,
     share_above,
 )
 from memaudit.stages.calibrate.effort import Effort
-from memaudit.stages.calibrate.findings import COLUMNS, findings
+from memaudit.stages.calibrate.entities import Sides
+from memaudit.stages.calibrate.findings import COLUMNS, calibrates, findings
 from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
@@ -47,11 +53,19 @@ from memaudit.stages.calibrate.summary import (
     summarise,
 )
 from memaudit.stages.calibrate.tail import Tail, extrapolated_p
-from memaudit.stages.calibrate.verdict import FEWEST_FOR_EVIDENCE, Facts, Outcome, Verdict, decide
+from memaudit.stages.calibrate.verdict import (
+    FEWEST_FOR_EVIDENCE,
+    HALF_LEVEL,
+    Facts,
+    Outcome,
+    Verdict,
+    decide,
+)
 
 __all__ = [
     "COLUMNS",
     "FEWEST_FOR_EVIDENCE",
+    "HALF_LEVEL",
     "SCREENS",
     "THRESHOLDS",
     "Auc",
@@ -72,6 +86,7 @@ __all__ = [
     "Power",
     "RocPoint",
     "Severity",
+    "Sides",
     "Summary",
     "Tail",
     "Verdict",
@@ -79,6 +94,9 @@ __all__ = [
     "auc",
     "benjamini_hochberg",
     "bootstrap_auc",
+    "calibrates",
+    "clopper_pearson",
+    "closeness",
     "combine",
     "conformal_p",
     "controls_needed",
@@ -89,6 +107,8 @@ __all__ = [
     "extrapolated_p",
     "findings",
     "graded",
+    "half_positions",
+    "level_means",
     "mann_whitney_permutation",
     "measure_power",
     "per_level",
@@ -97,7 +117,10 @@ __all__ = [
     "promoted",
     "reach",
     "roc_points",
+    "rounded",
+    "screened",
     "screening_order",
     "share_above",
     "summarise",
+    "tail_order",
 ]

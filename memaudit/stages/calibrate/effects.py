@@ -79,7 +79,17 @@ def halves(
     One seed picks the same ranks of every data set as large: intervals cover over seeds, so seeds
     should differ between data sets.
     """
-    shuffled = np.random.default_rng(seed).permutation(np.sort(rounded(controls)))
+    values = rounded(controls)
+    first, second = half_positions(controls, seed)
+    return values[first], values[second]
+
+
+def half_positions(
+    controls: NDArray[np.float64], seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the controls of either half stand."""
+    order = np.argsort(rounded(controls), kind="stable")
+    shuffled = order[np.random.default_rng(seed).permutation(len(order))]
     first, second = np.array_split(shuffled, 2)
     return first, second
 
@@ -129,7 +139,11 @@ def upper_quantile(
     return np.quantile(values, quantile, axis=0, method="higher")
 
 
+def clopper_pearson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Exact interval of a share (Clopper and Pearson 1934)."""
+    interval = stats.binomtest(hits, n).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
+
+
 def _share(hits: NDArray[np.bool_]) -> tuple[float, float, float]:
-    test = stats.binomtest(int(hits.sum()), len(hits))
-    interval = test.proportion_ci(HALF_CONFIDENCE, method="exact")
-    return float(hits.mean()), float(interval.low), float(interval.high)
+    return float(hits.mean()), *clopper_pearson(int(hits.sum()), len(hits), HALF_CONFIDENCE)

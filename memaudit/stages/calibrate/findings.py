@@ -96,6 +96,11 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     return table[[name for name, _ in COLUMNS]]
 
 
+def calibrates(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of a table of findings enter p, q and intervals: one a group and side."""
+    return table["representative"] & ~table["reason"].isin([SPANS, UNSCORED])
+
+
 def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFrame:
     """Numbers of each scored example, by its id, ascending."""
     score = pooled_score(scores, options.column, options.reconstruction)

@@ -23,7 +23,7 @@ from memaudit.stages.calibrate.effects import (
 )
 from memaudit.stages.calibrate.effort import Effort
 from memaudit.stages.calibrate.entities import calibrating
-from memaudit.stages.calibrate.findings import SPANS, UNSCORED
+from memaudit.stages.calibrate.findings import SPANS, calibrates
 from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import LiteratureLevel, literature_levels
 from memaudit.stages.calibrate.options import Options
@@ -190,7 +190,7 @@ def _literature(
 
 def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
     member = findings["split"] == "member"
-    entity = _calibrates(findings)
+    entity = calibrates(findings)
     return Counts(
         members=int(member.sum()),
         controls=int((~member).sum()),
@@ -233,16 +233,12 @@ def _dataset(findings: pd.DataFrame, options: Options) -> DatasetLevel | None:
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,
         roc=roc_points(members, controls, seed=options.seed),
         extrapolated=Extrapolated(
-            groups=int((findings["flagged_extrapolated"] & _calibrates(findings)).sum()),
+            groups=int((findings["flagged_extrapolated"] & calibrates(findings)).sum()),
             tail=extrapolated_p(members, controls, options.seed)[1],
         ),
     )
 
 
 def _side(findings: pd.DataFrame, split: Split) -> NDArray[np.float64]:
-    rows = findings[_calibrates(findings) & (findings["split"] == split)]
+    rows = findings[calibrates(findings) & (findings["split"] == split)]
     return rows["score"].to_numpy(dtype=np.float64)
-
-
-def _calibrates(findings: pd.DataFrame) -> pd.Series[bool]:
-    return findings["representative"] & ~findings["reason"].isin([SPANS, UNSCORED])

@@ -1,0 +1,37 @@
+"""`memaudit compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from memaudit.cli import options
+from memaudit.cli.disk import name_full_disk
+from memaudit.cli.progress import bars
+from memaudit.config import CompareConfig
+
+
+@click.command()
+@click.argument("runs", metavar="RUN_A RUN_B [RUN_C ...]", nargs=-1, required=True)
+@click.option(
+    "--out",
+    metavar="DIRECTORY",
+    help="Where tables and plots are written; default: nothing is written.",
+)
+@options.JSON
+@options.CONFIG_FILE
+def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
+    """Compare finished runs with RUN_A, image by image: which model memorizes less?
+
+    Each RUN is the --out of a finished scan, of the same images, seed, size and embedder. No model
+    is loaded. Exits with 0 when done, with 2 if the runs cannot be compared.
+    """
+    config = CompareConfig(runs, out)
+    from memaudit.comparing import compare as run
+    from memaudit.reports.files import finite
+
+    with bars() as progress, name_full_disk(out or Path.cwd()):
+        result = run(config, progress)
+    click.echo(json.dumps(finite(result.report()), indent=2) if as_json else result.text)

@@ -1,0 +1,111 @@
+"""The comparison: read, refuse what is unlike, pair, compare, say, write. No model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from memaudit.comparing.fit import refuse_unlike, remarks
+from memaudit.comparing.result import Comparison, ComparisonResult
+from memaudit.comparing.write import write
+from memaudit.config import CompareConfig
+from memaudit.progress import Progress, silent
+from memaudit.reports.comparison import difference_table
+from memaudit.reports.finished import FinishedRun, read_run
+from memaudit.stages.calibrate import calibrates
+from memaudit.stages.compare import (
+    Difference,
+    Distribution,
+    ModeEvidence,
+    compare_pairs,
+    distributions,
+    mode_evidence,
+    pair,
+    shares,
+    sides_of,
+)
+
+CHANGED = (
+    ("base", "run that the other is compared with"),
+    ("run", "the other run"),
+    ("example_id", "the image"),
+    ("source", "path of the image inside its data set"),
+    ("change", "newly flagged, or no longer flagged, by the findings of the two runs"),
+    ("own_similarity_base", "mean own similarity in the base"),
+    ("own_similarity_run", "the same in the run"),
+    ("q_value_base", "q-value in the base"),
+    ("q_value_run", "q-value in the run"),
+)
+
+
+def compare(config: CompareConfig, progress: Progress = silent) -> ComparisonResult:
+    """Compare finished runs with the first of them, image by image and draw by draw.
+
+    Reads run directories only. With `config.out`, tables and plots are written there. Raises
+    RunDirectoryError for a run that is not finished or not of the same images, seed, size and
+    embedder as the first.
+    """
+    opened = {path: read_run(path) for path in dict.fromkeys(config.runs)}
+    base, *others = (opened[path] for path in config.runs)
+    for run in others:
+        refuse_unlike(base, run)
+    comparisons = []
+    for done, run in enumerate(others, start=1):
+        comparisons.append(_compare(base, run))
+        progress("compare", done, len(others))
+    found = [one for run in opened.values() for one in _distributions(run)]
+    result = ComparisonResult(
+        config=config,
+        runs=(base, *others),
+        comparisons=tuple(comparisons),
+        modes=tuple(one for run in opened.values() for one in _modes(run)),
+        distributions=tuple(found),
+        table=difference_table(row for one in comparisons for row in one.differences),
+        shares=shares(found),
+        changed=pd.concat([one.changed for one in comparisons], ignore_index=True),
+    )
+    if config.out is not None:
+        write(result, Path(config.out))
+    return result
+
+
+def _compare(base: FinishedRun, run: FinishedRun) -> Comparison:
+    sides = sides_of(base.findings, run.findings)
+    column, seed, names = base.setting.score, base.setting.seed, (base.name, run.name)
+    differences: list[Difference] = []
+    for mode in base.reconstructions:
+        if mode in run.reconstructions:
+            pairs = pair(base.scores, run.scores, sides, mode, column)
+            differences += compare_pairs(pairs, names, base.way.q, seed)
+    said = tuple(remarks(base, run))
+    return Comparison(base, run, tuple(differences), _changed(base, run), said)
+
+
+def _changed(base: FinishedRun, run: FinishedRun) -> pd.DataFrame:
+    """Members that the findings of one of the two runs flag, and those of the other do not."""
+    kept = ["example_id", "source", "own_similarity", "q_value", "flagged"]
+    before, after = (
+        one.findings[calibrates(one.findings) & (one.findings["split"] == "member")][kept]
+        for one in (base, run)
+    )
+    both = before.merge(
+        after.drop(columns="source"), on="example_id", suffixes=("_base", "_run"), how="inner"
+    )
+    both = both[both["flagged_base"] != both["flagged_run"]]
+    both = both.assign(
+        base=base.name,
+        run=run.name,
+        change=both["flagged_run"].map({True: "newly flagged", False: "no longer flagged"}),
+    )
+    ordered = both.sort_values(["change", "example_id"], ignore_index=True)
+    return ordered[[name for name, _ in CHANGED]]
+
+
+def _modes(run: FinishedRun) -> list[ModeEvidence]:
+    sides = sides_of(run.findings)
+    return mode_evidence(run.name, run.scores, sides, run.setting.score, run.way.q)
+
+
+def _distributions(run: FinishedRun) -> list[Distribution]:
+    return list(distributions(run.name, run.scores, sides_of(run.findings)))

@@ -1,0 +1,87 @@
+"""Images of the model's own, and how good they are: quality beside memorization."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from memaudit.config import ScanConfig
+from memaudit.progress import Progress
+from memaudit.records import Vectors
+from memaudit.reports.run_directory import RunDirectory
+from memaudit.scanning.pool import Pool
+from memaudit.scanning.shards import Stages, refuse_infinite, to_images
+from memaudit.stages.corrupt import generator, standard_normal
+from memaudit.stages.quality import Quality, measure_quality
+from memaudit.stages.reconstruct import evaluations, reconstruct
+
+STEPS = 50  # from pure noise; a scan's own steps start where an image is left
+
+
+def check_quality(stages: Stages, run: RunDirectory, progress: Progress) -> Quality | None:
+    """Generate as many images as were asked for and compare them with the controls; None for 0."""
+    count = stages.config.generate
+    if not count:
+        return None
+    quality = measure_quality(
+        _generated(stages, run, progress), _controls(stages.pool), stages.config.seed
+    )
+    denoiser = stages.denoiser
+    return replace(
+        quality,
+        sampler=stages.config.sampler,
+        steps=STEPS,
+        sigma_max=denoiser.sigma_max,
+        sigma_min=denoiser.sigma_min,
+    )
+
+
+def generating_evaluations(config: ScanConfig) -> int:
+    """Network evaluations that the images asked for take."""
+    return config.generate * evaluations("ode", config.sampler, STEPS)
+
+
+def _controls(pool: Pool) -> Vectors:
+    """Embeddings of the held-out images, one a duplicate group, in the random order of ids."""
+    rows = pool.representatives
+    rows = rows[(rows["split"] == "control") & ~rows["spans"]].sort_values("example_id")
+    vectors: Vectors = pool.index.vectors[[pool.index.positions[i] for i in rows["example_id"]]]
+    return vectors
+
+
+def _generated(stages: Stages, run: RunDirectory, progress: Progress) -> Vectors:
+    """Embeddings of the generated images, [N, D]; parts that are there are not made again."""
+    count, size = stages.config.generate, stages.config.shard_size
+    parts: list[Vectors] = []
+    for number in range(math.ceil(count / size)):
+        wanted = range(number * size, min((number + 1) * size, count))
+        if run.rows(number, "generated") < len(wanted):
+            run.write_part(number, _generate(stages, wanted), {}, "generated")
+        table, _ = run.read_part(number, "generated")
+        parts.append(np.stack(table["vector"].to_list())[: len(wanted)])
+        progress("generate", wanted.stop, count)
+    return np.concatenate(parts)
+
+
+def _generate(stages: Stages, wanted: range) -> pd.DataFrame:
+    """Draw and embed some images, batch by batch."""
+    size = stages.config.batch_size
+    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    vectors = np.concatenate([_embed(stages, batch) for batch in batches])
+    return pd.DataFrame({"sample": list(wanted), "vector": list(vectors)})
+
+
+def _embed(stages: Stages, batch: range) -> Vectors:
+    """Each image has its own random numbers, which depend on the seed and its number alone."""
+    config, denoiser = stages.config, stages.denoiser
+    highest = denoiser.sigma_max
+    generators = [generator(config.seed, f"generated {k}", highest, 0) for k in batch]
+    sigma = torch.full((len(batch),), highest, device=denoiser.device)
+    x = highest * standard_normal(generators, denoiser.shape).to(denoiser.device)
+    x0 = reconstruct(denoiser, x, sigma, generators, ("ode", config.sampler, STEPS))
+    refuse_infinite(x0, sigma, "generated images")
+    return stages.embedder.embed(to_images(denoiser, x0))

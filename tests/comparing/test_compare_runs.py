@@ -1,0 +1,199 @@
+"""Whole comparisons of real runs."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+import memaudit
+from memaudit.comparing import ComparisonResult, compare
+from memaudit.config import CompareConfig, Corruption
+from memaudit.models.denoiser import encode_pixels
+from memaudit.models.load import Loaded
+from memaudit.stages.compare import COLUMNS, SHARE_COLUMNS
+
+MODES = ("ode", "one-step")
+
+
+def rows(result, level="all"):
+    return {
+        row.reconstruction: row
+        for one in result.comparisons
+        for row in one.differences
+        if row.level == level
+    }
+
+
+def test_a_run_compared_with_itself_shows_no_difference(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.memorizer)))
+    assert len(result.table) == 2 * 3
+    assert (result.table[["wins", "losses", "newly_flagged", "no_longer_flagged"]] == 0).all(
+        axis=None
+    )
+    assert (result.table["ties"] == 15).all()
+    assert (result.table["sign_flip_p"] == 1).all()
+    assert (result.table["direction"] == "inconclusive").all()
+    assert result.changed.empty
+    assert "bring all 15 members back alike" in result.sentences[0]
+
+
+def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    for mode in MODES:
+        row = rows(result)[mode]
+        assert (row.direction, row.wins, row.losses) == ("less", 15, 0)
+        assert row.sign_flip_p <= 1e-3
+        assert row.beyond_controls.high < -0.1
+        assert row.flags.base == row.flags.no_longer == 15
+        assert row.flags.run == row.flags.newly == 0
+    [sentence] = result.sentences
+    assert sentence.startswith(f"{runs.stranger} memorizes less than {runs.memorizer} (ode): ")
+    assert set(result.changed["change"]) == {"no longer flagged"}
+    assert len(result.changed) == 15
+    assert "not memorized" not in result.text
+
+
+def test_the_reverse_comparison_says_the_reverse(runs):
+    forth, back = (
+        rows(compare(CompareConfig(pair)))["ode"]
+        for pair in ((runs.memorizer, runs.stranger), (runs.stranger, runs.memorizer))
+    )
+    assert (back.direction, back.wins, back.losses) == ("more", forth.losses, forth.wins)
+    assert back.beyond_controls.estimate == -forth.beyond_controls.estimate
+    assert back.excess.difference.estimate == pytest.approx(-forth.excess.difference.estimate)
+    assert (back.flags.newly, back.flags.no_longer) == (forth.flags.no_longer, 0)
+
+
+def test_excess_and_flags_over_all_levels_are_those_of_the_scans(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    row = rows(result)["ode"]
+    for run, excess, flagged in zip(
+        result.runs,
+        (row.excess.base, row.excess.run),
+        (row.flags.base, row.flags.run),
+        strict=True,
+    ):
+        assert excess == pytest.approx(run.excess.estimate)
+        assert flagged == run.findings["flagged"].sum()
+
+
+def test_tables_plots_and_words_are_written(runs, tmp_path):
+    out = tmp_path / "comparison"
+    result = compare(CompareConfig((runs.memorizer, runs.stranger, runs.memorizer), str(out)))
+    pictures = {
+        f"{name}.{kind}"
+        for name in ("quality", *(f"similarity-{m}" for m in MODES))
+        for kind in ("png", "svg")
+    }
+    tables = {"comparison.csv", "comparison.json", "comparison.txt", "shares.csv", "flags.csv"}
+    assert {path.name for path in out.iterdir()} == pictures | tables
+    csv = pd.read_csv(out / "comparison.csv")
+    assert list(csv) == [name for name, _ in COLUMNS]
+    assert len(csv) == 2 * 2 * 3
+    np.testing.assert_allclose(csv["beyond_controls"], result.table["beyond_controls"], atol=1e-5)
+    assert list(pd.read_csv(out / "shares.csv")) == [name for name, _ in SHARE_COLUMNS]
+    report = json.loads((out / "comparison.json").read_text())
+    assert report == json.loads(json.dumps(result.report()))
+    assert report["differences"][0]["direction"] == "less"
+    assert (out / "comparison.txt").read_text() == result.text + "\n"
+    for name in pictures:
+        if name.endswith("png"):
+            with PillowImage.open(out / name) as picture:
+                assert np.asarray(picture.convert("L")).std() > 5
+        else:
+            assert ElementTree.parse(out / name).getroot().tag.endswith("svg")
+
+
+def test_the_same_comparison_writes_the_same_bytes(runs, tmp_path):
+    for name in ("one", "two"):
+        compare(CompareConfig((runs.memorizer, runs.stranger), str(tmp_path / name)))
+    for path in (tmp_path / "one").iterdir():
+        if path.suffix != ".txt":  # which names its directory
+            assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
+    table = compare(CompareConfig((runs.memorizer, runs.stranger))).shares
+    assert len(table) == 2 * 2 * 3 * 2  # runs, reconstructions, levels, sides
+    whole = table[(table["level"] == "all") & (table["reconstruction"] == "ode")]
+    by_run = whole.set_index(["run", "split"])["above_0.95"]
+    assert by_run[(runs.memorizer, "member")] == 1
+    assert by_run[(runs.memorizer, "control")] < 0.2
+    assert by_run[(runs.stranger, "member")] < 0.2
+
+
+def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    said = " ".join(result.text.split())
+    assert f"{runs.memorizer}: Frechet distance" in said
+    assert "(biased upwards: few images) of 30 images and as many controls" in said
+    assert f"{runs.stranger}: quality unknown; give its scan command once more with" in said
+
+
+def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_below):
+    images = encode_pixels(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), 3)
+    model = memorizes_below(images[:15], picture=images[55:].mean(0))
+    how = {
+        "loaded": Loaded(model, {"family": "memorizes below 0.6"}),
+        "corruption": Corruption(sigmas=(1.0, 1.5), draws=2),
+        "reconstruct": MODES,
+        "steps": 12,
+    }
+    run = runs.make("below", **how)
+    result = compare(CompareConfig((run, run)))
+    by_mode = {one.reconstruction: one for one in result.modes}
+    assert by_mode["ode"].evidence
+    assert not by_mode["one-step"].evidence
+    assert "one step exonerates what full sampling convicts" in " ".join(result.text.split())
+
+
+def test_runs_that_agree_are_said_to_agree(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    said = " ".join(result.text.split())
+    assert f"{runs.memorizer}: one step and full sampling agree, both give evidence" in said
+    assert f"{runs.stranger}: one step and full sampling agree, neither gives evidence" in said
+
+
+def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
+    one = runs.make("one", corruption=Corruption(sigmas=(1.0, 2.0), draws=2))
+    other = runs.make(
+        "other",
+        model=f"closed-form:{runs.others}",
+        corruption=Corruption(sigmas=(2.0, 3.0), draws=1),
+        reconstruct=("ode", "sample"),
+        steps=2,
+    )
+    result = compare(CompareConfig((one, other)))
+    said = " | ".join(result.comparisons[0].remarks)
+    assert f"{other} is inconclusive by itself: nothing stands out" in said
+    assert f"only {one} has sigma 1: not compared" in said
+    assert f"only {other} has sigma 3: not compared" in said
+    assert f"only {other} has the reconstruction sample: not compared" in said
+    assert f"steps differ: 1 in {one}, 2 in {other}" in said
+    assert "draws differ: 2" in said
+    assert list(result.table["level"]) == ["all", "2"]
+    assert set(result.table["draws"]) == {1}
+
+
+def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
+    how = {"adaptive": True, "fraction": 0.2, "steps": 20, "corruption": Corruption(levels=2)}
+    everyone = runs.make("full", **{**how, "adaptive": False})
+    part = runs.make("part", **how)
+    result = compare(CompareConfig((everyone, part)))
+    said = " | ".join(result.comparisons[0].remarks)
+    in_full = set(result.runs[1].scores["example_id"])
+    if result.runs[1].screened:
+        assert f"{part} scanned only part of the images in full" in said
+    row = rows(result)["ode"]
+    assert row.members + row.controls == len(in_full)
+    assert row.ties == row.members
+
+
+def test_the_public_names_compare():
+    assert memaudit.compare is compare
+    assert memaudit.ComparisonResult is ComparisonResult
+    assert memaudit.CompareConfig is CompareConfig
