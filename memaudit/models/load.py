@@ -15,12 +15,11 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
-from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
-from memaudit.models.schedule import schedule_from_config
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.reading import reading_from_config
 from memaudit.models.weights import sha256_file, weight_files
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -92,7 +91,7 @@ def wrap(
     return PixelDenoiser(
         network=network,
         shape=(channels, *_resolution(config, resolution)),
-        reading=Reading(_prediction(scheduler_config), schedule_from_config(scheduler_config)),
+        reading=reading_from_config(scheduler_config),
         clip=_clip(scheduler_config),
     )
 
@@ -233,15 +232,6 @@ def _resolution(config: Any, override: int | None) -> tuple[int, int]:
             f"the image {len(config.block_out_channels) - 1} times; say it with --resolution"
         )
     return sides
-
-
-def _prediction(config: Mapping[str, Any]) -> Prediction:
-    name = config.get("prediction_type", "epsilon")
-    if name not in PREDICTIONS:
-        raise ModelError(
-            f"the scheduler's prediction_type is {name!r}; expected one of {', '.join(PREDICTIONS)}"
-        )
-    return cast(Prediction, name)
 
 
 def _clip(config: Mapping[str, Any]) -> float | None:
