@@ -60,7 +60,7 @@ class LatentDenoiser:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(self.pipeline.unet.parameters()).device
+        return cast(torch.device, next(self.pipeline.unet.parameters()).device)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
