@@ -1,6 +1,7 @@
 """What a run is asked to do: frozen, checked when made, with a digest."""
 
 from memaudit.config.checks import CLOSED_FORM, digest
+from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
     Corruption,
     DataOptions,
@@ -11,15 +12,19 @@ from memaudit.config.scan import (
     Sampler,
     ScanConfig,
 )
-from memaudit.config.train import LossName, Prediction, ScheduleName, TrainConfig
+from memaudit.config.train import LossName, Precision, Prediction, ScheduleName, TrainConfig
 
 __all__ = [
     "CLOSED_FORM",
+    "Consistency",
     "Corruption",
     "DataOptions",
     "Device",
     "Dtype",
     "LossName",
+    "Mask",
+    "MaskKind",
+    "Precision",
     "Prediction",
     "Reconstruction",
     "ResizePolicy",
@@ -28,4 +33,5 @@ __all__ = [
     "ScheduleName",
     "TrainConfig",
     "digest",
+    "mask_options",
 ]

@@ -44,7 +44,8 @@ class PixelDenoiser:
     epsilon: x0 = (x_t - s F)/a; v (Salimans & Ho 2022, arXiv 2202.00512): x0 = a x_t - s F;
     sample: x0 = F. A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the
     second half is dropped. `clip` is the range to which the model's own sampler clips x0; `lowest`
-    the noise below which a model of noisy data learned nothing.
+    the noise below which a model of noisy data learned nothing. A network with a mask channel sees
+    x where `mask` [B or 1, 1, H, W] is 1, and beside it the mask.
     """
 
     network: nn.Module
@@ -52,12 +53,17 @@ class PixelDenoiser:
     reading: Reading
     clip: float | None = None
     lowest: float | None = None
+    mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
 
     @property
     def resolution(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self.shape[1:]
+
+    def seeing(self, mask: Tensor) -> PixelDenoiser:
+        """The same network, told that this is what it sees."""
+        return replace(self, mask=mask)
 
     @property
     def sigma_min(self) -> float:
@@ -86,7 +92,7 @@ class PixelDenoiser:
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
         signal = per_row((1 + sigma**2).rsqrt(), x)
         noise = per_row(sigma, x) * signal
-        x_t = signal * x
+        x_t = signal * x if self.mask is None else self.mask.to(x) * signal * x
         output = self._predict(x_t, self.reading.time(sigma)) * self.reading.sign
         if self.reading.prediction == "epsilon":
             x0 = (x_t - noise * output) / signal
@@ -100,6 +106,9 @@ class PixelDenoiser:
 
     def _predict(self, x_t: Tensor, time: Tensor) -> Tensor:
         dtype = next(self.network.parameters()).dtype
+        if self.mask is not None:
+            seen = self.mask.to(x_t).expand(len(x_t), -1, -1, -1)
+            x_t = torch.cat([x_t, seen], 1)
         x_t = x_t.to(dtype).contiguous(memory_format=torch.channels_last)
         output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
         return cast(Tensor, output)[:, : self.shape[0]].float()
