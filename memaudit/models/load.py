@@ -14,9 +14,10 @@ from diffusers import UNet2DModel
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
+from torch import Tensor
 
 from memaudit.errors import DependencyError, ModelError
-from memaudit.models.ambient import read_ambient
+from memaudit.models.ambient import fixed_mask, read_ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.reading import reading_from_config
@@ -58,9 +59,10 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     weights = weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, options)
     ambient = read_ambient(folder)
-    denoiser = wrap(network, scheduler_config, options.resolution)
+    told = ambient is not None and ambient.told_its_mask
+    denoiser = wrap(network, scheduler_config, options.resolution, told)
     if ambient is not None:
-        denoiser = replace(denoiser, lowest=ambient.lowest)
+        denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
     provenance = {
         "model": spec,
         "revision": revision,
@@ -70,6 +72,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         "prediction_type": denoiser.reading.prediction,
         "schedule": denoiser.reading.schedule.name,
         "ambient": None if ambient is None else ambient.content(),
+        "mask": _describe(denoiser.mask),
         "dtype": options.dtype,
         "parameters": sum(p.numel() for p in network.parameters()),
         "weights": {path.name: sha256_file(path) for path in weights},
@@ -78,11 +81,17 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
 
 
 def wrap(
-    network: UNet2DModel, scheduler_config: Mapping[str, Any], resolution: int | None = None
+    network: UNet2DModel,
+    scheduler_config: Mapping[str, Any],
+    resolution: int | None = None,
+    masked: bool = False,
 ) -> PixelDenoiser:
-    """Read a UNet2DModel through its scheduler's configuration."""
+    """Read a UNet2DModel through its scheduler's configuration.
+
+    `masked`: its last input channel is the mask of what it sees, which it must be told.
+    """
     config = network.config
-    channels = int(config.in_channels)
+    channels = int(config.in_channels) - masked
     if channels not in (1, 3) or config.out_channels not in (channels, 2 * channels):
         raise ModelError(
             f"the UNet maps {channels} channels to {config.out_channels}; a pixel model maps 1 or "
@@ -93,6 +102,16 @@ def wrap(
         shape=(channels, *_resolution(config, resolution)),
         reading=reading_from_config(scheduler_config),
         clip=_clip(scheduler_config),
+    )
+
+
+def _describe(mask: Tensor | None) -> str | None:
+    """Say through which mask a network is asked."""
+    if mask is None:
+        return None
+    return (
+        f"one mask of the trained kind for all images, from the training's seed, which shows "
+        f"{float(mask.mean()):.3f} of each; the network fills in the rest"
     )
 
 

@@ -19,7 +19,8 @@ class PixelDenoiser:
 
     A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the second half is
     dropped. `clip` is the range to which the model's own sampler clips x0; `lowest` the noise below
-    which a model of noisy data learned nothing.
+    which a model of noisy data learned nothing. A network with a mask channel sees x where `mask`
+    [B or 1, 1, H, W] is 1, and beside it the mask.
     """
 
     network: nn.Module
@@ -27,12 +28,17 @@ class PixelDenoiser:
     reading: Reading
     clip: float | None = None
     lowest: float | None = None
+    mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
 
     @property
     def resolution(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self.shape[1:]
+
+    def seeing(self, mask: Tensor) -> PixelDenoiser:
+        """The same network, told that this is what it sees."""
+        return replace(self, mask=mask)
 
     @property
     def sigma_min(self) -> float:
@@ -59,13 +65,17 @@ class PixelDenoiser:
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
-        x0 = self.reading.x0(x, sigma, self._predict)
+        seen = x if self.mask is None else self.mask.to(x) * x
+        x0 = self.reading.x0(seen, sigma, self._predict)
         if self.clip is None:
             return x0
         return torch.where(x0.isinf(), torch.nan, x0.clamp(-self.clip, self.clip))
 
     def _predict(self, x_t: Tensor, time: Tensor) -> Tensor:
         dtype = next(self.network.parameters()).dtype
+        if self.mask is not None:
+            seen = self.mask.to(x_t).expand(len(x_t), -1, -1, -1)
+            x_t = torch.cat([x_t, seen], 1)
         x_t = x_t.to(dtype).contiguous(memory_format=torch.channels_last)
         output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
         return cast(Tensor, output)[:, : self.shape[0]].float()

@@ -1,0 +1,37 @@
+"""What a run is asked to do: frozen, checked when made, with a digest."""
+
+from memaudit.config.checks import CLOSED_FORM, digest
+from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
+from memaudit.config.scan import (
+    Corruption,
+    DataOptions,
+    Device,
+    Dtype,
+    Reconstruction,
+    ResizePolicy,
+    Sampler,
+    ScanConfig,
+)
+from memaudit.config.train import LossName, Precision, Prediction, ScheduleName, TrainConfig
+
+__all__ = [
+    "CLOSED_FORM",
+    "Consistency",
+    "Corruption",
+    "DataOptions",
+    "Device",
+    "Dtype",
+    "LossName",
+    "Mask",
+    "MaskKind",
+    "Precision",
+    "Prediction",
+    "Reconstruction",
+    "ResizePolicy",
+    "Sampler",
+    "ScanConfig",
+    "ScheduleName",
+    "TrainConfig",
+    "digest",
+    "mask_options",
+]
