@@ -10,6 +10,8 @@ from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 from memaudit.config import (
+    RESOLUTION,
+    Base,
     Consistency,
     LossName,
     Mask,
@@ -18,6 +20,7 @@ from memaudit.config import (
     Prediction,
     ScheduleName,
     TrainConfig,
+    base_options,
     mask_options,
 )
 
@@ -52,6 +55,25 @@ def _number(name: str, meaning: str) -> options.Decorator:
     help="Noise of the copies that ambient, ambient-mixed, sure and gsure train on, for images in "
     "[-1, 1].",
 )
+@click.option(
+    "--timestep-n",
+    type=click.IntRange(0),
+    help="The same noise, as a step of the schedule.",
+)
+@click.option(
+    "--base-model",
+    "base",
+    metavar="MODEL",
+    help="Train LoRA adapters for this Stable Diffusion pipeline (1.x, 2.x, XL; a folder or a hub "
+    "id) instead of a UNet from scratch; captions come from DATASET.",
+)
+@click.option(
+    "--rank",
+    type=click.IntRange(1),
+    help=f"Rank of the adapters of --base-model; default: {Base.rank}.",
+)
+@click.option("--revision", help="Revision of --base-model on the hub.")
+@click.option("--variant", help="Variant of the weights of --base-model, for example fp16.")
 @click.option(
     "--consistency-weight",
     "weight",
@@ -97,7 +119,11 @@ def _number(name: str, meaning: str) -> options.Decorator:
     help="Share of the pixels that ambient-mask hides on top at every step; default: 0.1, or a "
     "second box as large as the first.",
 )
-@_number("resolution", "Side of the images in pixels.")
+@click.option(
+    "--resolution",
+    type=click.IntRange(1),
+    help=f"Side of the images in pixels; default: {RESOLUTION}, or that of --base-model.",
+)
 @click.option(
     "--channels",
     type=options.INTEGERS,
@@ -147,11 +173,12 @@ def _number(name: str, meaning: str) -> options.Decorator:
 @options.DEVICE
 @options.CONFIG_FILE
 def train(**values: Any) -> None:
-    """Train a pixel UNet on DATASET and write a diffusers pipeline in safetensors."""
+    """Train a pixel UNet on DATASET, or LoRA adapters for --base-model; writes safetensors."""
     term = Consistency(*(values.pop(name) for name in ("weight", "start", "samples")))
     mask = mask_options(*(values.pop(name) for name in ("kind", "share", "further")))
+    base = base_options(*(values.pop(name) for name in ("base", "rank", "revision", "variant")))
     data = options.data_options(values)
-    config = TrainConfig(data=data, consistency=term, mask=mask, **values)
+    config = TrainConfig(data=data, consistency=term, mask=mask, base=base, **values)
     from memaudit.train.loop import train as run
     from memaudit.train.processes import is_main
 

@@ -1,5 +1,6 @@
 """What a run is asked to do: frozen, checked when made, with a digest."""
 
+from memaudit.config.base import Base, base_options
 from memaudit.config.checks import CLOSED_FORM, digest
 from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
@@ -12,10 +13,19 @@ from memaudit.config.scan import (
     Sampler,
     ScanConfig,
 )
-from memaudit.config.train import LossName, Precision, Prediction, ScheduleName, TrainConfig
+from memaudit.config.train import (
+    RESOLUTION,
+    LossName,
+    Precision,
+    Prediction,
+    ScheduleName,
+    TrainConfig,
+)
 
 __all__ = [
     "CLOSED_FORM",
+    "RESOLUTION",
+    "Base",
     "Consistency",
     "Corruption",
     "DataOptions",
@@ -32,6 +42,7 @@ __all__ = [
     "ScanConfig",
     "ScheduleName",
     "TrainConfig",
+    "base_options",
     "digest",
     "mask_options",
 ]

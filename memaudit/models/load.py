@@ -52,7 +52,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     Raises ModelError for other families, pickled weights, NaN weights and folders that are not
     models. Nothing is ever unpickled and no code of the model is run.
     """
-    folder, revision = _locate(spec, options)
+    folder, revision = locate(spec, options)
     unet_folder, scheduler_config = _read_layout(folder)
     config = _read_json(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
@@ -115,7 +115,8 @@ def _describe(mask: Tensor | None) -> str | None:
     )
 
 
-def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+    """Find a model: its folder, and the commit if it comes from the hub."""
     path = Path(spec)
     if path.is_dir():
         return path, None
@@ -129,7 +130,7 @@ def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             spec,
             revision=options.revision,
             local_files_only=options.local_files_only,
-            allow_patterns=["*.json", "*.safetensors"],
+            allow_patterns=["*.json", "*.safetensors", "*/merges.txt"],
         )
     except HFValidationError as error:
         raise ModelError(

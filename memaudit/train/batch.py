@@ -44,7 +44,7 @@ class Batch:
     `x0` are clean images and `frozen` the noise z drawn once for each image, [B, C, H, W]; `sigma`
     [B] are the levels, at or above `sigma_n` where a loss needs that, and `noise` is drawn afresh.
     `mask` [B, 1, H, W] is 1 where an image is seen at all, `further` where it is seen in this step;
-    `done` is the share of the training that lies behind.
+    `done` is the share of the training that lies behind, `prompts` are the captions.
     """
 
     x0: Tensor
@@ -56,6 +56,7 @@ class Batch:
     further: Tensor = field(default_factory=_everything)
     draws: Draws | None = None
     done: float = 1.0
+    prompts: tuple[str, ...] = ()
 
     @property
     def x_n(self) -> Tensor:

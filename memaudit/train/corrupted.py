@@ -11,65 +11,65 @@ from torch import Tensor
 
 from memaudit.config import Mask, TrainConfig
 from memaudit.models.ambient import Ambient
-from memaudit.models.denoiser import encode_pixels
 from memaudit.models.masks import draw_mask
 from memaudit.stages.corrupt import generator, standard_normal
-from memaudit.train.images import TrainingImages
 
 NOISY, MASKS = "noisy", "masks"
 PART = 256  # images a file
 
+Clean = Callable[[list[int]], Tensor]  # positions of images -> x0
 Content = Callable[[list[int], list[str]], Tensor]  # positions and ids of images -> one row each
 
 
-def frozen_noise(config: TrainConfig, ids: list[str]) -> Tensor:
-    """Noise [B, 3, R, R] of some images, a function of (seed, image, sigma_n) and nothing else.
+def frozen_noise(config: TrainConfig, ids: list[str], shape: tuple[int, ...]) -> Tensor:
+    """Noise [B, *shape] of some images, a function of (seed, image, sigma_n) and nothing else.
 
     It must never be drawn again: the mean of many noisy copies of an image is the clean image.
     """
     sigma_n = config.sigma_n or 0.0
     generators = [generator(config.seed, example_id, sigma_n, 0) for example_id in ids]
-    return standard_normal(generators, (3, config.resolution, config.resolution))
+    return standard_normal(generators, shape)
 
 
 def frozen_masks(config: TrainConfig, ids: list[str]) -> Tensor:
-    """Masks [B, 1, R, R] of some images, 1 where they are seen, a function of (seed, image).
+    """Masks [B, 1, R, R] of some images, 1 where they are seen, a function of (seed, image); or 1.
 
     They must never be drawn again: many masks of an image together show all of it.
     """
     if config.mask is None:
-        return torch.ones(len(ids), 1, config.resolution, config.resolution)
+        return torch.ones(())
     return _masks(config, config.mask, config.mask.share, [(f"mask {name}", 0) for name in ids])
 
 
 def masks_on_top(config: TrainConfig, step: int, rows: slice) -> Tensor:
-    """What a step hides on top, [b, 1, R, R], a function of (seed, step, row)."""
+    """What a step hides on top, [b, 1, R, R], a function of (seed, step, row); or 1."""
     which = range(config.batch_size)[rows]
     if config.mask is None or config.loss != "ambient-mask":
-        return torch.ones(len(which), 1, config.resolution, config.resolution)
+        return torch.ones(())
     share = config.mask.hidden_on_top
     return _masks(config, config.mask, share, [(f"on top of row {row}", step) for row in which])
 
 
-def write_evidence(config: TrainConfig, images: TrainingImages) -> None:
+def write_evidence(config: TrainConfig, ids: list[str], clean: Clean) -> None:
     """Write what the images were seen through, and beside what noise they were seen.
 
-    noisy/part-*.safetensors: id of the image -> x_n [3, R, R], for images in [-1, 1], 0 where it is
-    masked; masks/part-*.safetensors: id -> [1, R, R] uint8, 1 where the image was seen.
+    noisy/part-*.safetensors: id of the image -> x_n, in the model's space: [3, R, R] for images in
+    [-1, 1], 0 where they are masked, or latents; masks/part-*.safetensors: id -> [1, R, R] uint8, 1
+    where the image was seen. `clean` gives the images in the model's space by position.
     """
 
-    def noisy(rows: list[int], ids: list[str]) -> Tensor:
-        x0 = encode_pixels(torch.stack([images[k] for k in rows]), 3)
-        x_n = x0 + (config.sigma_n or 0.0) * frozen_noise(config, ids)
-        return frozen_masks(config, ids) * x_n
+    def noisy(rows: list[int], names: list[str]) -> Tensor:
+        x0 = clean(rows).cpu()
+        x_n = x0 + (config.sigma_n or 0.0) * frozen_noise(config, names, tuple(x0.shape[1:]))
+        return frozen_masks(config, names) * x_n
 
-    def masks(_: list[int], ids: list[str]) -> Tensor:
-        return frozen_masks(config, ids).to(torch.uint8)
+    def masks(_: list[int], names: list[str]) -> Tensor:
+        return frozen_masks(config, names).to(torch.uint8)
 
     if config.sigma_n is not None:
-        _write_parts(Path(config.out) / NOISY, images.ids, noisy)
+        _write_parts(Path(config.out) / NOISY, ids, noisy)
     if config.mask is not None:
-        _write_parts(Path(config.out) / MASKS, images.ids, masks)
+        _write_parts(Path(config.out) / MASKS, ids, masks)
 
 
 def record(config: TrainConfig) -> Ambient:
@@ -84,7 +84,7 @@ def record(config: TrainConfig) -> Ambient:
 
 
 def _masks(config: TrainConfig, mask: Mask, share: float, keys: list[tuple[str, int]]) -> Tensor:
-    size = (config.resolution, config.resolution)
+    size = (config.side, config.side)
     generators = (generator(config.seed, name, 0.0, draw) for name, draw in keys)
     return torch.stack([draw_mask(one, mask.kind, share, size) for one in generators])
 

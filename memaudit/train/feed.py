@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from memaudit.config import TrainConfig, digest
 from memaudit.errors import ConfigError
-from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.denoiser import Denoiser
 from memaudit.models.schedule import Schedule
 from memaudit.train.batch import Batch, Draws
 from memaudit.train.corrupted import frozen_masks, frozen_noise, masks_on_top
-from memaudit.train.images import TrainingImages
+from memaudit.train.images import CACHE_BYTES, TrainingImages
 
 ABOVE = 1.001  # times sigma_n: where its own noise is all there is, nothing can be learned
 LEARNED_ABOVE = ("ambient", "gsure")  # losses that need all levels above sigma_n
@@ -25,28 +25,29 @@ class Feed:
 
     config: TrainConfig
     images: TrainingImages
-    denoiser: PixelDenoiser
-    rows: slice
+    denoiser: Denoiser
+    schedule: Schedule
+    rows: slice = slice(None)
+    _latents: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; its random numbers are those of the whole batch, cut."""
         config = self.config
         chosen = _chosen(config, step, len(self.images))[self.rows]
         ids = [self.images.ids[k] for k in chosen]
-        x0 = self.denoiser.encode(torch.stack([self.images[k] for k in chosen]))
+        x0 = self.clean(chosen)
         draws = Draws(
             torch.Generator().manual_seed(_seed(config.seed, step)),
             (config.batch_size, *x0.shape[1:]),
             self.rows,
         )
-        frozen = frozen_noise(config, ids).to(x0) if config.sigma_n else torch.zeros_like(x0)
+        frozen = self.frozen(ids).to(x0) if config.sigma_n else torch.zeros_like(x0)
         mask = frozen_masks(config, ids).to(x0)
         if config.flip:
             mirrored = draws.uniform().view(-1, 1, 1, 1).to(x0.device) < 0.5
             x0, frozen, mask = (torch.where(mirrored, a.flip(-1), a) for a in (x0, frozen, mask))
-        schedule = self.denoiser.reading.schedule
-        lowest, highest = lowest_step(config, schedule), len(schedule.log_sigmas) - 1
-        sigma = schedule.sigma(lowest + draws.uniform() * (highest - lowest)).to(x0.device)
+        lowest, highest = lowest_step(config, self.schedule), len(self.schedule.log_sigmas) - 1
+        sigma = self.schedule.sigma(lowest + draws.uniform() * (highest - lowest)).to(x0.device)
         return Batch(
             x0=x0,
             frozen=frozen,
@@ -57,7 +58,26 @@ class Feed:
             further=mask * masks_on_top(config, step, self.rows).to(x0),
             draws=draws,
             done=step / config.steps,
+            prompts=tuple(self.images.prompts[k] for k in chosen),
         )
+
+    def clean(self, chosen: list[int]) -> Tensor:
+        """Images in the model's space, [b, *shape]; latents are computed once, while they fit."""
+        if self.config.base is None:
+            return self.denoiser.encode(torch.stack([self.images[k] for k in chosen]))
+        rows = []
+        for k in chosen:
+            row = self._latents.get(k)
+            if row is None:
+                row = self.denoiser.encode(self.images[k][None])[0].cpu()
+                if (len(self._latents) + 1) * row.nbytes <= CACHE_BYTES:
+                    self._latents[k] = row
+            rows.append(row)
+        return torch.stack(rows).to(self.denoiser.device)
+
+    def frozen(self, ids: list[str]) -> Tensor:
+        """The noise of some images, one draw an image, [b, *shape]."""
+        return frozen_noise(self.config, ids, self.denoiser.shape)
 
 
 def lowest_step(config: TrainConfig, schedule: Schedule) -> float:
@@ -69,7 +89,7 @@ def lowest_step(config: TrainConfig, schedule: Schedule) -> float:
         return 0.0
     if not schedule.sigma_min < config.sigma_n < schedule.sigma_max / ABOVE:
         raise ConfigError(
-            f"--sigma-n {config.sigma_n:g} is outside the noise of --schedule {config.schedule}, "
+            f"--sigma-n {config.sigma_n:g} is outside the noise of schedule {schedule.name}, "
             f"{schedule.sigma_min:.4g} to {schedule.sigma_max:.4g}; give one inside"
         )
     if config.loss not in LEARNED_ABOVE:

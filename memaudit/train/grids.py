@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.denoiser import Denoiser
 from memaudit.stages.samplers import euler, sampling_sigmas
 
 SIDE = 4  # images along each side of a grid
@@ -16,7 +16,7 @@ STEPS = 20
 
 
 @torch.inference_mode()
-def write_grid(path: Path, denoiser: PixelDenoiser, seed: int) -> None:
+def write_grid(path: Path, denoiser: Denoiser, seed: int) -> None:
     """Sample 16 images from noise that is always the same, and write them as one PNG.
 
     The noise has a generator of its own, so that the training draws what it would have drawn.

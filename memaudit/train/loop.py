@@ -1,4 +1,4 @@
-"""Train a pixel UNet from scratch; interrupted and started again it ends in the same weights."""
+"""The training loop; interrupted and started again it ends in the same weights."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from diffusers import DDPMPipeline
 from torch import Tensor
 
 from memaudit.config import TrainConfig, digest
 from memaudit.errors import ConfigError, TrainingDivergedError
-from memaudit.models.ambient import RECORD, fixed_mask
-from memaudit.models.load import wrap
-from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.ambient import RECORD
 from memaudit.progress import Progress, silent
 from memaudit.reports.files import write_json
-from memaudit.train import checkpoint, network
+from memaudit.train import checkpoint
 from memaudit.train.batch import Batch
 from memaudit.train.consistency import consistency
 from memaudit.train.corrupted import record, write_evidence
@@ -26,12 +23,14 @@ from memaudit.train.curve import LossLog
 from memaudit.train.feed import Feed, lowest_step
 from memaudit.train.grids import write_grid
 from memaudit.train.images import TrainingImages
+from memaudit.train.learner import Learner
 from memaudit.train.losses import LOSSES
 from memaudit.train.processes import Processes, join
+from memaudit.train.scratch import from_scratch
 
 
 def train(config: TrainConfig, progress: Progress = silent) -> Path:
-    """Train, and write a diffusers pipeline (safetensors) of the averaged weights to `out`.
+    """Train, and write the averaged weights to `out`: a diffusers pipeline, or LoRA adapters.
 
     Everything random is a function of (seed, step, row of the batch), so a resumed run repeats
     nothing and several processes do what one would; the first of them writes. Raises
@@ -51,28 +50,25 @@ class _Training:
     config: TrainConfig
     group: Processes
     state: checkpoint.TrainingState
-    denoiser: PixelDenoiser
+    learner: Learner
     feed: Feed
 
 
 def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     out = Path(config.out)
-    rows = group.rows(config.batch_size)
     _check_precision(config, group.device)
+    rows = group.rows(config.batch_size)
+    asked = config.digest
+    learner = _learner(config, group.device)
+    config = _settled(config, learner)
     images = TrainingImages(config)
-    unet, scheduler = network.build(config)
-    unet.to(group.device, memory_format=torch.channels_last).train()
-    state = checkpoint.make_state(unet, config.lr, config.weight_decay, config.ema)
-    if config.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
-    key = digest([config.digest, len(images)])
+    state = checkpoint.make_state(learner.weights, config.lr, config.weight_decay, config.ema)
+    key = digest([asked, len(images)])
     start = checkpoint.restore(out / "checkpoints", key, state)
-    told = config.loss == "ambient-mask"
-    denoiser = wrap(unet, {**scheduler.config, "clip_sample": False}, masked=told)
-    lowest_step(config, denoiser.reading.schedule)
-    training = _Training(config, group, state, denoiser, Feed(config, images, denoiser, rows))
+    feed = Feed(config, images, learner.denoiser, learner.reading.schedule, rows)
+    training = _Training(config, group, state, learner, feed)
     if group.main:
-        write_evidence(config, images)
+        write_evidence(config, images.ids, feed.clean)
     log = LossLog(out / "loss.csv", start)
     for step in range(start, config.steps):
         log.add(step + 1, _step(training, step))
@@ -81,14 +77,34 @@ def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
             log.flush(step + 1)
             checkpoint.save(out / "checkpoints", step + 1, key, state)
         if group.main and config.sample_every and (step + 1) % config.sample_every == 0:
-            _sample(training, step + 1)
+            with learner.averaged(state.average) as finished:
+                path = out / "samples" / f"step-{step + 1:08d}.png"
+                write_grid(path, finished, config.seed)
     if group.main:
         log.draw()
-        unet.load_state_dict(state.average.module.state_dict())
-        DDPMPipeline(unet=unet.eval().cpu(), scheduler=scheduler).save_pretrained(out)
+        learner.save(state.average, out)
         if config.loss != "clean":
             write_json(out / RECORD, record(config).content())
     return out
+
+
+def _learner(config: TrainConfig, device: torch.device) -> Learner:
+    if config.base is None:
+        return from_scratch(config, device)
+    from memaudit.train.lora import adapt  # peft is slow to import
+
+    return adapt(config.base, config, device)
+
+
+def _settled(config: TrainConfig, learner: Learner) -> TrainConfig:
+    """Fill in what the network decides: the size of the images, the noise of a time step."""
+    sigma_n = config.sigma_n
+    if config.timestep_n is not None:
+        sigma_n = learner.reading.sigma_of_timestep(config.timestep_n)
+    side = learner.denoiser.resolution[0]
+    settled = replace(config, resolution=side, sigma_n=sigma_n, timestep_n=None)
+    lowest_step(settled, learner.reading.schedule)
+    return settled
 
 
 def _due(step: int, every: int, steps: int) -> bool:
@@ -103,7 +119,7 @@ def _step(training: _Training, step: int) -> float:
         options["lr"] = config.lr * _lr_factor(step, config)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    parameters = list(state.network.parameters())
+    parameters = list(training.learner.weights.parameters())
     seen = loss.detach().clone()
     group.average([seen, *(p.grad for p in parameters if p.grad is not None)])
     slope = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -119,14 +135,13 @@ def _step(training: _Training, step: int) -> float:
 
 
 def _loss(training: _Training, step: int, batch: Batch) -> Tensor:
-    config, denoiser = training.config, training.denoiser
-    if config.loss == "ambient-mask":
-        denoiser = denoiser.seeing(batch.further)
-    loss = LOSSES[config.loss](denoiser.denoise, batch)
+    config, learner = training.config, training.learner
+    h = learner.estimate(batch)
+    loss = LOSSES[config.loss](h, batch)
     term = config.consistency
     if term.weight and step >= term.start:
-        lowest = denoiser.reading.schedule.sigma_min
-        loss = loss + term.weight * consistency(denoiser.denoise, batch, lowest, term.samples)
+        lowest = learner.reading.schedule.sigma_min
+        loss = loss + term.weight * consistency(h, batch, lowest, term.samples)
     return loss
 
 
@@ -143,20 +158,6 @@ def _check_precision(config: TrainConfig, device: torch.device) -> None:
             f"--precision {config.precision} needs a GPU, and this training runs on the CPU; "
             "leave it out"
         )
-
-
-def _sample(training: _Training, step: int) -> None:
-    """Write samples/step-*.png with the averaged weights, as the finished model would sample."""
-    config, ambient = training.config, record(training.config)
-    average = replace(
-        training.denoiser,
-        network=training.state.average.module,
-        lowest=None if config.loss == "clean" else ambient.lowest,
-        clip=1.0,
-        mask=fixed_mask(ambient, training.denoiser),
-    )
-    path = Path(config.out) / "samples" / f"step-{step:08d}.png"
-    write_grid(path, average, config.seed)
 
 
 def _lr_factor(step: int, config: TrainConfig) -> float:
