@@ -36,7 +36,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> Path:
     nothing and several processes do what one would; the first of them writes. Raises
     TrainingDivergedError if the loss stops being finite; the last checkpoint stays.
     """
-    group = join(config.device)
+    group = join(config.device, config.batch_size)
     try:
         return _train(config, group, progress if group.main else silent)
     finally:

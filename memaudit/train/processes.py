@@ -32,11 +32,6 @@ class Processes:
 
     def rows(self, batch: int) -> slice:
         """Which rows of a batch are this one's."""
-        if batch % self.count:
-            raise ConfigError(
-                f"--batch-size {batch} does not divide among {self.count} processes; give a "
-                "multiple of their number"
-            )
         each = batch // self.count
         return slice(self.index * each, (self.index + 1) * each)
 
@@ -60,14 +55,23 @@ class Processes:
             distributed.destroy_process_group()
 
 
-def join(device: str) -> Processes:
-    """Meet the other processes of a launcher (accelerate, torchrun); else be the only one."""
-    found = resolve_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+def join(device: str, batch: int) -> Processes:
+    """Meet the other processes of a launcher (accelerate, torchrun); else be the only one.
+
+    Raises ConfigError, before they meet, for a batch that does not divide among them.
+    """
+    found, count = resolve_device(device), int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
         return Processes(1, 0, found)
+    if batch % count:
+        raise ConfigError(
+            f"--batch-size {batch} does not divide among {count} processes; give a multiple of "
+            "their number"
+        )
     from accelerate import PartialState
 
     state = PartialState(cpu=found.type == "cpu")
+    state.wait_for_everyone()  # so that none leaves while another still looks for it
     return Processes(state.num_processes, state.process_index, state.device)
 
 

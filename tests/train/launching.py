@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import accelerate  # noqa: F401 - imported here, once for all processes
@@ -56,4 +57,5 @@ def run(training: dict) -> list[int]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads, which idle
     json.dump([run(training) for training in json.load(sys.stdin)], sys.stdout)
