@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")
+LAUNCHERS = ("--nproc-per-node", "--multi-gpu", "--num-processes")  # torchrun, accelerate
 KEYS = ["example_id", "reconstruction", "sigma", "snr_db", "draw"]  # of a row of scores
 
 document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -73,7 +74,7 @@ def test_the_readme_lists_the_commands_of_the_command_line():
 
 @document
 def test_every_option_that_is_mentioned_exists(path):
-    known = {"--help", "--version"} | {
+    known = {"--help", "--version", *LAUNCHERS} | {
         flag for command in commands(cli) for p in command.params for flag in p.opts
     }
     assert set(FLAG.findall(path.read_text(encoding="utf-8"))) <= known

@@ -1,4 +1,4 @@
-"""What a model that was trained on noisy data says of itself, in a file beside its weights."""
+"""What a model that was trained on corrupted data says of itself, in a file beside its weights."""
 
 from __future__ import annotations
 
@@ -6,36 +6,72 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from memaudit.errors import ModelError
+import numpy as np
+from torch import Tensor
+
+from memaudit.config import Mask
+from memaudit.errors import ConfigError, ModelError
+from memaudit.models.masks import draw_mask
 
 RECORD = "ambient.json"
-LOSSES = ("ambient", "ambient-mixed")
+LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")
 
 
 @dataclass(frozen=True)
 class Ambient:
     """Noise of standard deviation sigma_n, for images in [-1, 1], was in the training images.
 
-    It was drawn once for each image, from (seed, id of the image).
+    It was drawn once for each image, from (seed, id of the image); so was the mask, if there was
+    one. `consistency`: the levels below sigma_n were learned as well, by the consistency term.
     """
 
     loss: str
     sigma_n: float
     seed: int
+    consistency: bool = False
+    mask: Mask | None = None
 
     @property
     def lowest(self) -> float | None:
-        """Noise below which the network learned nothing; None if it learned from clean images.
+        """Noise below which the network learned nothing; None if it learned all levels.
 
         Sampling stops there and takes the posterior mean (Daras et al. 2024, arXiv 2404.10177).
         """
-        return self.sigma_n if self.loss == "ambient" else None
+        return self.sigma_n if self.loss in ("ambient", "gsure") and not self.consistency else None
+
+    @property
+    def told_its_mask(self) -> bool:
+        """Whether the network has a channel for the mask of what it sees."""
+        return self.loss == "ambient-mask"
 
     def content(self) -> dict[str, Any]:
         """As it is written."""
         return {**asdict(self), "sample_from": self.lowest}
+
+
+class Sized(Protocol):
+    """What has the size of its images."""
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width."""
+
+
+def fixed_mask(ambient: Ambient, sized: Sized) -> Tensor | None:
+    """The mask [1, 1, H, W] through which a model of masked images is asked, always the same.
+
+    Daras et al. 2023 (arXiv 2305.19256) sample so: a mask of the trained kind, held fixed. A mask
+    of ones is nothing the network was ever given. It is a function of the record's seed, so that
+    no image has another than its rivals, and no training image is needed.
+    """
+    if not ambient.told_its_mask or ambient.mask is None:
+        return None
+    generator = np.random.Generator(np.random.Philox(ambient.seed))
+    kind, size = ambient.mask.kind, sized.resolution
+    seen = draw_mask(generator, kind, ambient.mask.share, size)
+    return (seen * draw_mask(generator, kind, ambient.mask.hidden_on_top, size))[None]
 
 
 def read_ambient(folder: Path) -> Ambient | None:
@@ -44,16 +80,28 @@ def read_ambient(folder: Path) -> Ambient | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        record = Ambient(str(content["loss"]), float(content["sigma_n"]), int(content["seed"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = _parse(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(
             f"{path} cannot be read ({error!r}); expected loss, sigma_n and seed of an ambient "
             "training. Copy the model's folder again"
         ) from error
-    if record.loss not in LOSSES or not 0 < record.sigma_n < math.inf:
+    if record.loss not in LOSSES or not (record.told_its_mask or 0 < record.sigma_n < math.inf):
         raise ModelError(
             f"{path} says loss {record.loss!r} and sigma_n {record.sigma_n:g}; expected one of "
             f"{', '.join(LOSSES)} and a number above 0"
         )
+    if record.told_its_mask and record.mask is None:
+        raise ModelError(f"{path} says loss {record.loss!r} without a mask; expected its kind")
     return record
+
+
+def _parse(content: Any) -> Ambient:
+    mask = content.get("mask")
+    return Ambient(
+        loss=str(content["loss"]),
+        sigma_n=float(content["sigma_n"]),
+        seed=int(content["seed"]),
+        consistency=bool(content.get("consistency", False)),
+        mask=None if mask is None else Mask(mask["kind"], mask["share"], mask.get("further")),
+    )

@@ -14,13 +14,13 @@ from diffusers import UNet2DModel
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
+from torch import Tensor
 
-from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
-from memaudit.models.ambient import read_ambient
+from memaudit.models.ambient import fixed_mask, read_ambient
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
-from memaudit.models.schedule import schedule_from_config
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.reading import reading_from_config
 from memaudit.models.weights import sha256_file, weight_files
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -52,16 +52,17 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     Raises ModelError for other families, pickled weights, NaN weights and folders that are not
     models. Nothing is ever unpickled and no code of the model is run.
     """
-    folder, revision = _locate(spec, options)
+    folder, revision = locate(spec, options)
     unet_folder, scheduler_config = _read_layout(folder)
     config = _read_json(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
     weights = weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, options)
     ambient = read_ambient(folder)
-    denoiser = wrap(network, scheduler_config, options.resolution)
+    told = ambient is not None and ambient.told_its_mask
+    denoiser = wrap(network, scheduler_config, options.resolution, told)
     if ambient is not None:
-        denoiser = replace(denoiser, lowest=ambient.lowest)
+        denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
     provenance = {
         "model": spec,
         "revision": revision,
@@ -71,6 +72,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         "prediction_type": denoiser.reading.prediction,
         "schedule": denoiser.reading.schedule.name,
         "ambient": None if ambient is None else ambient.content(),
+        "mask": _describe(denoiser.mask),
         "dtype": options.dtype,
         "parameters": sum(p.numel() for p in network.parameters()),
         "weights": {path.name: sha256_file(path) for path in weights},
@@ -79,11 +81,17 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
 
 
 def wrap(
-    network: UNet2DModel, scheduler_config: Mapping[str, Any], resolution: int | None = None
+    network: UNet2DModel,
+    scheduler_config: Mapping[str, Any],
+    resolution: int | None = None,
+    masked: bool = False,
 ) -> PixelDenoiser:
-    """Read a UNet2DModel through its scheduler's configuration."""
+    """Read a UNet2DModel through its scheduler's configuration.
+
+    `masked`: its last input channel is the mask of what it sees, which it must be told.
+    """
     config = network.config
-    channels = int(config.in_channels)
+    channels = int(config.in_channels) - masked
     if channels not in (1, 3) or config.out_channels not in (channels, 2 * channels):
         raise ModelError(
             f"the UNet maps {channels} channels to {config.out_channels}; a pixel model maps 1 or "
@@ -92,12 +100,23 @@ def wrap(
     return PixelDenoiser(
         network=network,
         shape=(channels, *_resolution(config, resolution)),
-        reading=Reading(_prediction(scheduler_config), schedule_from_config(scheduler_config)),
+        reading=reading_from_config(scheduler_config),
         clip=_clip(scheduler_config),
     )
 
 
-def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+def _describe(mask: Tensor | None) -> str | None:
+    """Say through which mask a network is asked."""
+    if mask is None:
+        return None
+    return (
+        f"one mask of the trained kind for all images, from the training's seed, which shows "
+        f"{float(mask.mean()):.3f} of each; the network fills in the rest"
+    )
+
+
+def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+    """Find a model: its folder, and the commit if it comes from the hub."""
     path = Path(spec)
     if path.is_dir():
         return path, None
@@ -111,7 +130,7 @@ def _locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             spec,
             revision=options.revision,
             local_files_only=options.local_files_only,
-            allow_patterns=["*.json", "*.safetensors"],
+            allow_patterns=["*.json", "*.safetensors", "*/merges.txt"],
         )
     except HFValidationError as error:
         raise ModelError(
@@ -233,15 +252,6 @@ def _resolution(config: Any, override: int | None) -> tuple[int, int]:
             f"the image {len(config.block_out_channels) - 1} times; say it with --resolution"
         )
     return sides
-
-
-def _prediction(config: Mapping[str, Any]) -> Prediction:
-    name = config.get("prediction_type", "epsilon")
-    if name not in PREDICTIONS:
-        raise ModelError(
-            f"the scheduler's prediction_type is {name!r}; expected one of {', '.join(PREDICTIONS)}"
-        )
-    return cast(Prediction, name)
 
 
 def _clip(config: Mapping[str, Any]) -> float | None:

@@ -4,47 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from memaudit.config import Prediction
-from memaudit.errors import ConfigError
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per_row
-from memaudit.models.schedule import Schedule, schedule_from_config
-
-PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
-TIME_SCALES = {"time as t/1000": 1e-3, "time as 4 t": 4.0, "time as 1000 t": 1e3}
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """How the output of a network is understood. The self-check compares readings."""
-
-    prediction: Prediction
-    schedule: Schedule
-    sign: float = 1.0
-    time_scale: float = 1.0
-    reversed_time: bool = False
-
-    def time(self, sigma: Tensor) -> Tensor:
-        """[B] sigma -> [B] the network's time argument."""
-        t = self.schedule.timestep(sigma)
-        if self.reversed_time:
-            t = len(self.schedule.log_sigmas) - 1 - t
-        return t * self.time_scale
+from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.reading import Reading
 
 
 @dataclass(frozen=True, eq=False)
 class PixelDenoiser:
-    """A variance-preserving UNet: x_t = a x with a = 1/sqrt(1 + sigma^2), s = sigma a.
+    """A variance-preserving UNet over pixels.
 
-    epsilon: x0 = (x_t - s F)/a; v (Salimans & Ho 2022, arXiv 2202.00512): x0 = a x_t - s F;
-    sample: x0 = F. A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the
-    second half is dropped. `clip` is the range to which the model's own sampler clips x0; `lowest`
-    the noise below which a model of noisy data learned nothing.
+    A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the second half is
+    dropped. `clip` is the range to which the model's own sampler clips x0; `lowest` the noise below
+    which a model of noisy data learned nothing. A network with a mask channel sees x where `mask`
+    [B or 1, 1, H, W] is 1, and beside it the mask.
     """
 
     network: nn.Module
@@ -52,12 +28,17 @@ class PixelDenoiser:
     reading: Reading
     clip: float | None = None
     lowest: float | None = None
+    mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
 
     @property
     def resolution(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self.shape[1:]
+
+    def seeing(self, mask: Tensor) -> PixelDenoiser:
+        """The same network, told that this is what it sees."""
+        return replace(self, mask=mask)
 
     @property
     def sigma_min(self) -> float:
@@ -84,32 +65,24 @@ class PixelDenoiser:
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
-        signal = per_row((1 + sigma**2).rsqrt(), x)
-        noise = per_row(sigma, x) * signal
-        x_t = signal * x
-        output = self._predict(x_t, self.reading.time(sigma)) * self.reading.sign
-        if self.reading.prediction == "epsilon":
-            x0 = (x_t - noise * output) / signal
-        elif self.reading.prediction == "v_prediction":
-            x0 = signal * x_t - noise * output
-        else:
-            x0 = output
+        seen = x if self.mask is None else self.mask.to(x) * x
+        x0 = self.reading.x0(seen, sigma, self._predict)
         if self.clip is None:
             return x0
         return torch.where(x0.isinf(), torch.nan, x0.clamp(-self.clip, self.clip))
 
     def _predict(self, x_t: Tensor, time: Tensor) -> Tensor:
         dtype = next(self.network.parameters()).dtype
+        if self.mask is not None:
+            seen = self.mask.to(x_t).expand(len(x_t), -1, -1, -1)
+            x_t = torch.cat([x_t, seen], 1)
         x_t = x_t.to(dtype).contiguous(memory_format=torch.channels_last)
         output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
         return cast(Tensor, output)[:, : self.shape[0]].float()
 
     def sigma_of_timestep(self, timestep: int) -> float:
         """The noise at a step 0 .. T - 1 of the training schedule."""
-        steps = len(self.reading.schedule.log_sigmas)
-        if not 0 <= timestep < steps:
-            raise ConfigError(f"--timestep {timestep} is outside the schedule's 0 .. {steps - 1}")
-        return float(np.exp(self.reading.schedule.log_sigmas[timestep]))
+        return self.reading.sigma_of_timestep(timestep)
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
         """The same network with another sign, prediction type, time or schedule.
@@ -118,24 +91,8 @@ class PixelDenoiser:
         answer if they are asked one after the other.
         """
         network = _LastAnswer(self.network)
-        for name, reading in self._other_readings():
+        for name, reading in self.reading.others():
             yield name, replace(self, network=network, reading=reading)
-
-    def _other_readings(self) -> Iterator[tuple[str, Reading]]:
-        declared = self.reading
-        for prediction in PREDICTIONS:
-            for sign in (1.0, -1.0):
-                if (prediction, sign) != (declared.prediction, declared.sign):
-                    name = f"prediction type {prediction}" + (" with its sign flipped" * (sign < 0))
-                    yield name, replace(declared, prediction=prediction, sign=sign)
-        yield "time running backwards", replace(declared, reversed_time=True)
-        for name, scale in TIME_SCALES.items():
-            yield name, replace(declared, time_scale=scale)
-        for config in OTHER_SCHEDULES:
-            schedule = schedule_from_config(config)
-            if not np.array_equal(schedule.log_sigmas, declared.schedule.log_sigmas):
-                name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
-                yield name, replace(declared, schedule=schedule)
 
 
 class _LastAnswer(nn.Module):
@@ -152,10 +109,3 @@ class _LastAnswer(nn.Module):
             last = (x_t, time, cast(Any, self.network)(x_t, time, return_dict=return_dict))
             self._last = last
         return last[2]
-
-
-OTHER_SCHEDULES = (
-    {"beta_schedule": "linear"},
-    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
-    {"beta_schedule": "squaredcos_cap_v2"},
-)

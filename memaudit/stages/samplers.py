@@ -80,11 +80,16 @@ def ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tens
     Ho et al. 2020 (arXiv 2006.11239). One evaluation a step; `noise` is called once a step.
     """
     for sigma, after in _steps(sigmas):
-        x0 = denoise(x, sigma)
-        up = (after**2 * (sigma**2 - after**2).clamp(min=0) / sigma**2).sqrt()
-        down = (after**2 - up**2).clamp(min=0).sqrt()
-        x = x0 + per_row(down / sigma, x) * (x - x0) + per_row(up, x) * noise()
+        x = ancestral_step(x, denoise(x, sigma), (sigma, after), noise())
     return x
+
+
+def ancestral_step(x: Tensor, x0: Tensor, levels: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
+    """One ancestral step from the first level [B] to the second, below it, with x0 as estimate."""
+    sigma, after = levels
+    up = (after**2 * (sigma**2 - after**2).clamp(min=0) / sigma**2).sqrt()
+    down = (after**2 - up**2).clamp(min=0).sqrt()
+    return x0 + per_row(down / sigma, x) * (x - x0) + per_row(up, x) * noise
 
 
 def _steps(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

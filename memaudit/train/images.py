@@ -18,7 +18,7 @@ class TrainingImages:
 
     def __init__(self, config: TrainConfig) -> None:
         options = config.data
-        self._resolution = (config.resolution, config.resolution)
+        self._resolution = (config.side, config.side)
         self._policy = options.resize
         self._source: Source = open_source(
             config.dataset,
@@ -30,7 +30,7 @@ class TrainingImages:
         self.unreadable: list[tuple[str, str]] = []
         self._cache: dict[str, Tensor] = {}
         self.ids: list[str] = []  # of the images as scans name them
-        room = CACHE_BYTES // (3 * config.resolution**2)
+        room = CACHE_BYTES // (3 * config.side**2)
         self._entries = [
             entry for k, entry in enumerate(entries) if self._readable(entry, k < room)
         ]
@@ -39,6 +39,11 @@ class TrainingImages:
                 f"none of the {len(entries)} images of {config.dataset} can be read; the first: "
                 f"{self.unreadable[0][1] if self.unreadable else 'no images'}"
             )
+
+    @property
+    def prompts(self) -> list[str]:
+        """Their captions, blank where there is none."""
+        return [entry.prompt for entry in self._entries]
 
     def __len__(self) -> int:
         return len(self._entries)

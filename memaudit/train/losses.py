@@ -1,41 +1,20 @@
 """Training losses: each a function of the estimate h and a batch.
 
-All are one formula. An image seen through frozen noise of sigma_n, x_n = x0 + sigma_n z, is made
-noisier to sigma, x = x_n + sqrt(sigma^2 - sigma_n^2) n, and what h says of x0 is turned by
-Tweedie's rule into an estimate of x_n. With sigma_n = 0 that is training on clean images.
+The first three are one formula. An image seen through frozen noise of sigma_n,
+x_n = x0 + sigma_n z, is made noisier to sigma, x = x_n + sqrt(sigma^2 - sigma_n^2) n, and what h
+says of x0 is turned by Tweedie's rule into an estimate of x_n. With sigma_n = 0 that is training on
+clean images.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from memaudit.config import LossName
 from memaudit.models.denoiser import per_row
-
-SIGMA_DATA = 0.5  # standard deviation of images in [-1, 1], Karras et al. 2022
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What a training step sees.
-
-    `x0` are clean images and `frozen` the noise z drawn once for each image, [B, C, H, W]; `sigma`
-    [B] are the levels, at or above `sigma_n` where a loss needs that, and `noise` is drawn afresh.
-    """
-
-    x0: Tensor
-    frozen: Tensor
-    sigma: Tensor
-    noise: Tensor
-    sigma_n: float = 0.0
-
-
-Estimate = Callable[[Tensor, Tensor], Tensor]  # x [B, C, H, W], sigma [B] -> x0
-Loss = Callable[[Estimate, Batch], Tensor]
+from memaudit.train.batch import SIGMA_DATA, Batch, Estimate, Loss, weighted
+from memaudit.train.stein import gsure, sure
 
 
 def clean(h: Estimate, batch: Batch) -> Tensor:
@@ -60,22 +39,35 @@ def ambient_mixed(h: Estimate, batch: Batch) -> Tensor:
     return _double_tweedie(h, batch, torch.where(above, batch.sigma_n, 0.0))
 
 
+def ambient_mask(h: Estimate, batch: Batch) -> Tensor:
+    """w(sigma) |A (h(A~ (x0 + sigma n)) - x0)|^2, where h is told A~ (Daras et al. 2023).
+
+    arXiv 2305.19256. Of an image only A x0 was ever seen, and h sees less, A~ = A B with B drawn
+    afresh. The error is taken under A: under A~ nothing would be learned about hidden pixels.
+    """
+    x = batch.further * (batch.x0 + per_row(batch.sigma, batch.x0) * batch.noise)
+    error = (batch.mask * (h(x, batch.sigma) - batch.x0)).square()
+    return weighted(error, batch.sigma**2)
+
+
 def _double_tweedie(h: Estimate, batch: Batch, sigma_n: Tensor) -> Tensor:
     """Weighted squared error of x_n, whose own noise may differ from row to row: sigma_n [B].
 
     The weight is that of clean training for data as wide as x_n under the noise that was added.
     """
     added = batch.sigma**2 - sigma_n**2
-    spread = SIGMA_DATA**2 + sigma_n**2
     x_n = batch.x0 + per_row(sigma_n, batch.x0) * batch.frozen
     x = x_n + per_row(added.sqrt(), x_n) * batch.noise
     ratio = per_row((sigma_n / batch.sigma) ** 2, x)
     error = ((1 - ratio) * h(x, batch.sigma) + ratio * x - x_n).square()
-    return (per_row((added + spread) / (added * spread), error) * error).mean()
+    return weighted(error, added, SIGMA_DATA**2 + sigma_n**2)
 
 
 LOSSES: dict[LossName, Loss] = {
     "clean": clean,
     "ambient": ambient,
     "ambient-mixed": ambient_mixed,
+    "ambient-mask": ambient_mask,
+    "sure": sure,
+    "gsure": gsure,
 }

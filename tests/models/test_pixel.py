@@ -7,7 +7,7 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.models.load import wrap
-from memaudit.models.pixel import PREDICTIONS
+from memaudit.models.reading import PREDICTIONS
 
 MakeUnet = Callable[..., UNet2DModel]
 SCHEDULES = {

@@ -7,7 +7,8 @@ from scipy import stats
 from torch import nn
 
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.pixel import PixelDenoiser, Reading
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.reading import Reading
 from memaudit.models.schedule import schedule_from_config
 from memaudit.stages import corrupt
 

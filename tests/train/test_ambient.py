@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 
-from memaudit.config import Corruption, LossName, ScanConfig, TrainConfig
+from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
 from memaudit.errors import ConfigError, ModelError
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.load import ModelOptions, load_model
@@ -96,12 +97,45 @@ def test_the_model_says_what_it_was_trained_on_and_is_opened_so(
 ) -> None:
     out = train(replace(config, loss=loss))
     record = json.loads((out / "ambient.json").read_text())
-    assert record == {"loss": loss, "sigma_n": SIGMA_N, "seed": 0, "sample_from": lowest}
+    said = {"loss": loss, "sigma_n": SIGMA_N, "seed": 0, "sample_from": lowest}
+    assert record == {**said, "consistency": False, "mask": None}
     loaded = load_model(str(out), ModelOptions())
     assert loaded.provenance["ambient"] == record
     schedule = DDPMScheduler.from_pretrained(out, subfolder="scheduler")
     trained_from = float((1 / schedule.alphas_cumprod[0] - 1).sqrt())
     assert loaded.denoiser.sigma_min == pytest.approx(lowest or trained_from, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "lowest"),
+    [
+        ({"consistency": Consistency(weight=0.5, start=2, samples=3)}, None),
+        ({"loss": "sure"}, None),
+        ({"loss": "gsure"}, SIGMA_N),
+        ({"loss": "gsure", "mask": Mask("pixels")}, SIGMA_N),
+    ],
+)
+def test_other_losses_on_noisy_copies_say_from_where_they_can_be_sampled(
+    config: TrainConfig, change: dict[str, Any], lowest: float | None
+) -> None:
+    out = train(replace(config, **change))
+    loaded = load_model(str(out), ModelOptions())
+    assert loaded.provenance["ambient"]["sample_from"] == lowest
+    assert loaded.provenance["ambient"]["consistency"] == ("consistency" in change)
+    assert loaded.denoiser.sigma_min == pytest.approx(lowest or 0.04, rel=0.5)
+    assert len(copies(out)) == 10
+
+
+def test_the_consistency_term_counts_from_its_first_step(config: TrainConfig) -> None:
+    def first(start: int) -> list[str]:
+        term = Consistency(weight=0.5, start=start)
+        out = f"{config.out}-{start}"
+        rows = (train(replace(config, consistency=term, out=out, save_every=1)) / "loss.csv").open()
+        return rows.read().split()
+
+    early, late = first(2), first(4)
+    assert early[:3] == late[:3]  # the head and two steps
+    assert early[3] != late[3]
 
 
 def test_a_clean_model_has_no_record_and_no_copies(config: TrainConfig) -> None:
@@ -144,7 +178,13 @@ def test_noise_outside_the_schedule_is_refused(config: TrainConfig, sigma_n: flo
     [
         ("{", "cannot be read"),
         ('{"loss": "ambient"}', "cannot be read"),
-        ('{"loss": "sure", "sigma_n": 1, "seed": 0}', "loss 'sure'"),
+        ("[]", "cannot be read"),
+        ('{"loss": "unsure", "sigma_n": 1, "seed": 0}', "loss 'unsure'"),
+        ('{"loss": "ambient-mask", "sigma_n": 0, "seed": 0}', "without a mask"),
+        (
+            '{"loss": "ambient-mask", "sigma_n": 0, "seed": 0, "mask": {"kind": "x", "share": 1}}',
+            "cannot be read",
+        ),
         ('{"loss": "ambient", "sigma_n": -1, "seed": 0}', "sigma_n -1"),
     ],
 )

@@ -3,13 +3,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMPipeline
+from PIL import Image as Picture
 from safetensors.torch import load_file
 
 from memaudit.config import TrainConfig
-from memaudit.errors import DataError, RunDirectoryError, TrainingDivergedError
+from memaudit.errors import ConfigError, DataError, RunDirectoryError, TrainingDivergedError
 from memaudit.models.load import ModelOptions, load_model
 from memaudit.records import Image
 from memaudit.train.loop import train
@@ -164,7 +166,7 @@ def test_trained_folder_is_a_pipeline_of_diffusers(config: TrainConfig) -> None:
 
 def test_trained_folder_holds_no_pickle(config: TrainConfig) -> None:
     suffixes = {path.suffix for path in train(config).rglob("*") if path.is_file()}
-    assert suffixes == {".json", ".safetensors", ".csv"}
+    assert suffixes == {".json", ".safetensors", ".csv", ".png"}
 
 
 def test_saved_weights_are_the_average(config: TrainConfig) -> None:
@@ -175,6 +177,34 @@ def test_saved_weights_are_the_average(config: TrainConfig) -> None:
     last = [torch.equal(state[f"network.{name}"], saved[name]) for name in saved]
     assert all(averaged)
     assert not any(last)
+
+
+def test_the_loss_is_drawn(config: TrainConfig) -> None:
+    with Picture.open(train(config) / "loss.png") as picture:
+        assert picture.size == (720, 480)
+        assert len(picture.convert("L").getcolors(256)) > 10
+
+
+def test_grids_of_samples_change_nothing_and_show_the_model(config: TrainConfig) -> None:
+    plain = train(config)
+    out = train(replace(config, sample_every=8, out=f"{config.out}-sampled"))
+    assert_same_model(plain, out)
+    paths = sorted(path for path in (out / "samples").iterdir())
+    assert [path.name for path in paths] == ["step-00000008.png", "step-00000016.png"]
+    pictures = [np.asarray(Picture.open(path)) for path in paths]
+    assert pictures[0].shape == (32, 32, 3)
+    assert not np.array_equal(*pictures)
+
+
+def test_gradient_checkpointing_changes_no_weight(config: TrainConfig) -> None:
+    plain = train(config)
+    other = replace(config, gradient_checkpointing=True, out=f"{config.out}-checkpointed")
+    assert_same_model(plain, train(other))
+
+
+def test_sixteen_bits_are_refused_on_the_cpu(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match=r"--precision bfloat16 needs a GPU.* leave it out"):
+        train(replace(config, precision="bfloat16"))
 
 
 def test_flip_mirrors_images_at_random(config: TrainConfig, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from memaudit.config import LossName
 from memaudit.models.denoiser import per_row
-from memaudit.train.losses import LOSSES, SIGMA_DATA, Batch, ambient, ambient_mixed, clean
+from memaudit.train.batch import SIGMA_DATA, Batch
+from memaudit.train.losses import LOSSES, ambient, ambient_mixed, clean
 
 MU, S, SIGMA_N = 0.2, 0.5, 0.4
 LEVELS = {"clean": (0.1, 0.5, 3.0), "ambient": (0.45, 0.8, 3.0), "ambient-mixed": (0.1, 0.45, 3.0)}

@@ -1,12 +1,15 @@
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from memaudit.config import DataOptions, TrainConfig
+from memaudit.config import Consistency, DataOptions, Mask, TrainConfig, digest, mask_options
 from memaudit.errors import ConfigError
 
 CONFIG = TrainConfig(dataset="images", out="model")
+MASK, FURTHER = Mask("pixels"), Mask("pixels", further=0.2)
+AMBIENT = {"loss": "ambient", "sigma_n": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,16 @@ CONFIG = TrainConfig(dataset="images", out="model")
         ({"loss": "ambient"}, "--loss ambient takes --sigma-n above 0, found None"),
         ({"loss": "ambient-mixed", "sigma_n": 0.0}, "takes --sigma-n above 0, found 0.0"),
         ({"sigma_n": 0.5}, "leave it out, or give --loss ambient"),
+        ({"loss": "ambient-mask"}, "takes --mask pixels or --mask boxes"),
+        ({"loss": "ambient-mask", "mask": MASK, "sigma_n": 1.0}, "--sigma-n .* leave it out"),
+        ({"mask": MASK}, "--mask hides .* leave it out, or give --loss ambient-mask"),
+        ({"loss": "gsure", "sigma_n": 1.0, "mask": FURTHER}, "gsure hides nothing on top"),
+        ({"loss": "sure", "sigma_n": 1.0, "mask": MASK}, "from ambient-mask and gsure"),
+        ({"loss": "sure", "sigma_n": 1.0, "precision": "bfloat16"}, "leave out --precision"),
+        ({"consistency": Consistency(1.0)}, "--loss clean has no use for it"),
+        ({**AMBIENT, "consistency": Consistency(1.0, start=9000)}, "never reached in --steps 4000"),
+        ({"precision": "int8"}, "--precision must be one of float32, bfloat16"),
+        ({"sample_every": -1}, "--sample-every must be 0 or more"),
         ({"steps": 0}, "--steps must be 1 or more, found 0"),
         ({"batch_size": 0}, "--batch-size must be 1 or more"),
         ({"save_every": 0}, "--save-every must be 1 or more"),
@@ -31,14 +44,60 @@ def test_wrong_values_are_named(change: dict[str, Any], words: str) -> None:
         replace(CONFIG, **change)
 
 
-@pytest.mark.parametrize("change", [{"out": "elsewhere"}, {"save_every": 7}])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Mask("circles"), "--mask must be one of pixels, boxes"),
+        (lambda: Mask("pixels", share=1.0), "--mask-share must lie between 0 and 1"),
+        (lambda: Mask("pixels", further=0.0), "--mask-further must lie between 0 and 1"),
+        (lambda: Mask("boxes", share=0.3), "at most 0.25, found 0.3"),
+        (lambda: Mask("boxes", further=0.1), "leave out --mask-further"),
+        (lambda: mask_options(None, 0.2, None), "belong to --mask; leave them out"),
+        (lambda: Consistency(-1.0), "--consistency-weight must be 0 or more"),
+        (lambda: Consistency(1.0, samples=1), "--consistency-samples must be 2 or more"),
+        (lambda: Consistency(start=5), "give --consistency-weight"),
+    ],
+)
+def test_wrong_masks_and_terms_are_named(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make()
+
+
+def test_the_defaults_of_a_mask_are_filled_in() -> None:
+    assert mask_options(None, None, None) is None
+    assert mask_options("pixels", None, None) == Mask("pixels", 0.2)
+    assert Mask("pixels").hidden_on_top == 0.1
+    assert Mask("boxes", 0.15).hidden_on_top == 0.15
+
+
+def test_a_training_begun_before_an_option_existed_keeps_its_digest() -> None:
+    fields = asdict(CONFIG)
+    for name in ("out", "save_every", "sample_every", "gradient_checkpointing"):
+        del fields[name]
+    for name in ("mask", "consistency", "precision"):
+        del fields[name]
+    assert CONFIG.digest == digest(fields)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"out": "a"}, {"save_every": 7}, {"sample_every": 5}, {"gradient_checkpointing": True}],
+)
 def test_digest_ignores_what_does_not_change_the_weights(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest == CONFIG.digest
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"lr": 2e-3}, {"steps": 5}, {"flip": True}, {"data": DataOptions(sample=3)}],
+    [
+        {"seed": 1},
+        {"lr": 2e-3},
+        {"steps": 5},
+        {"flip": True},
+        {"data": DataOptions(sample=3)},
+        {"precision": "bfloat16"},
+        {"loss": "ambient-mask", "mask": MASK},
+    ],
 )
 def test_digest_changes_with_what_changes_the_weights(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest != CONFIG.digest

@@ -1,0 +1,50 @@
+"""What a run is asked to do: frozen, checked when made, with a digest."""
+
+from memaudit.config.base import Base, base_options
+from memaudit.config.checks import CLOSED_FORM, digest
+from memaudit.config.compare import CompareConfig
+from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
+from memaudit.config.scan import (
+    Corruption,
+    DataOptions,
+    Device,
+    Dtype,
+    Reconstruction,
+    ResizePolicy,
+    Sampler,
+    ScanConfig,
+)
+from memaudit.config.train import (
+    RESOLUTION,
+    LossName,
+    Precision,
+    Prediction,
+    ScheduleName,
+    TrainConfig,
+)
+
+__all__ = [
+    "CLOSED_FORM",
+    "RESOLUTION",
+    "Base",
+    "CompareConfig",
+    "Consistency",
+    "Corruption",
+    "DataOptions",
+    "Device",
+    "Dtype",
+    "LossName",
+    "Mask",
+    "MaskKind",
+    "Precision",
+    "Prediction",
+    "Reconstruction",
+    "ResizePolicy",
+    "Sampler",
+    "ScanConfig",
+    "ScheduleName",
+    "TrainConfig",
+    "base_options",
+    "digest",
+    "mask_options",
+]

@@ -1,0 +1,38 @@
+"""Checks and digests that all configurations share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from memaudit.errors import ConfigError
+
+CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer of images
+
+
+def digest(content: Any) -> str:
+    """sha256 (hex) of anything JSON can hold, keys sorted."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def absolute(path: str | None) -> str | None:
+    """Give the full path of what is on this machine; anything else stays as it is."""
+    if path is None:
+        return None
+    kind = CLOSED_FORM if path.startswith(CLOSED_FORM) else ""
+    target = Path(path.removeprefix(kind))
+    return f"{kind}{target.resolve()}" if target.exists() else path
+
+
+def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ConfigError for a value that is no choice."""
+    if value not in choices:
+        raise ConfigError(f"{option} must be one of {', '.join(choices)}; found {value!r}")
+
+
+def at_least(option: str, value: int, low: int) -> None:
+    """Raise ConfigError for a value below the lowest."""
+    if value < low:
+        raise ConfigError(f"{option} must be {low} or more, found {value}")

@@ -1,0 +1,26 @@
+"""What a comparison is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from memaudit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """A comparison of finished runs with the first of them; `out` is where it is written, if."""
+
+    runs: tuple[str, ...]
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.runs) < 2:
+            raise ConfigError(
+                f"found {len(self.runs)} run, expected two or more; name the base first, then the "
+                "runs to compare with it"
+            )
+        for run in self.runs if self.out is not None else ():
+            if Path(str(self.out)).resolve() == Path(run).resolve():
+                raise ConfigError(f"--out {self.out} is one of the runs; give another directory")

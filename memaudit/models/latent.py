@@ -1,0 +1,126 @@
+"""Stable Diffusion 1.x, 2.x and XL: text-to-image models, read as a denoiser of VAE latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from torch import Tensor
+
+from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.reading import Reading
+
+REMEMBERED = 1024  # captions whose embeddings are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Caption:
+    """What the text encoders make of a caption: [T, D], and the pooled [P] of XL."""
+
+    tokens: Tensor
+    pooled: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDenoiser:
+    """A variance-preserving UNet over latents, told a caption; guidance is 1.
+
+    Images are encoded by the mode of the VAE's posterior, times its scaling factor; the VAE
+    computes in fp32. XL is told that its images were neither scaled nor cropped. `lowest` is the
+    noise below which a model of noisy latents learned nothing.
+    """
+
+    pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
+    resolution: tuple[int, int]
+    reading: Reading
+    lowest: float | None = None
+    estimate: Literal["mean", "sample"] = "mean"
+    _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent."""
+        factor = self.pipeline.vae_scale_factor
+        height, width = self.resolution
+        return int(self.pipeline.vae.config.latent_channels), height // factor, width // factor
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise the network was trained on."""
+        return max(self.reading.schedule.sigma_min, self.lowest or 0.0)
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest finite noise the network was trained on."""
+        return self.reading.schedule.sigma_max
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return cast(torch.device, next(self.pipeline.unet.parameters()).device)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 -> [B, *shape] float32."""
+        vae = self.pipeline.vae
+        pixels = encode_pixels(images.to(vae.device), 3)
+        mode = vae.encode(pixels).latent_dist.mode()
+        return cast(Tensor, (mode - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor)
+
+    @torch.no_grad()
+    def decode(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> [B, 3, H, W] uint8."""
+        vae = self.pipeline.vae
+        latents = x / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
+        return decode_pixels(vae.decode(latents, return_dict=False)[0])
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+        """The posterior mean of the latents given x = x0 + sigma n and a caption each.
+
+        Without `prompts` all captions are empty. fp32 in and out.
+        """
+        told = self._conditions(list(prompts) or [""] * len(x))
+
+        def predict(x_t: Tensor, time: Tensor) -> Tensor:
+            unet = cast(Any, self.pipeline.unet)
+            return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
+
+        return self.reading.x0(x, sigma, predict)
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a step 0 .. T - 1 of the training schedule."""
+        return self.reading.sigma_of_timestep(timestep)
+
+    def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
+        """The same network with another sign, prediction type, time or schedule."""
+        for name, reading in self.reading.others():
+            yield name, replace(self, reading=reading)
+
+    def _conditions(self, prompts: list[str]) -> dict[str, Any]:
+        captions = [self._caption(prompt) for prompt in prompts]
+        told: dict[str, Any] = {"encoder_hidden_states": torch.stack([c.tokens for c in captions])}
+        pooled = [c.pooled for c in captions if c.pooled is not None]
+        if pooled:
+            sizes = [*self.resolution, 0, 0, *self.resolution]  # original, crop from, target
+            times = torch.tensor([sizes] * len(prompts), device=self.device)
+            told["added_cond_kwargs"] = {"text_embeds": torch.stack(pooled), "time_ids": times}
+        return told
+
+    @torch.no_grad()
+    def _caption(self, prompt: str) -> Caption:
+        known = self._captions.get(prompt)
+        if known is None:
+            encoded = self.pipeline.encode_prompt(
+                prompt=prompt,
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+            )
+            pooled = encoded[2][0] if len(encoded) > 2 else None  # the second is the negative one
+            if len(self._captions) >= REMEMBERED:
+                self._captions.clear()
+            known = self._captions[prompt] = Caption(encoded[0][0], pooled)
+        return known

@@ -1,0 +1,91 @@
+"""How the output of a variance-preserving network is understood: from F(x_t, t) to x0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args
+
+import numpy as np
+from torch import Tensor
+
+from memaudit.config import Prediction
+from memaudit.errors import ConfigError, ModelError
+from memaudit.models.denoiser import per_row
+from memaudit.models.schedule import Schedule, schedule_from_config
+
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+TIME_SCALES = {"time as t/1000": 1e-3, "time as 4 t": 4.0, "time as 1000 t": 1e3}
+OTHER_SCHEDULES = (
+    {"beta_schedule": "linear"},
+    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    {"beta_schedule": "squaredcos_cap_v2"},
+)
+Predict = Callable[[Tensor, Tensor], Tensor]  # x_t [B, C, H, W], time [B] -> F
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Prediction type, schedule and time of a network. The self-check compares readings.
+
+    x_t = a x with a = 1/sqrt(1 + sigma^2), s = sigma a. epsilon: x0 = (x_t - s F)/a; v (Salimans &
+    Ho 2022, arXiv 2202.00512): x0 = a x_t - s F; sample: x0 = F.
+    """
+
+    prediction: Prediction
+    schedule: Schedule
+    sign: float = 1.0
+    time_scale: float = 1.0
+    reversed_time: bool = False
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """[B] sigma -> [B] the network's time argument."""
+        t = self.schedule.timestep(sigma)
+        if self.reversed_time:
+            t = len(self.schedule.log_sigmas) - 1 - t
+        return t * self.time_scale
+
+    def x0(self, x: Tensor, sigma: Tensor, predict: Predict) -> Tensor:
+        """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
+        signal = per_row((1 + sigma**2).rsqrt(), x)
+        noise = per_row(sigma, x) * signal
+        x_t = signal * x
+        output = predict(x_t, self.time(sigma)) * self.sign
+        if self.prediction == "epsilon":
+            return (x_t - noise * output) / signal
+        if self.prediction == "v_prediction":
+            return signal * x_t - noise * output
+        return output
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a step 0 .. T - 1 of the training schedule; else ConfigError."""
+        steps = len(self.schedule.log_sigmas)
+        if not 0 <= timestep < steps:
+            raise ConfigError(f"--timestep {timestep} is outside the schedule's 0 .. {steps - 1}")
+        return float(np.exp(self.schedule.log_sigmas[timestep]))
+
+    def others(self) -> Iterator[tuple[str, Reading]]:
+        """Readings with another sign, prediction type, time or schedule, by name."""
+        for prediction in PREDICTIONS:
+            for sign in (1.0, -1.0):
+                if (prediction, sign) != (self.prediction, self.sign):
+                    name = f"prediction type {prediction}" + (" with its sign flipped" * (sign < 0))
+                    yield name, replace(self, prediction=prediction, sign=sign)
+        yield "time running backwards", replace(self, reversed_time=True)
+        for name, scale in TIME_SCALES.items():
+            yield name, replace(self, time_scale=scale)
+        for config in OTHER_SCHEDULES:
+            schedule = schedule_from_config(config)
+            if not np.array_equal(schedule.log_sigmas, self.schedule.log_sigmas):
+                name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
+                yield name, replace(self, schedule=schedule)
+
+
+def reading_from_config(config: Mapping[str, Any]) -> Reading:
+    """Read prediction type and schedule out of a diffusers scheduler configuration."""
+    name = config.get("prediction_type", "epsilon")
+    if name not in PREDICTIONS:
+        raise ModelError(
+            f"the scheduler's prediction_type is {name!r}; expected one of {', '.join(PREDICTIONS)}"
+        )
+    return Reading(cast(Prediction, name), schedule_from_config(config))
