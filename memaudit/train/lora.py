@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, get_peft_model_state_dict
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from memaudit.config import Base, TrainConfig
@@ -98,7 +98,7 @@ def adapt(base: Base, config: TrainConfig, device: torch.device) -> Lora:
     return Lora(base, nn.ParameterList(_trained(unet)), denoiser)
 
 
-def _trained(unet: nn.Module) -> list[Tensor]:
+def _trained(unet: nn.Module) -> list[nn.Parameter]:
     """The adapters' weights, in float32."""
     found = [weight for weight in unet.parameters() if weight.requires_grad]
     for weight in found:
