@@ -15,12 +15,12 @@ from scipy.optimize import minimize
 
 from memaudit.stages.calibrate.combine import closeness, combine
 
-PLAIN = (
+COLUMNS = (
     *("margin", "own_similarity", "own_rank", "distance_ratio"),
     *("l2", "tile_l2", "psnr", "ssim", "adaptive_l2", "l2_ratio"),
 )
-SUMMED = ("margin", "own_similarity", "l2", "tile_l2", "ssim", "adaptive_l2", "l2_ratio")
-COLUMNS = (*PLAIN, *("+".join(c) for n in (2, 3) for c in combinations(SUMMED, n)))
+SUMMED = tuple(name for name in COLUMNS if name not in ("own_rank", "psnr"))
+SUMS = tuple("+".join(names) for n in (2, 3, 4) for names in combinations(SUMMED, n))
 FEATURES = ("margin", "own_similarity", "l2", "tile_l2", "ssim")
 Combination = Callable[[pd.DataFrame, pd.Series], pd.Series]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from candidates import COLUMNS, COMBINATIONS
+from candidates import COLUMNS, COMBINATIONS, SUMS
 from kinds import write
 from models import KINDS, MODELS, Truth, truth
 
@@ -38,6 +38,7 @@ VARIANTS = {  # embedder, reconstructions, noise
     "sscd": ("sscd", ("ode",), ONE),
     "pixels": ("pixels", ("ode",), ONE),
 }
+BEST = 10  # sums of columns that are printed
 LEAST_FOUND, MOST_FALSE = 0.90, 0.10
 
 
@@ -59,6 +60,10 @@ def report(kind: str, role: str) -> bool:
     print("by score, all levels and draws of the ODE")
     for column in COLUMNS:
         print_row(column, rates(pooled_score(result.scores, column), repeats))
+    print(f"by sum of columns, the best {BEST} of {len(SUMS)}")
+    sums = {name: rates(pooled_score(result.scores, name), repeats) for name in SUMS}
+    for name in sorted(sums, key=lambda name: -sums[name]["all"])[:BEST]:
+        print_row(name, sums[name])
     print("by combination of levels and draws")
     for name, combination in COMBINATIONS.items():
         print_row(name, rates(combination(result.scores, repeats), repeats))
@@ -114,9 +119,9 @@ def rates(score: pd.Series, repeats: pd.Series) -> dict[str, float]:
 
 def print_row(name: str, shares: dict[str, float]) -> None:
     if not print_row.__dict__.get("headed"):
-        print(f"  {'TPR at 1 % FPR by repeats':36}" + "".join(f"{key:>7}" for key in shares))
+        print(f"  {'TPR at 1 % FPR by repeats':42}" + "".join(f"{key:>7}" for key in shares))
         print_row.__dict__["headed"] = True
-    print(f"  {name:36}" + "".join(f"{value:7.3f}" for value in shares.values()), flush=True)
+    print(f"  {name:42}" + "".join(f"{value:7.3f}" for value in shares.values()), flush=True)
 
 
 def repeats_of(known: Truth) -> pd.Series:
