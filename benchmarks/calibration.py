@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from memaudit.cli.progress import bars
-from memaudit.config import CLOSED_FORM, Corruption, ScanConfig
+from memaudit.config import CLOSED_FORM, SCORE, Corruption, ScanConfig
 from memaudit.records import Image
 from memaudit.scanning import scan
 from memaudit.stages.calibrate import (
@@ -176,17 +176,17 @@ def with_error(hits: NDArray[np.bool_]) -> str:
 
 
 def full(rows: pd.DataFrame) -> pd.Series:
-    return pooled_score(rows[rows["reconstruction"] == "ode"])
+    return pooled_score(rows[rows["reconstruction"] == "ode"], SCORE)
 
 
 def adaptive(rows: pd.DataFrame) -> pd.Series:
     """The score of an adaptive scan, out of the rows of a full one; no label enters."""
     first = rows[(rows["reconstruction"] == "one-step") & (rows["draw"] == 0)]
     first = first.assign(reconstruction=SCREENS[0])
-    order = screening_order(first)
+    order = screening_order(first, SCORE)
     top = rows["example_id"].isin(order[: math.ceil(FRACTION * len(order))])
     chosen = rows[top & (rows["reconstruction"] == "ode")]
-    return pooled_score(pd.concat([first, chosen], ignore_index=True))
+    return pooled_score(pd.concat([first, chosen], ignore_index=True), SCORE)
 
 
 def scanned(name: str) -> pd.DataFrame:
@@ -206,6 +206,7 @@ def scanned(name: str) -> pd.DataFrame:
         corruption=Corruption(levels=3, draws=1),
         reconstruct=("ode", "one-step"),
         embedder="sscd-distilled",
+        score="margin",  # no matter which: the divisions pool the rows anew
         power=False,
         images=0,
         index=str(folder / "index"),

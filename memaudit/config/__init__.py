@@ -5,6 +5,7 @@ from memaudit.config.checks import CLOSED_FORM, digest
 from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
+    SCORE,
     Corruption,
     DataOptions,
     Device,
@@ -26,6 +27,7 @@ from memaudit.config.train import (
 __all__ = [
     "CLOSED_FORM",
     "RESOLUTION",
+    "SCORE",
     "Base",
     "CompareConfig",
     "Consistency",
