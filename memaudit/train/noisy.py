@@ -12,7 +12,7 @@ from memaudit.config import TrainConfig
 from memaudit.models.ambient import RECORD, Ambient
 from memaudit.models.denoiser import encode_pixels
 from memaudit.reports.files import write_json
-from memaudit.stages.corrupt import generator, standard_normal
+from memaudit.stages import corrupt
 from memaudit.train.images import TrainingImages
 
 FOLDER = "noisy"
@@ -25,8 +25,8 @@ def frozen_noise(config: TrainConfig, ids: list[str]) -> Tensor:
     It must never be drawn again: the mean of many noisy copies of an image is the clean image.
     """
     sigma_n = config.sigma_n or 0.0
-    generators = [generator(config.seed, example_id, sigma_n, 0) for example_id in ids]
-    return standard_normal(generators, (3, config.resolution, config.resolution))
+    shape = (3, config.resolution, config.resolution)
+    return corrupt.frozen_noise(ids, shape, sigma_n, config.seed)
 
 
 def write_noisy_copies(config: TrainConfig, images: TrainingImages) -> None:
