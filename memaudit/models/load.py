@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from memaudit.config import Prediction
 from memaudit.errors import DependencyError, ModelError
-from memaudit.models.ambient import read_ambient
+from memaudit.models.ambient import Ambient, read_ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PREDICTIONS, PixelDenoiser, Reading
 from memaudit.models.schedule import schedule_from_config
@@ -40,10 +40,16 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A denoiser and where it came from."""
+    """A denoiser and where it came from.
+
+    `ambient` says how it was trained on noisy data; None if it was not. `folder` is where it stands
+    on this machine, None for a model that is no folder.
+    """
 
     denoiser: Denoiser
     provenance: dict[str, Any]
+    ambient: Ambient | None = None
+    folder: Path | None = None
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
@@ -75,7 +81,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         "parameters": sum(p.numel() for p in network.parameters()),
         "weights": {path.name: sha256_file(path) for path in weights},
     }
-    return Loaded(denoiser, provenance)
+    return Loaded(denoiser, provenance, ambient, folder)
 
 
 def wrap(

@@ -8,6 +8,7 @@ from memaudit.stages.calibrate.adaptive import (
     screening_order,
 )
 from memaudit.stages.calibrate.combine import combine, preferred
+from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import (
     benjamini_hochberg,
     conformal_p,
@@ -35,10 +36,10 @@ from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded, measure_power
+from memaudit.stages.calibrate.queries import Query, QueryResult, of_copies, rows_of
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.severity import Severity
 from memaudit.stages.calibrate.summary import (
-    Conduct,
     Counts,
     DatasetLevel,
     Extrapolated,
@@ -67,9 +68,13 @@ __all__ = [
     "Flagged",
     "Level",
     "LiteratureLevel",
+    "NoisyTraining",
     "Options",
     "Outcome",
     "Power",
+    "Query",
+    "QueryResult",
+    "ReferenceUse",
     "RocPoint",
     "Severity",
     "Summary",
@@ -91,12 +96,14 @@ __all__ = [
     "graded",
     "mann_whitney_permutation",
     "measure_power",
+    "of_copies",
     "per_level",
     "pooled_score",
     "preferred",
     "promoted",
     "reach",
     "roc_points",
+    "rows_of",
     "screening_order",
     "share_above",
     "summarise",

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.stages.calibrate.adaptive import pooled_score, promoted, screened
+from memaudit.stages.calibrate.adaptive import pooled_score, promoted, screened, telling_query
 from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conformal import benjamini_hochberg, conformal_p, rounded
 from memaudit.stages.calibrate.entities import Sides, calibrating
 from memaudit.stages.calibrate.literature import literature_of
 from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.queries import clean_rows, rows_of
 from memaudit.stages.calibrate.severity import recovered_from_snr_db, severity
 from memaudit.stages.calibrate.tail import extrapolated_p
 
@@ -24,6 +25,7 @@ COLUMNS = (
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),
+    ("query", "clean image, or noisy copy: what was corrupted where the image stands out more"),
     ("own_similarity", "mean embedding similarity of reconstruction and image, -1 to 1"),
     ("own_rank", "median rank of the image among members and controls; 1 is the nearest"),
     ("nearest_other", "example_id of the most similar image outside the duplicate group"),
@@ -36,6 +38,11 @@ COLUMNS = (
     ("tile_l2", "mean of the largest such difference over 4 x 4 tiles, 0 to 1"),
     ("adaptive_l2", "mean l2 relative to half that to the 50 nearest other images"),
     ("l2_ratio", "mean l2 relative to that to the nearest other image"),
+    ("copy_similarity", "mean similarity of reconstructions of the noisy copy and that copy"),
+    ("copy_l2", "mean root-mean-square difference of both, 0 to 1 and more"),
+    ("copy_correlation", "mean correlation of their errors with the noise of the copy, -1 to 1"),
+    ("reference_similarity", "mean own similarity of the reference model's reconstructions"),
+    ("similarity_gain", "own_similarity minus that of the reference model"),
     ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
     ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
     ("flagged", "whether q_value is at or below the chosen false discovery rate"),
@@ -57,6 +64,8 @@ MEANS = [
     "adaptive_l2",
     "l2_ratio",
 ]
+OF_COPIES = ["copy_similarity", "copy_l2", "copy_correlation"]
+OF_REFERENCE = ["reference_similarity", "similarity_gain"]
 SPANS = "duplicate group has rows on both sides"
 UNSCORED = "could not be scored"
 NO_CONTROLS = "no controls"
@@ -81,7 +90,7 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     table["nearest_other_source"] = table["nearest_other"].map(sources).fillna("")
     table["flagged"] = table["q_value"] <= options.q
     table["flagged_extrapolated"] = table.pop("q_extrapolated") <= options.q
-    for name in ("stage", "literature"):
+    for name in ("stage", "query", "literature"):
         table[name] = table[name].fillna("")
     table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
     table["severity"] = [
@@ -103,7 +112,9 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     full = scores[scores["reconstruction"] == chosen]
     screen = scores[screened(scores)]
     first_only = screen[~screen["example_id"].isin(full["example_id"])]
-    table = _measures(pd.concat([full, first_only]))
+    table = _measures(clean_rows(pd.concat([full, first_only])))
+    table = table.join(_extras(pd.concat([rows_of(scores, chosen), first_only], ignore_index=True)))
+    table["query"] = telling_query(scores, options.column, options.reconstruction)
     table["stage"] = np.where(table.index.isin(promoted(scores, options.column)), "full", "screen")
     table["score"] = rounded(score)
     names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
@@ -142,6 +153,18 @@ def _measures(rows: pd.DataFrame) -> pd.DataFrame:
     nearest = nearest.drop_duplicates("example_id").set_index("example_id")
     table["nearest_other"] = nearest["nearest_other"]
     return table
+
+
+def _extras(rows: pd.DataFrame) -> pd.DataFrame:
+    """Average what noisy copies and a reference model add, by example id; NaN without them."""
+    order = ["example_id", "sigma", "draw"]
+    rows = rows.reindex(columns=[*order, "reconstruction", *OF_COPIES, *OF_REFERENCE])
+    clean = clean_rows(rows)
+    tables = [
+        some.sort_values(order).groupby("example_id")[columns].mean()
+        for some, columns in ((rows.drop(clean.index), OF_COPIES), (clean, OF_REFERENCE))
+    ]
+    return pd.concat(tables, axis=1)
 
 
 def _reasons(table: pd.DataFrame, *, has_controls: bool) -> list[str]:

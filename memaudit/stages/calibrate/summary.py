@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memaudit.records import Split
 from memaudit.stages.calibrate.adaptive import screened
 from memaudit.stages.calibrate.combine import pooled_reconstruction
+from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import controls_needed, reach
 from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
 from memaudit.stages.calibrate.effects import (
@@ -26,26 +27,13 @@ from memaudit.stages.calibrate.entities import calibrating
 from memaudit.stages.calibrate.findings import SPANS, UNSCORED
 from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import LiteratureLevel, literature_levels
+from memaudit.stages.calibrate.noisy import rests_on, with_queries
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.tail import Tail, extrapolated_p
 from memaudit.stages.calibrate.verdict import Facts, Verdict, decide
 from memaudit.stages.fairness import Fairness
-
-
-@dataclass(frozen=True)
-class Conduct:
-    """How the scan went: entries that could not be read, and whether the model was checked.
-
-    Also the blind comparison of both sides and the power check, None where not run, and the effort.
-    """
-
-    unreadable: int
-    self_checked: bool
-    fairness: Fairness | None = None
-    power: Power | None = None
-    effort: Effort | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +108,8 @@ class Summary:
     fairness: Fairness | None
     power: Power | None
     effort: Effort | None
+    noisy: NoisyTraining | None
+    reference: ReferenceUse | None
     verdict: Verdict
 
 
@@ -138,6 +128,9 @@ def summarise(
         levels = graded(levels, reconstruction, conduct.power, options.copy_threshold)
     flagged = _flagged(findings, counts, options)
     dataset = _dataset(findings, options)
+    noisy = conduct.noisy
+    if noisy is not None:
+        noisy = with_queries(noisy, findings, scores, pool, options)
     facts = Facts(
         members=counts.member_groups,
         controls=counts.control_groups,
@@ -151,6 +144,8 @@ def summarise(
         power=None if conduct.power is None else conduct.power.share,
         informative=sum(level.grade == "informative" for level in levels),
         shift=_shift(conduct.fairness),
+        by_query="" if noisy is None else rests_on(noisy),
+        one_step_of_noisy=noisy is not None and reconstruction == "one-step",
     )
     return Summary(
         column=options.column,
@@ -163,6 +158,8 @@ def summarise(
         fairness=conduct.fairness,
         power=conduct.power,
         effort=conduct.effort,
+        noisy=noisy,
+        reference=conduct.reference,
         verdict=decide(facts),
     )
 
