@@ -60,9 +60,7 @@ def reference_rows(use: ReferenceUse | None) -> list[Row]:
 
 def _query(one: QueryResult) -> str:
     alone = (
-        ""
-        if one.dataset_p is None
-        else f"; alone: data-set p {one.dataset_p:.3g}, AUC {one.auc:.3f}"
+        "" if one.test is None else f"; alone: data-set p {one.test.p_value:.3g}, AUC {one.auc:.3f}"
     )
     return f"{one.flagged} flagged by it{alone}"
 

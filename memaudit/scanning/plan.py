@@ -48,7 +48,8 @@ def estimate(config: ScanConfig) -> Plan:
     one, *_ = full_passes(config, grid)
     checked = _power_queries(members, images - members) if config.power else 0
     embeddings = extent.rows + checked * one.reconstructions + 2 * images
-    fewest = reach(members, images - members, config.q)
+    rate = config.q / (2 if grid.noisy else 1)  # two queries share it
+    fewest = reach(members, images - members, rate)
     return Plan(
         members=members,
         controls=images - members,
@@ -64,7 +65,7 @@ def estimate(config: ScanConfig) -> Plan:
         device=str(denoiser.device),
         reach=fewest if 0 < fewest <= members else None,
         controls_for={
-            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, config.q))
+            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, rate))
             for k in FEW
             if k <= members
         },

@@ -7,7 +7,7 @@ from itertools import takewhile
 import pandas as pd
 
 from memaudit.stages.calibrate.combine import combine, query_scores
-from memaudit.stages.calibrate.queries import CLEAN, of_copies, of_images
+from memaudit.stages.calibrate.queries import of_copies, of_images
 
 # First passes of an adaptive scan, cheapest first, as `reconstruction` names them.
 SCREENS = ("screen one-step", "screen few-step")
@@ -42,25 +42,20 @@ def pooled_score(
     return score
 
 
-def telling_query(
+def pooled_scores(
     scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
-) -> pd.Series[str]:
-    """Under which query each example stands out more, by id; of the pass that its score is of."""
+) -> pd.DataFrame:
+    """The score of each example under each query, [example, query], with stages as above."""
     first = screened(scores)
     if not first.any():
-        return _telling(scores, column, reconstruction)
-    query = _telling(scores[first], column, first_pass(scores[first]))
+        return query_scores(scores, column, reconstruction)
+    screen = query_scores(scores[first], column, first_pass(scores[first]))
     in_full = scores[~first & scores["example_id"].isin(promoted(scores, column))]
-    full = _telling(in_full, column, reconstruction)
-    query[full.index] = full
-    return query
-
-
-def _telling(scores: pd.DataFrame, column: str, reconstruction: str | None) -> pd.Series[str]:
-    by_query = query_scores(scores, column, reconstruction)
-    if by_query.empty:
-        return pd.Series(CLEAN, index=by_query.index)
-    return by_query.idxmax(axis=1).astype(str)
+    full = query_scores(in_full, column, reconstruction)
+    queries = list(dict.fromkeys([*screen, *full]))
+    score = screen.reindex(columns=queries, fill_value=0.0)
+    score.loc[full.index] = full.reindex(columns=queries) - full.min() + score.max() + 1
+    return score
 
 
 def promoted(scores: pd.DataFrame, column: str = "margin") -> list[str]:

@@ -31,7 +31,8 @@ def combine(
     A level whose MAD is 0 is divided by its standard deviation, and one without any spread counts
     as 0. Columns where lower is closer (l2, ...) are negated, so higher always means closer.
     Only one reconstruction is pooled: `reconstruction`, or the first run of ode, sample, one-step.
-    Where noisy copies were queried too, the score is the larger of both queries'.
+    Where noisy copies were queried too, the score is the larger of both queries', which ranks and
+    promotes; what is tested is each query's score by itself (`query_scores`).
 
     Returns float64 by example id, ascending. Raises InputError for a value that is not finite, a
     missing or repeated (example, level, draw), or a column or reconstruction that is not there.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.stages.calibrate.adaptive import pooled_score, promoted, screened, telling_query
+from memaudit.stages.calibrate.adaptive import pooled_score, pooled_scores, promoted, screened
 from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conformal import benjamini_hochberg, conformal_p, rounded
 from memaudit.stages.calibrate.entities import Sides, calibrating
@@ -25,7 +25,7 @@ COLUMNS = (
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),
-    ("query", "clean image, or noisy copy: what was corrupted where the image stands out more"),
+    ("query", "clean image, or noisy copy: of which the corruption tells more about the image"),
     ("own_similarity", "mean embedding similarity of reconstruction and image, -1 to 1"),
     ("own_rank", "median rank of the image among members and controls; 1 is the nearest"),
     ("nearest_other", "example_id of the most similar image outside the duplicate group"),
@@ -114,13 +114,16 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     first_only = screen[~screen["example_id"].isin(full["example_id"])]
     table = _measures(clean_rows(pd.concat([full, first_only])))
     table = table.join(_extras(pd.concat([rows_of(scores, chosen), first_only], ignore_index=True)))
-    table["query"] = telling_query(scores, options.column, options.reconstruction)
     table["stage"] = np.where(table.index.isin(promoted(scores, options.column)), "full", "screen")
     table["score"] = rounded(score)
     names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
     table[names] = np.nan
+    by_query = pooled_scores(scores, options.column, options.reconstruction)
+    table["query"] = [by_query.columns[k] for k in by_query.to_numpy(np.float64).argmax(axis=1)]
     if sides.controls:
-        table.loc[list(sides.members), names] = _p_values(table["score"], sides, options.seed)
+        p, query = _joint_p_values(by_query, sides, options.seed)
+        table.loc[list(sides.members), names] = p
+        table.loc[list(sides.members), "query"] = query
     if full.empty:
         return table.assign(recovered_from_snr_db=np.nan, literature="")
     table["recovered_from_snr_db"] = recovered_from_snr_db(
@@ -128,6 +131,22 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     )
     table["literature"] = literature_of(full, chosen, options.embedder)
     return table
+
+
+def _joint_p_values(
+    by_query: pd.DataFrame, sides: Sides, seed: int
+) -> tuple[NDArray[np.float64], list[str]]:
+    """As `_p_values`, the smaller of the queries times their number, and which that is.
+
+    What is flagged at q is what either query alone flags at q over their number, so the false
+    discovery rate is at most q.
+    """
+    queries = list(by_query)
+    apart = np.stack([_p_values(by_query[query], sides, seed) for query in queries])
+    joint = np.minimum(1.0, len(queries) * apart.min(axis=0)).round(12)
+    scores = by_query.loc[list(sides.members)].to_numpy(np.float64).T
+    order = np.lexsort((-scores, apart[:, :, 0]), axis=0)  # ties in p: the larger score
+    return joint, [queries[k] for k in order[0]]
 
 
 def _p_values(score: pd.Series[float], sides: Sides, seed: int) -> NDArray[np.float64]:

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from memaudit.stages.calibrate.adaptive import screened
-from memaudit.stages.calibrate.combine import pooled_reconstruction, query_scores
+from memaudit.stages.calibrate.adaptive import pooled_scores, screened
+from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conduct import NoisyTraining
-from memaudit.stages.calibrate.dataset import dataset_test
+from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
 from memaudit.stages.calibrate.effects import auc
 from memaudit.stages.calibrate.entities import Sides, calibrating
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.queries import QueryResult, column_of, names_in
 
-Alone = tuple[float | None, float | None]  # data-set p and AUC
+Alone = tuple[DatasetTest | None, float | None]  # and AUC
 
 
 def with_queries(
@@ -27,26 +27,32 @@ def with_queries(
     options: Options,
 ) -> NoisyTraining:
     """Add what each query shows, where noisy copies were queried."""
+    by_query = pooled_scores(scores, options.column, options.reconstruction)
     full = scores[~screened(scores)]
     names = names_in(full, pooled_reconstruction(full, options.reconstruction))
-    if len(names) == 1:
+    if by_query.shape[1] == 1:
         return training
     rested = findings.loc[findings["flagged"] & findings["representative"], "query"]
-    apart: dict[str, Alone] = {}
-    if len(full) == len(scores):
-        sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
-        by_query = query_scores(scores, options.column, options.reconstruction)
-        apart = {query: _alone(by_query[query], sides, options) for query in names}
+    sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
     results = [
         QueryResult(
             query,
             column_of(name, options.column),
             int((rested == query).sum()),
-            *apart.get(query, (None, None)),
+            *_alone(by_query[query], sides, options),
         )
         for query, name in names.items()
     ]
     return replace(training, by_query=tuple(results))
+
+
+def joint_test(training: NoisyTraining | None) -> DatasetTest | None:
+    """The data-set test of the query that tells more, its p times their number; None for one."""
+    tests = [one.test for one in training.by_query if one.test] if training else []
+    if not tests:
+        return None
+    best = min(tests, key=lambda test: test.p_value)
+    return replace(best, p_value=min(1.0, len(tests) * best.p_value))
 
 
 def rests_on(training: NoisyTraining) -> str:
@@ -61,4 +67,4 @@ def _alone(score: pd.Series[float], sides: Sides, options: Options) -> Alone:
         np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
     )
     test = dataset_test(members, controls, options.rounds, options.seed)
-    return test.p_value, auc(members, controls)
+    return test, auc(members, controls)

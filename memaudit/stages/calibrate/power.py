@@ -9,11 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.stages.calibrate.combine import closeness, combine, level_means
-from memaudit.stages.calibrate.effects import share_above
+from memaudit.stages.calibrate.combine import closeness, level_means, query_scores
+from memaudit.stages.calibrate.conformal import rounded
+from memaudit.stages.calibrate.effects import share_above, upper_quantile
 from memaudit.stages.calibrate.levels import Level
 from memaudit.stages.calibrate.queries import column_of, names_in, of_copies, of_images
 
+FALSE = 0.01  # false positives at which images count as found
 ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must find
 
 
@@ -58,8 +60,8 @@ def measure_power(
     `memorized` are the candidates, and members in all.
     """
     reconstruction = of_images(str(scores["reconstruction"].iloc[0]))
-    score = np.asarray(combine(scores, column, reconstruction), np.float64)
-    found, count = share_above(score[members], score[~members]), int(members.sum())
+    by_query = query_scores(scores, column, reconstruction).to_numpy(np.float64)
+    found, count = _share_found(by_query, members), int(members.sum())
     interval = stats.binomtest(round(found * count), count).proportion_ci(method="exact")
     return Power(
         share=found,
@@ -75,6 +77,12 @@ def measure_power(
             for level in _by_level(scores, members, column_of(name, column), name)
         ),
     )
+
+
+def _share_found(by_query: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
+    """Share of members found under any of the queries, [example, query], which share the 1 %."""
+    threshold = upper_quantile(rounded(by_query[~members]), 1 - FALSE / by_query.shape[1])
+    return float(np.mean((rounded(by_query[members]) > threshold).any(axis=1)))
 
 
 def _by_level(

@@ -1,7 +1,7 @@
 """What was corrupted: the clean image, or the noisy copy that a model was trained on.
 
 Scores of noisy copies stand under a `reconstruction` of their own: "noisy ode" beside "ode". Each
-query has its score column; an image's score is that of the query under which it stands out more.
+query has its score column and its p-values, and the smaller of them, times two, is the image's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
+
+from memaudit.stages.calibrate.dataset import DatasetTest
 
 Query = Literal["clean image", "noisy copy"]
 CLEAN: Query = "clean image"
@@ -20,16 +22,15 @@ COPY_COLUMN = "copy_correlation"  # what is pooled of noisy copies
 
 @dataclass(frozen=True)
 class QueryResult:
-    """What one query shows by itself: no part of the verdict, which rests on both together.
+    """What one query shows by itself, before its level is shared with the other's.
 
-    `flagged` groups rest on it. `dataset_p` and `auc` are those of its own score; None without
-    controls and in an adaptive scan.
+    `flagged` groups rest on it. `test` and `auc` are of its own score; None without controls.
     """
 
     query: Query
     column: str
     flagged: int
-    dataset_p: float | None
+    test: DatasetTest | None
     auc: float | None
 
 

@@ -27,7 +27,7 @@ from memaudit.stages.calibrate.entities import calibrating
 from memaudit.stages.calibrate.findings import SPANS, UNSCORED
 from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import LiteratureLevel, literature_levels
-from memaudit.stages.calibrate.noisy import rests_on, with_queries
+from memaudit.stages.calibrate.noisy import joint_test, rests_on, with_queries
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
@@ -126,11 +126,12 @@ def summarise(
     levels = per_level(scores, pool, options.column)
     if conduct.power is not None:
         levels = graded(levels, reconstruction, conduct.power, options.copy_threshold)
-    flagged = _flagged(findings, counts, options)
-    dataset = _dataset(findings, options)
     noisy = conduct.noisy
     if noisy is not None:
         noisy = with_queries(noisy, findings, scores, pool, options)
+    queries = 1 if noisy is None else max(1, len(noisy.by_query))
+    flagged = _flagged(findings, counts, options, queries)
+    dataset = _dataset(findings, options, joint_test(noisy))
     facts = Facts(
         members=counts.member_groups,
         controls=counts.control_groups,
@@ -200,10 +201,11 @@ def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
     )
 
 
-def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagged:
+def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, queries: int) -> Flagged:
     rows = findings[findings["flagged"]]
     groups = rows[rows["representative"]]
-    fewest = reach(counts.member_groups, counts.control_groups, options.q)
+    each = options.q / queries  # the queries share the rate
+    fewest = reach(counts.member_groups, counts.control_groups, each)
     q = findings["q_value"].dropna()
     return Flagged(
         q=options.q,
@@ -214,17 +216,19 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagge
         screened=int((groups["stage"] == "screen").sum()),
         min_q=None if q.empty else float(q.min()),
         reach=fewest if 0 < fewest <= counts.member_groups else None,
-        controls_for_one=controls_needed(counts.member_groups, 1, options.q),
+        controls_for_one=controls_needed(counts.member_groups, 1, each),
     )
 
 
-def _dataset(findings: pd.DataFrame, options: Options) -> DatasetLevel | None:
+def _dataset(
+    findings: pd.DataFrame, options: Options, joint: DatasetTest | None
+) -> DatasetLevel | None:
     members, controls = _side(findings, "member"), _side(findings, "control")
     if not (len(members) and len(controls)):
         return None
     enough = len(controls) >= FEWEST_CONTROLS
     return DatasetLevel(
-        test=dataset_test(members, controls, options.rounds, options.seed),
+        test=joint or dataset_test(members, controls, options.rounds, options.seed),
         auc=bootstrap_auc(members, controls, seed=options.seed),
         share_above=share_above(members, controls),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,
