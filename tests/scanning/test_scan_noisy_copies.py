@@ -23,9 +23,10 @@ LEVELS = Corruption(sigmas=(0.8, 1.5, 3.0), draws=2)
 
 @pytest.fixture(scope="module")
 def images():
-    """20 members, 60 controls and 20 others, no two of them alike."""
+    """20 members, 80 controls and 20 others, no two of them alike."""
     three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    return cut(*three, side=48)[: MEMBERS + CONTROLS + 20]
+    tiles = cut(*three, side=48)[: MEMBERS + CONTROLS + 20]
+    return [tiles[k] for k in np.random.default_rng(0).permutation(len(tiles))]
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,8 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
     table[names] = np.nan
     by_query = pooled_scores(scores, options.column, options.reconstruction)
-    table["query"] = [by_query.columns[k] for k in by_query.to_numpy(np.float64).argmax(axis=1)]
+    larger = by_query.to_numpy(np.float64).argmax(axis=1)
+    table["query"] = by_query.columns.to_numpy(dtype=object)[larger]
     if sides.controls:
         p, query = _joint_p_values(by_query, sides, options.seed)
         table.loc[list(sides.members), names] = p
