@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 
 from memaudit.cli.app import cli
 from memaudit.comparing.pipeline import CHANGED
@@ -18,8 +19,15 @@ from memaudit.records import Matches
 from memaudit.stages.calibrate import COLUMNS
 from memaudit.stages.compare import COLUMNS as COMPARED
 from memaudit.stages.compare import SHARE_COLUMNS
+from memaudit.stages.copies import NoisyCopies, copy_scores
 from memaudit.stages.embed.registry import BUILT_IN
-from memaudit.stages.score import Reference, pixel_scores, relative_scores, similarity_scores
+from memaudit.stages.score import (
+    Reference,
+    paired_scores,
+    pixel_scores,
+    relative_scores,
+    similarity_scores,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -100,6 +108,10 @@ def test_every_column_of_the_scores_is_documented_in_its_order(tiles):
     reference = Reference.of(image, np.zeros(1, np.int64), 1)
     relative = relative_scores(np.zeros(1), image, reference, np.ones(1, np.int64))
     computed = [*similarity_scores(matches), *pixel_scores(image, image), *relative]
+    x0 = torch.zeros(1, 3, 4, 4)
+    vectors = np.ones((1, 1), np.float32)
+    computed += [*copy_scores(x0, vectors, NoisyCopies(x0, x0, x0, vectors, 0.5), [0])]
+    computed += [*paired_scores(one, np.ones(1))]
     section = between(read("docs/files.md"), "## scores/", "\n## ")
     assert first_cells(section) == KEYS + computed
 

@@ -10,7 +10,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
-from memaudit.config import Corruption, Reconstruction, Sampler, ScanConfig
+from memaudit.config import BESIDE, Corruption, Reconstruction, Sampler, ScanConfig
 
 CORRUPTION_FIELDS = ("sigmas", "snr_db", "timesteps", "levels", "draws")
 
@@ -78,6 +78,26 @@ ATTACK = options.group(
         default=ScanConfig.steps,
         show_default=True,
         help="Steps of the solver, or of the stochastic sampling.",
+    ),
+    click.option(
+        "--noisy-copies",
+        metavar="DIR",
+        is_flag=False,
+        flag_value=BESIDE,
+        help="Of a model of noisy data: the folder of the noisy copies it was trained on, which "
+        "are corrupted too; none leaves them out. Default: those beside the model, if any.",
+    ),
+    click.option(
+        "--reference",
+        metavar="MODEL",
+        help="A model that reconstructs the same corrupted images; the score is how much nearer "
+        "MODEL comes to the image than it.",
+    ),
+    click.option(
+        "--reference-trained-on",
+        metavar="DATASET|unrelated",
+        help="What the reference was trained on: images that are compared with both data sets, or "
+        "unrelated, by your word.",
     ),
 )
 
@@ -183,14 +203,15 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
     Exits with 0 for evidence and for none alike, with 4 if the scan is inconclusive.
     """
     config = scan_config(values)
+    from memaudit.reports.remarks import remarks
     from memaudit.reports.words import describe
     from memaudit.scanning import scan as run
     from memaudit.scanning.cache import cache_directory
 
     with bars() as progress, name_full_disk(config.out, config.index or cache_directory()):
         result = run(config, progress)
-    for sigma in result.provenance["levels"]["skipped"]:
-        click.echo(f"memaudit: sigma {sigma:g} is outside the model's range: skipped", err=True)
+    for line in remarks(result.summary, result.provenance["levels"]):
+        click.echo(f"memaudit: {line}", err=True)
     if as_json:
         click.echo(json.dumps(result.report(), indent=2))
     else:

@@ -5,7 +5,10 @@ from memaudit.config.checks import CLOSED_FORM, digest
 from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
+    BESIDE,
+    NO_COPIES,
     SCORE,
+    UNRELATED,
     Corruption,
     DataOptions,
     Device,
@@ -25,9 +28,12 @@ from memaudit.config.train import (
 )
 
 __all__ = [
+    "BESIDE",
     "CLOSED_FORM",
+    "NO_COPIES",
     "RESOLUTION",
     "SCORE",
+    "UNRELATED",
     "Base",
     "CompareConfig",
     "Consistency",

@@ -17,6 +17,11 @@ NOT_ASKED = ("out", "index", "batch_size", "images", "power", "generate")  # the
 # What is pooled into the one score of an image: how near its source is to the embedder, at the
 # worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
 SCORE = "margin+tile_l2+l2_ratio"
+BESIDE, NO_COPIES = "beside", "none"  # of --noisy-copies: those beside the model; none
+UNRELATED = "unrelated"  # of --reference-trained-on: images that are in neither data set
+PATHS = ("model", "dataset", "controls", "reference", "reference_trained_on", "noisy_copies")
+WORDS = (None, BESIDE, NO_COPIES, UNRELATED)  # are no paths
+REFERENCE_SCORE = "similarity_gain"  # what is pooled where there is a reference model
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,9 @@ class ScanConfig:
     adaptive: bool = False
     fraction: float = 0.05
     q: float = 0.05
+    noisy_copies: str | None = None
+    reference: str | None = None
+    reference_trained_on: str | None = None
     seed: int = 0
     batch_size: int = 16
     shard_size: int = 64
@@ -121,19 +129,34 @@ class ScanConfig:
         threshold = self.duplicate_threshold
         if threshold is not None and not threshold >= 0:
             raise ConfigError(f"--duplicate-threshold must be 0 or more, found {threshold}")
-        if self.model == CLOSED_FORM:
+        if CLOSED_FORM in (self.model, self.reference):
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
+        self._check_reference()
         for name in ("q", "fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must lie between 0 and 1, found {getattr(self, name)}")
+
+    def _check_reference(self) -> None:
+        if (self.reference is None) != (self.reference_trained_on is None):
+            raise ConfigError(
+                "--reference and --reference-trained-on go together: a reference that saw the "
+                "controls makes any model look guilty, so say what it was trained on, a path or "
+                f"{UNRELATED}"
+            )
+
+    @property
+    def column(self) -> str:
+        """The column of scores that is pooled."""
+        return self.score if self.reference is None else REFERENCE_SCORE
 
     def asked(self) -> dict[str, Any]:
         """The part of the configuration that decides the findings."""
         fields = asdict(self)
         for name in NOT_ASKED:
             del fields[name]
-        for name in ("model", "dataset", "controls"):
-            fields[name] = absolute(fields[name])
+        for name in PATHS:
+            if fields[name] not in WORDS:
+                fields[name] = absolute(fields[name])
         return fields
 
     @property

@@ -1,9 +1,9 @@
-"""The perfect memorizer: the exact posterior mean over a finite set of images."""
+"""The perfect memorizers: exact posterior means over a finite set of images or noisy copies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from memaudit.config import CLOSED_FORM
 from memaudit.errors import ConfigError
+from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per_row
 
 BLOCK = 4096  # images converted to float64 at a time
+MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +58,7 @@ class ClosedForm:
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The exact posterior mean under the empirical distribution of the images."""
-        flat = x.flatten(1).double()
-        logits = torch.cat([self._distances(flat, block) for block in self._blocks()], dim=1)
-        weights = torch.softmax(-logits / (2 * per_row(sigma.double(), flat) ** 2), dim=1)
-        mean = torch.zeros_like(flat)
-        for k, block in enumerate(self._blocks()):
-            mean += weights[:, k * BLOCK : k * BLOCK + len(block)] @ block.double()
-        return mean.float().view_as(x)
+        return self._mean(x.flatten(1).double(), sigma.double() ** 2).float().view_as(x)
 
     def sigma_of_timestep(self, timestep: int) -> float:
         """The perfect memorizer has no schedule."""
@@ -75,6 +71,15 @@ class ClosedForm:
         """Nothing is read, so nothing can be misread."""
         return iter(())
 
+    def _mean(self, flat: Tensor, variance: Tensor) -> Tensor:
+        """Mean of the images, weighted by their likelihood given x [B, D] at a variance [B]."""
+        logits = torch.cat([self._distances(flat, block) for block in self._blocks()], dim=1)
+        weights = torch.softmax(-logits / (2 * per_row(variance, flat)), dim=1)
+        mean = torch.zeros_like(flat)
+        for k, block in enumerate(self._blocks()):
+            mean += weights[:, k * BLOCK : k * BLOCK + len(block)] @ block.double()
+        return mean
+
     def _blocks(self) -> tuple[Tensor, ...]:
         flat = self.images.flatten(1)
         return tuple(flat[k : k + BLOCK] for k in range(0, len(flat), BLOCK))
@@ -84,3 +89,38 @@ class ClosedForm:
         images = block.double()
         squares = (flat**2).sum(1, keepdim=True) + (images**2).sum(1)
         return squares - 2 * flat @ images.T
+
+
+@dataclass(frozen=True, eq=False)
+class AmbientClosedForm(ClosedForm):
+    """The perfect memorizer of noisy copies y_i: h = (sigma^2 sum_i w_i y_i - sigma_n^2 x) / v.
+
+    v = sigma^2 - sigma_n^2 and w = softmax_i(-|x - y_i|^2 / (2 v)): what minimises the ambient loss
+    (Daras et al. 2024, arXiv 2404.10177) over a finite set, from `MARGIN` above sigma_n on, where v
+    is no longer 0. `images` are the copies; a model that learned from the clean images below
+    sigma_n ("ambient-mixed") answers with `below` there.
+    """
+
+    training: Ambient = field(kw_only=True)
+    below: ClosedForm | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.below is None:
+            object.__setattr__(self, "sigma_min", max(self.sigma_min, self.lowest))
+
+    @property
+    def lowest(self) -> float:
+        """Noise from which the copies answer."""
+        return MARGIN * self.training.sigma_n
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
+        """What the trained network tends to: the estimate of x0 by double Tweedie."""
+        flat, levels = x.flatten(1).double(), sigma.double().clamp(min=self.lowest)
+        added = levels**2 - self.training.sigma_n**2
+        mean = self._mean(flat, added)
+        scale = per_row(levels**2, flat)
+        noisy = (scale * mean - self.training.sigma_n**2 * flat) / per_row(added, flat)
+        answer = noisy.float().view_as(x)
+        if self.below is None:
+            return answer
+        return torch.where(per_row(sigma < self.lowest, x), self.below.denoise(x, sigma), answer)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from memaudit.errors import DependencyError, ModelError
-from memaudit.models.ambient import fixed_mask, read_ambient
+from memaudit.models.ambient import Ambient, fixed_mask, read_ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.reading import reading_from_config
@@ -40,10 +40,16 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A denoiser and where it came from."""
+    """A denoiser and where it came from.
+
+    `ambient` says how it was trained on noisy data; None if it was not. `folder` is where it stands
+    on this machine, None for a model that is no folder.
+    """
 
     denoiser: Denoiser
     provenance: dict[str, Any]
+    ambient: Ambient | None = None
+    folder: Path | None = None
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
@@ -77,7 +83,7 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         "parameters": sum(p.numel() for p in network.parameters()),
         "weights": {path.name: sha256_file(path) for path in weights},
     }
-    return Loaded(denoiser, provenance)
+    return Loaded(denoiser, provenance, ambient, folder)
 
 
 def wrap(

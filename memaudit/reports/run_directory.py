@@ -30,7 +30,11 @@ Work = Literal["scores", "sample", "screen", "power", "generated"]
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
-NAMES = {"fingerprint": "the data", "embedder_digest": "the embedder's weights"}
+NAMES = {
+    "fingerprint": "the data",
+    "copies": "the noisy copies",
+    "embedder_digest": "the embedder's weights",
+}
 OWN = (".lock", "run.json.tmp")  # what a scan killed at its very start leaves
 
 

@@ -6,6 +6,7 @@ import textwrap
 
 from memaudit.config import ScanConfig
 from memaudit.records import Plan
+from memaudit.reports.remarks import noisy_rows, reference_rows
 from memaudit.stages.calibrate import (
     DatasetLevel,
     Effort,
@@ -50,6 +51,7 @@ def describe(summary: Summary, config: ScanConfig, quality: Quality | None = Non
         *_power(summary.power),
         *_fairness(summary.fairness),
         *_effort(summary.effort, summary.flagged.screened),
+        *(_row(*row) for row in noisy_rows(summary.noisy) + reference_rows(summary.reference)),
         *_quality(quality),
         "",
         *_levels(summary),

@@ -27,14 +27,19 @@ class Levels:
     sigmas: tuple[float, ...]
     skipped: tuple[float, ...]
     identification_limit: float | None  # None where there are too few images to tell
+    without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are queried
 
 
 def choose_levels(
-    corruption: Corruption, denoiser: Denoiser, images: Tensor, members: int
+    corruption: Corruption,
+    denoiser: Denoiser,
+    images: Tensor,
+    members: int,
+    reference: Denoiser | None = None,
 ) -> Levels:
     """Resolve the noise levels for a model and a sample `images` [P, C, H, W] of the pool.
 
-    Raises ConfigError if no level lies in the model's range.
+    Raises ConfigError if no level lies in the model's range, and in that of a reference model.
     """
     limit = _limit(images, members)
     if corruption.automatic:
@@ -43,13 +48,25 @@ def choose_levels(
         wanted = explicit_levels(corruption, denoiser)
     inside, outside = within_range(denoiser, sorted(set(wanted)))
     if not inside:
-        levels = ", ".join(f"{sigma:.4g}" for sigma in outside)
         raise ConfigError(
-            f"none of the noise levels (sigma {levels}) lies in the model's range "
+            f"none of the noise levels (sigma {_row(outside)}) lies in the model's range "
             f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --sigma, --snr-db "
             f"({snr_db(denoiser.sigma_max):.1f} .. {snr_db(denoiser.sigma_min):.1f}) or --timestep"
         )
+    if reference is not None:
+        inside, beyond = within_range(reference, inside)
+        outside = sorted([*outside, *beyond])
+        if not inside:
+            raise ConfigError(
+                f"none of the model's noise levels (sigma {_row(beyond)}) lies in the range of the "
+                f"reference, {reference.sigma_min:.4g} .. {reference.sigma_max:.4g}; give --sigma "
+                "in both"
+            )
     return Levels(tuple(inside), tuple(outside), limit)
+
+
+def _row(sigmas: list[float]) -> str:
+    return ", ".join(f"{sigma:.4g}" for sigma in sigmas)
 
 
 def _limit(images: Tensor, members: int) -> float | None:

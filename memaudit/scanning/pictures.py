@@ -27,7 +27,7 @@ def write_pictures(stages: Stages, result: ScanResult, folder: Path) -> None:
     if flagged.empty:
         return
     folder.mkdir(exist_ok=True)
-    passes = {how.name: how for how in full_passes(stages.config, stages.sigmas)}
+    passes = {how.name: how for how in full_passes(stages.config, stages.grid)}
     how = passes[result.summary.reconstruction]
     examples = _read(stages.pool, {*flagged["example_id"], *flagged["nearest_other"]})
     columns = flagged[["example_id", "nearest_other", "recovered_from_snr_db"]]

@@ -19,19 +19,23 @@ from memaudit.reports.files import write_csv, write_json, write_parquet, write_t
 from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
+from memaudit.scanning.copies import open_copies
+from memaudit.scanning.copy_checks import check_copies
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
 from memaudit.scanning.generation import check_quality
 from memaudit.scanning.levels import Levels, choose_levels
 from memaudit.scanning.listing import Listing, list_data
 from memaudit.scanning.models import open_model
+from memaudit.scanning.noisy_training import describe_training
 from memaudit.scanning.pictures import write_pictures
 from memaudit.scanning.pool import Pool, make_pool, smallest_ids, stack
 from memaudit.scanning.power import check_power
 from memaudit.scanning.provenance import environment
+from memaudit.scanning.reference import CHECKED, Twin, check_reference, open_reference
 from memaudit.scanning.result import ScanResult
 from memaudit.scanning.scoring import Scored, score_pool
 from memaudit.scanning.shards import Stages, encode
-from memaudit.stages.calibrate import Conduct, Options, Power, findings, summarise
+from memaudit.stages.calibrate import Conduct, Options, findings, summarise
 from memaudit.stages.embed import Embedder, load_embedder
 from memaudit.stages.fairness import MOST, Fairness, fairness
 from memaudit.stages.score import Reference
@@ -39,7 +43,6 @@ from memaudit.stages.score import Reference
 SAMPLE = 256  # images from which the pool's median distance is taken
 REFERENCE = 1000  # images against which distances in pixels are relative
 SAMPLE_BYTES = 256 << 20  # and what they may take in memory
-CHECKED = 32  # images of the self-check
 
 
 def scan(
@@ -56,23 +59,38 @@ def scan(
     with hold(Path(config.out)) as run:
         listing = list_data(config.dataset, config.controls, config.data, config.seed)
         loaded = loaded or open_model(config)
+        model, found = open_reference(config, loaded), open_copies(config, loaded)
         embedder = load_embedder(config.embedder, str(loaded.denoiser.device))
         run.start(
             {
                 **config.asked(),
                 "fingerprint": listing.fingerprint,
                 "weights": loaded.provenance,
+                "reference_weights": None if model is None else model.provenance,
+                "copies": None if found is None else found.digest,
                 "embedder_digest": embedder.digest,
             }
         )
         pool = build_pool(config, listing, loaded, embedder, progress)
-        levels, check, reference = _prepare(config, loaded, pool)
+        twin = check_reference(config, model, pool, progress)
+        copies = check_copies(found, config, pool, loaded.denoiser)
+        levels, check, reference = _prepare(config, loaded, pool, twin)
         stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas, reference)
+        stages = replace(stages, copies=copies, twin=None if twin is None else twin.loaded.denoiser)
         scored = score_pool(stages, run, progress)
-        power = check_power(stages, run, progress) if config.power else None
+        conduct = Conduct(
+            unreadable=len(pool.embedded.errors),
+            self_checked=config.self_check,
+            fairness=_compare_blindly(pool, config.seed),
+            power=check_power(stages, run, progress) if config.power else None,
+            effort=scored.effort,
+            noisy=describe_training(stages, loaded, found, scored),
+            reference=None if twin is None else twin.use,
+        )
         provenance = _provenance(stages, loaded, levels, check)
+        provenance["reference"] = None if twin is None else twin.provenance()
         quality = check_quality(stages, run, progress)
-        result = replace(_calibrate(stages, scored, power, provenance), quality=quality)
+        result = replace(_calibrate(stages, scored, conduct, provenance), quality=quality)
         _write(result, stages, run)
         return result
 
@@ -104,7 +122,7 @@ def build_pool(
 
 
 def _prepare(
-    config: ScanConfig, loaded: Loaded, pool: Pool
+    config: ScanConfig, loaded: Loaded, pool: Pool, twin: Twin | None
 ) -> tuple[Levels, SelfCheck | None, Reference]:
     """Choose the levels, check the model, and keep a sample of the pool to compare pixels with."""
     denoiser, rows = loaded.denoiser, pool.representatives
@@ -113,7 +131,8 @@ def _prepare(
     images = stack(examples)
     x0 = encode(denoiser, images[:SAMPLE])
     members = int((rows["split"] == "member").sum())
-    levels = choose_levels(config.corruption, denoiser, x0, members)
+    also = None if twin is None else twin.loaded.denoiser
+    levels = choose_levels(config.corruption, denoiser, x0, members, also)
     groups = pool.index.groups[[pool.index.positions[example.id] for example in examples]]
     reference = Reference.of(images, groups, len(rows))
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
@@ -122,24 +141,17 @@ def _prepare(
 
 
 def _calibrate(
-    stages: Stages, scored: Scored, power: Power | None, provenance: dict[str, Any]
+    stages: Stages, scored: Scored, conduct: Conduct, provenance: dict[str, Any]
 ) -> ScanResult:
     config, pool, scores = stages.config, stages.pool, scored.scores
     options = Options(
-        column=config.score,
+        column=config.column,
         q=config.q,
         copy_threshold=stages.embedder.copy_threshold,
         embedder=stages.embedder.name,
         seed=config.seed,
     )
     table = findings(scores, pool.table, options)
-    conduct = Conduct(
-        unreadable=len(pool.embedded.errors),
-        self_checked=config.self_check,
-        fairness=_compare_blindly(pool, config.seed),
-        power=power,
-        effort=scored.effort,
-    )
     summary = summarise(table, scores, pool.table, options, conduct)
     failed = _unscored(pool, scored.failed)
     errors = pd.concat([pool.embedded.errors, failed], ignore_index=True)
@@ -164,13 +176,16 @@ def _unscored(pool: Pool, failed: dict[str, str]) -> pd.DataFrame:
 def _provenance(
     stages: Stages, loaded: Loaded, levels: Levels, check: SelfCheck | None
 ) -> dict[str, Any]:
-    config, pool = stages.config, stages.pool
+    config, pool, copies = stages.config, stages.pool, stages.copies
+    too_low = set(levels.sigmas) - set(stages.grid.noisy) if copies else set()
+    levels = replace(levels, without_copies=tuple(sorted(too_low)))
     return {
         "question": config.digest,
         "config": asdict(config),
         "model": loaded.provenance,
         "self_check": None if check is None else asdict(check),
         "levels": asdict(levels),
+        "copies": None if copies is None else copies.provenance(),
         "data": {
             "fingerprint": pool.listing.fingerprint,
             "entries": len(pool.listing.rows),

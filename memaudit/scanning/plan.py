@@ -12,15 +12,19 @@ import torch
 
 from memaudit.config import ScanConfig
 from memaudit.models.denoiser import Denoiser
+from memaudit.models.load import Loaded
 from memaudit.records import Plan
+from memaudit.scanning.copies import open_copies
 from memaudit.scanning.generation import generating_evaluations
 from memaudit.scanning.levels import explicit_levels
 from memaudit.scanning.listing import list_data
 from memaudit.scanning.models import open_model
-from memaudit.scanning.passes import evaluations_each, full_passes, screens
+from memaudit.scanning.passes import Grid, evaluations_each, full_passes, screens
 from memaudit.scanning.power import FEWEST, QUERIES
+from memaudit.scanning.reference import open_reference
 from memaudit.scanning.scoring import adaptive_evaluations, sample_size, saves
 from memaudit.stages.calibrate import FEWEST_FOR_EVIDENCE, controls_needed, reach
+from memaudit.stages.correlation import ABOVE
 from memaudit.stages.embed import Embedder, load_embedder
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
@@ -32,25 +36,27 @@ ROW_BYTES = 300  # of an image's row, without its vectors
 def estimate(config: ScanConfig) -> Plan:
     """Count and time; duplicates are not yet known, so every image counts."""
     listing = list_data(config.dataset, config.controls, config.data, config.seed)
-    denoiser = open_model(config).denoiser
+    loaded = open_model(config)
+    denoiser, reference = loaded.denoiser, open_reference(config, loaded)
     embedder = load_embedder(config.embedder, str(denoiser.device))
     images = len(listing.rows)
     members = sum(listed.split == "member" for listed in listing.rows)
-    count = config.corruption.levels
-    if not config.corruption.automatic:
-        count = len(explicit_levels(config.corruption, denoiser))
-    extent = _Extent.of(config, tuple(map(float, range(1, count + 1))), images)
-    network, embedding = _time_network(denoiser, config), _time_embedder(embedder, denoiser, config)
-    each = count * config.corruption.draws
-    memorizer = _power_queries(members, images - members) * each if config.power else 0
-    embeddings = extent.rows + memorizer + 2 * images + config.generate
+    grid = _grid(config, loaded)
+    count, extent = len(grid.sigmas), _Extent.of(config, grid, images)
+    timed = [denoiser] if reference is None else [denoiser, reference.denoiser]
+    network = sum(_time_network(model, config) for model in timed) / len(timed)
+    embedding = _time_embedder(embedder, denoiser, config)
+    one, *_ = full_passes(config, grid)
+    checked = _power_queries(members, images - members) if config.power else 0
+    embeddings = extent.rows + checked * one.reconstructions + 2 * images + config.generate
     generating = generating_evaluations(config)
-    fewest = reach(members, images - members, config.q)
+    rate = config.q / (2 if grid.noisy else 1)  # two queries share it
+    fewest = reach(members, images - members, rate)
     return Plan(
         members=members,
         controls=images - members,
         levels=count,
-        queries=extent.images * each,
+        queries=extent.images * one.queries,
         evaluations=extent.evaluations + generating,
         in_full=extent.in_full + generating,
         embeddings=embeddings,
@@ -61,7 +67,7 @@ def estimate(config: ScanConfig) -> Plan:
         device=str(denoiser.device),
         reach=fewest if 0 < fewest <= members else None,
         controls_for={
-            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, config.q))
+            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, rate))
             for k in FEW
             if k <= members
         },
@@ -70,7 +76,7 @@ def estimate(config: ScanConfig) -> Plan:
 
 @dataclass(frozen=True)
 class _Extent:
-    """Images scanned in full, rows of scores, and evaluations made and those of the full scan."""
+    """Images scanned in full, reconstructions, evaluations made and those of the full scan."""
 
     images: int
     rows: int
@@ -78,18 +84,32 @@ class _Extent:
     in_full: int
 
     @classmethod
-    def of(cls, config: ScanConfig, sigmas: tuple[float, ...], images: int) -> _Extent:
-        passes = full_passes(config, sigmas)
+    def of(cls, config: ScanConfig, grid: Grid, images: int) -> _Extent:
+        passes = full_passes(config, grid)
         in_full = images * evaluations_each(passes, config.sampler)
-        rows = sum(len(how.sigmas) * how.draws for how in passes)
-        if not (config.adaptive and saves(config, sigmas, images)):
+        rows = sum(how.reconstructions for how in passes)
+        if not (config.adaptive and saves(config, grid, images)):
             return cls(images, images * rows, in_full, in_full)
         sampled = sample_size(images)
         scanned = sampled + math.ceil(config.fraction * images)
-        cheapest, *others = (len(how.sigmas) * how.draws for how in screens(sigmas))
+        cheapest, *others = (how.reconstructions for how in screens(config, grid))
         first = images * cheapest + sampled * sum(others)
-        made = adaptive_evaluations(config, sigmas, images)
+        made = adaptive_evaluations(config, grid, images)
         return cls(scanned, scanned * rows + first, made, in_full)
+
+
+def _grid(config: ScanConfig, loaded: Loaded) -> Grid:
+    """As many levels as a scan has, numbered where they are not known yet.
+
+    Noisy copies that are found count at every level that can lie above their noise: at most so.
+    """
+    copies = open_copies(config, loaded)
+    if config.corruption.automatic:
+        sigmas = tuple(map(float, range(1, config.corruption.levels + 1)))
+        return Grid(sigmas, () if copies is None else sigmas)
+    sigmas = tuple(sorted(set(explicit_levels(config.corruption, loaded.denoiser))))
+    above = math.inf if copies is None else ABOVE * copies.training.sigma_n
+    return Grid(sigmas, tuple(sigma for sigma in sigmas if sigma > above))
 
 
 def _power_queries(members: int, controls: int) -> int:

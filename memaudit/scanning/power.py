@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from memaudit.models.closed_form import ClosedForm
+from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.progress import Progress
 from memaudit.reports.run_directory import RunDirectory
 from memaudit.scanning.passes import full_passes
@@ -24,7 +24,7 @@ FEWEST = 2  # queries on a side
 
 
 def check_power(stages: Stages, run: RunDirectory, progress: Progress) -> Power | None:
-    """Scan a sample of the pool with the perfect memorizer of all members.
+    """Scan a sample of the pool with the perfect memorizer of all members, scored as the model is.
 
     Only the queries are sampled: fewer rivals for the source would overstate power. None where a
     side has too few images, or too few that can still be read.
@@ -43,7 +43,7 @@ def check_power(stages: Stages, run: RunDirectory, progress: Progress) -> Power 
         if memorizer is None:
             return None
         stages = replace(stages, denoiser=memorizer)
-    passes = {how.name: how for how in full_passes(stages.config, stages.sigmas)}
+    passes = {how.name: how for how in full_passes(stages.config, stages.grid)}
     how = passes[preferred(passes)]
     scores, failed = score_rows(stages, run, ("power", queries, (how,)), progress)
     scanned = queries[~queries["example_id"].isin(list(failed))].sort_values("example_id")
@@ -51,7 +51,7 @@ def check_power(stages: Stages, run: RunDirectory, progress: Progress) -> Power 
         return None
     members = (scanned["split"] == "member").to_numpy()
     counts = len(candidates), len(every)
-    return measure_power(scores, members, stages.config.score, counts)
+    return measure_power(scores, members, stages.config.column, counts)
 
 
 def _fewest(queries: pd.DataFrame) -> int:
@@ -66,11 +66,25 @@ def _room(stages: Stages) -> int:
 
 
 def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
-    """Build the perfect memorizer of these rows; None if none of them can be read any more."""
-    blocks = []
+    """Build the perfect memorizer of these rows; None if none of them can be read any more.
+
+    Where noisy copies are queried it memorized those, as a model of that training would.
+    """
+    blocks, ids = [], []
     for start in range(0, len(rows), READ):
         examples, _ = read_examples(stages.pool, rows.iloc[start : start + READ])
+        ids += [example.id for example in examples]
         blocks += [
             encode(stages.denoiser, example.image[None]).cpu().float() for example in examples
         ]
-    return ClosedForm(torch.cat(blocks).to(stages.denoiser.device)) if blocks else None
+    if not blocks:
+        return None
+    x0, copies = torch.cat(blocks), stages.copies
+    clean = ClosedForm(x0.to(stages.denoiser.device))
+    if copies is None or not stages.grid.noisy:
+        return clean
+    return AmbientClosedForm(
+        copies.of(ids, x0).to(clean.device),
+        training=copies.training,
+        below=clean if copies.training.lowest is None else None,
+    )

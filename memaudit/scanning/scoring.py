@@ -11,9 +11,9 @@ from memaudit.config import ScanConfig
 from memaudit.errors import DataError, RunDirectoryError
 from memaudit.progress import Progress
 from memaudit.reports.run_directory import RunDirectory, Work
-from memaudit.scanning.passes import Pass, evaluations_each, full_passes, screens
+from memaudit.scanning.passes import Grid, Pass, evaluations_each, full_passes, screens
 from memaudit.scanning.shards import Stages, run_shard
-from memaudit.stages.calibrate import Effort, agreement, promoted, screening_order
+from memaudit.stages.calibrate import Effort, agreement, promoted, rows_of, screening_order
 
 SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
 INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
@@ -31,9 +31,9 @@ class Scored:
 def score_pool(stages: Stages, run: RunDirectory, progress: Progress) -> Scored:
     """Score every representative, or continue; raises DataError if none can be read."""
     config, rows = stages.config, stages.pool.representatives
-    passes = full_passes(config, stages.sigmas)
+    passes = full_passes(config, stages.grid)
     each = evaluations_each(passes, config.sampler)
-    if config.adaptive and saves(config, stages.sigmas, len(rows)):
+    if config.adaptive and saves(config, stages.grid, len(rows)):
         sampled = sample_size(len(rows))
         return _Adaptive(stages, run, progress, passes, each).score(sampled)
     scores, failed = score_rows(stages, run, ("scores", rows, passes), progress)
@@ -46,16 +46,16 @@ def sample_size(images: int) -> int:
     return min(images, max(SAMPLED, math.ceil(images / 100)))
 
 
-def saves(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> bool:
+def saves(config: ScanConfig, grid: Grid, images: int) -> bool:
     """Whether a first pass over so many images can take fewer evaluations than the full scan."""
-    each = evaluations_each(full_passes(config, sigmas), config.sampler)
-    return adaptive_evaluations(config, sigmas, images) < each * images
+    each = evaluations_each(full_passes(config, grid), config.sampler)
+    return adaptive_evaluations(config, grid, images) < each * images
 
 
-def adaptive_evaluations(config: ScanConfig, sigmas: tuple[float, ...], images: int) -> int:
+def adaptive_evaluations(config: ScanConfig, grid: Grid, images: int) -> int:
     """Evaluations of an adaptive scan whose cheapest first pass is informative, at most."""
-    candidates = screens(sigmas)
-    each = evaluations_each(full_passes(config, sigmas), config.sampler)
+    candidates = screens(config, grid)
+    each = evaluations_each(full_passes(config, grid), config.sampler)
     cheapest, *others = (how.evaluations(config.sampler) for how in candidates)
     in_full = sample_size(images) + math.ceil(config.fraction * images)
     return in_full * each + images * cheapest + sample_size(images) * sum(others)
@@ -117,10 +117,10 @@ class _Adaptive:
     def score(self, sampled: int) -> Scored:
         rows = self.stages.pool.representatives
         in_sample = rows["example_id"].isin(sorted(rows["example_id"])[:sampled])
-        candidates = screens(self.stages.sigmas)
+        candidates = screens(self.stages.config, self.stages.grid)
         found, failed = self._run("sample", rows[in_sample], (*self.passes, *candidates))
         tried = self._cost(rows[in_sample], (*self.passes, *candidates))
-        in_full = found[found["reconstruction"].isin([how.name for how in self.passes])]
+        in_full = rows_of(found, *(how.name for how in self.passes))
         agreements = self._agreements(found, in_full, candidates)
         screen = next((how for how in candidates if agreements[how.name] >= INFORMATIVE), None)
         rest = rows[~in_sample]
@@ -137,7 +137,7 @@ class _Adaptive:
             )
             return Scored(pd.concat([in_full, scores], ignore_index=True), failed | lost, effort)
         screened, lost = self._run("screen", rest, (screen,))
-        seen = found[found["reconstruction"] == screen.name]
+        seen = rows_of(found, screen.name)
         first = pd.concat([seen, screened], ignore_index=True)
         top = self._top(first, len(rows))
         chosen = rest[rest["example_id"].isin(top)]
@@ -150,7 +150,7 @@ class _Adaptive:
             in_full=self.each * len(rows),
             screen=screen.name,
             agreement=agreements[screen.name],
-            promoted=len(promoted(scores, self.stages.config.score)),
+            promoted=len(promoted(scores, self.stages.config.column)),
             sampled=sampled,
         )
         return Scored(scores, failed, effort)
@@ -158,13 +158,13 @@ class _Adaptive:
     def _agreements(
         self, sample: pd.DataFrame, in_full: pd.DataFrame, candidates: tuple[Pass, ...]
     ) -> dict[str, float]:
-        column = self.stages.config.score
-        by_name = {how.name: sample[sample["reconstruction"] == how.name] for how in candidates}
+        column = self.stages.config.column
+        by_name = {how.name: rows_of(sample, how.name) for how in candidates}
         return {name: agreement(rows, in_full, column) for name, rows in by_name.items()}
 
     def _top(self, first: pd.DataFrame, images: int) -> list[str]:
         config = self.stages.config
-        return screening_order(first, config.score)[: math.ceil(config.fraction * images)]
+        return screening_order(first, config.column)[: math.ceil(config.fraction * images)]
 
     def _run(
         self, name: Work, rows: pd.DataFrame, passes: tuple[Pass, ...]

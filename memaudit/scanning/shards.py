@@ -13,22 +13,36 @@ from torch import Tensor
 
 from memaudit.config import ScanConfig
 from memaudit.errors import ModelError
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, per_row
 from memaudit.records import Example, Image, Images, Vectors
-from memaudit.scanning.passes import Pass
+from memaudit.scanning.copies import Copies
+from memaudit.scanning.passes import Grid, Pass
 from memaudit.scanning.pool import Pool, read_examples, stack
+from memaudit.stages.copies import NoisyCopies, copy_scores
+from memaudit.stages.correlation import ABOVE
 from memaudit.stages.corrupt import corrupt, generator, snr_db, standard_normal
 from memaudit.stages.embed import Embedder
 from memaudit.stages.reconstruct import reconstruct
-from memaudit.stages.score import Reference, pixel_scores, relative_scores, similarity_scores
+from memaudit.stages.score import (
+    Reference,
+    paired_scores,
+    pixel_scores,
+    relative_scores,
+    similarity_scores,
+)
 from memaudit.stages.search import match
+from memaudit.stages.search.index import cosine
 
 NEIGHBOURS = 2  # the nearest other, and the next for the ratio of distances
 
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """What every shard of a scan shares."""
+    """What every shard of a scan shares.
+
+    `copies` are the noisy copies that are queried beside the images, and `twin` is the reference
+    model that reconstructs the same corrupted images; None without them.
+    """
 
     config: ScanConfig
     denoiser: Denoiser
@@ -36,15 +50,29 @@ class Stages:
     pool: Pool
     sigmas: tuple[float, ...]
     reference: Reference
+    copies: Copies | None = None
+    twin: Denoiser | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The levels, and those at which noisy copies are queried: above the noise they hold."""
+        if self.copies is None:
+            return Grid(self.sigmas)
+        lowest = ABOVE * self.copies.training.sigma_n
+        return Grid(self.sigmas, tuple(sigma for sigma in self.sigmas if sigma > lowest))
 
 
 @dataclass(frozen=True)
 class Query:
-    """One corrupted image: the k-th example of its shard, at a level and a draw."""
+    """One corrupted image: the k-th example of its shard, or its noisy copy, at a level and draw.
+
+    The noise of a copy counts: `sigma` is what it and the noise added to it make together.
+    """
 
     example: int
     sigma: float
     draw: int
+    noisy: bool = False
 
 
 def run_shard(
@@ -74,30 +102,34 @@ class _Shard:
     x0: Tensor  # [N, *shape]
     positions: NDArray[np.int64]  # [N] in the index
     flipped: Vectors  # [N, D]
+    copies: NoisyCopies | None
 
     @classmethod
     def read(cls, stages: Stages, examples: list[Example]) -> _Shard:
         pixels = stack(examples)
         positions = [stages.pool.index.positions[example.id] for example in examples]
+        x0 = encode(stages.denoiser, pixels)
         return cls(
             stages,
             examples,
             pixels,
-            encode(stages.denoiser, pixels),
+            x0,
             np.array(positions, np.int64),
             stages.pool.embedded.flipped(positions),
+            _copies(stages, [example.id for example in examples], x0),
         )
 
     def score(self, how: Pass, batch: list[Query]) -> pd.DataFrame:
         which = [query.example for query in batch]
-        images = to_images(self.stages.denoiser, self.reconstruct(how, batch)[1])
+        x0 = self.reconstruct(how, batch)[1]
+        images = to_images(self.stages.denoiser, x0)
         vectors = self.stages.embedder.embed(images)
         index = self.stages.pool.index
         matches = match(index, vectors, self.positions[which], self.flipped[which], NEIGHBOURS)
         keys = pd.DataFrame(
             {
                 "example_id": [self.examples[k].id for k in which],
-                "reconstruction": how.name,
+                "reconstruction": [how.names[query.noisy] for query in batch],
                 "sigma": [query.sigma for query in batch],
                 "snr_db": [snr_db(query.sigma) for query in batch],
                 "draw": [query.draw for query in batch],
@@ -107,22 +139,65 @@ class _Shard:
         groups = index.groups[self.positions[which]]
         l2 = pixels["l2"].to_numpy(dtype=np.float64)
         relative = relative_scores(l2, images, self.stages.reference, groups)
-        return pd.concat([keys, similarity_scores(matches), pixels, relative], axis=1)
+        tables = [keys, similarity_scores(matches), pixels, relative]
+        if self.copies is not None:
+            tables.append(copy_scores(x0, vectors, self.copies, which))
+        if self.stages.twin is not None:
+            tables.append(self._pair(self.stages.twin, how, batch, matches.own))
+        return pd.concat(tables, axis=1)
 
-    def reconstruct(self, how: Pass, batch: list[Query]) -> tuple[Tensor, Tensor]:
-        """-> the corrupted images and their reconstructions, [B, *shape] in model space."""
-        config, denoiser = self.stages.config, self.stages.denoiser
-        which = [query.example for query in batch]
+    def _pair(
+        self, twin: Denoiser, how: Pass, batch: list[Query], own: NDArray[np.float32]
+    ) -> pd.DataFrame:
+        """The reference's similarities beside the model's; noisy copies have none."""
+        rows = [row for row, query in enumerate(batch) if not query.noisy]
+        similarities = np.full(len(batch), np.nan)
+        if rows:
+            clean = [batch[row] for row in rows]
+            images = to_images(twin, self.reconstruct(how, clean, twin)[1])
+            positions = self.positions[[query.example for query in clean]]
+            sources = self.stages.pool.index.vectors[positions]
+            similarities[rows] = cosine(self.stages.embedder.embed(images), sources)
+        return paired_scores(own, similarities)
+
+    def reconstruct(
+        self, how: Pass, batch: list[Query], twin: Denoiser | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> the corrupted images and their reconstructions, [B, *shape] in model space.
+
+        By the model, or by a reference, which is given the same corrupted images.
+        """
+        config, denoiser = self.stages.config, twin or self.stages.denoiser
         generators = [
             generator(config.seed, self.examples[query.example].id, query.sigma, query.draw)
             for query in batch
         ]
         sigma = torch.tensor([query.sigma for query in batch], device=denoiser.device)
         noise = standard_normal(generators, denoiser.shape).to(denoiser.device)
-        x = corrupt(self.x0[which], sigma, noise)
+        x = corrupt(*self._sources(batch, sigma), noise)
         x0 = reconstruct(denoiser, x, sigma, generators, (how.mode, config.sampler, how.steps))
-        refuse_infinite(x0, sigma, f"reconstruction {how.name}")
+        who = "reference" if twin else "model"
+        refuse_infinite(x0, sigma, f"reconstruction {how.name}", who)
         return x, x0
+
+    def _sources(self, batch: list[Query], sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """What is corrupted, [B, *shape], and the noise that is added to it, [B]."""
+        which = [query.example for query in batch]
+        if self.copies is None:
+            return self.x0[which], sigma
+        noisy = torch.tensor([query.noisy for query in batch], device=sigma.device)
+        held = noisy * self.copies.sigma_n
+        sources = torch.where(per_row(noisy, self.x0), self.copies.copies[which], self.x0[which])
+        return sources, torch.where(noisy, (sigma**2 - held**2).sqrt(), sigma)
+
+
+def _copies(stages: Stages, ids: list[str], x0: Tensor) -> NoisyCopies | None:
+    if stages.copies is None:
+        return None
+    copies = stages.copies.of(ids, x0)
+    vectors = stages.embedder.embed(to_images(stages.denoiser, copies))
+    fresh = stages.copies.fresh(ids, x0)
+    return NoisyCopies(x0, copies, fresh, vectors, stages.copies.training.sigma_n)
 
 
 def redraw(stages: Stages, example: Example, how: Pass, sigma: float) -> tuple[Image, Image]:
@@ -137,12 +212,12 @@ def encode(denoiser: Denoiser, pixels: Images) -> Tensor:
     return denoiser.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
 
-def refuse_infinite(x0: Tensor, sigma: Tensor, what: str) -> None:
+def refuse_infinite(x0: Tensor, sigma: Tensor, what: str, who: str = "model") -> None:
     """Raise ModelError if any value is not finite."""
     if not bool(x0.isfinite().all()):
         raise ModelError(
-            f"the model returns values that are not finite at sigma {min(sigma.tolist()):.4g} "
-            f".. {max(sigma.tolist()):.4g}, {what}; check its weights, or scan with --dtype float32"
+            f"the {who} returns values that are not finite at sigma {min(sigma.tolist()):.4g} .. "
+            f"{max(sigma.tolist()):.4g}, {what}; check its weights, or scan with --dtype float32"
         )
 
 
@@ -155,9 +230,10 @@ def to_images(denoiser: Denoiser, x: Tensor) -> Images:
 
 def _queries(how: Pass, examples: int) -> list[Query]:
     return [
-        Query(k, sigma, draw)
+        Query(k, sigma, draw, noisy)
+        for noisy, sigmas in ((False, how.sigmas), (True, how.noisy))
         for k in range(examples)
-        for sigma in how.sigmas
+        for sigma in sigmas
         for draw in range(how.draws)
     ]
 

@@ -33,6 +33,17 @@ def standard_normal(generators: list[np.random.Generator], shape: tuple[int, ...
     return torch.from_numpy(np.stack(rows))
 
 
+def frozen_noise(
+    ids: list[str], shape: tuple[int, ...], sigma_n: float, seed: int, draw: int = 0
+) -> Tensor:
+    """Noise z [B, *shape] of noisy training copies x0 + sigma_n z, by the ids of the images.
+
+    Draw 0 is what `memaudit train` freezes; later draws are fresh noise of the same law.
+    """
+    generators = [generator(seed, example_id, sigma_n, draw) for example_id in ids]
+    return standard_normal(generators, shape)
+
+
 def corrupt(x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     """Add noise: x = x0 + sigma n with x0 and n [B, C, H, W] and sigma [B], in float32."""
     return x0 + per_row(sigma, x0) * noise

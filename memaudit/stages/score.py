@@ -17,6 +17,7 @@ ADAPTIVE = 0.5  # and the share of their mean distance that it divides by
 TILES = 4  # per side, for the largest tile distance
 GREY = 255  # levels of a channel
 SMALLEST = 1 / GREY  # of a distance that is divided by: one grey level
+GAIN_DIGITS = 5  # of a difference of similarities
 PERFECT_PSNR = 99.0  # dB, in place of infinity for identical images
 
 
@@ -114,6 +115,16 @@ def relative_scores(
             "l2_ratio": l2 / np.maximum(others[:, 0], SMALLEST),
         }
     )
+
+
+def paired_scores(own: NDArray[np.float32], reference: NDArray[np.float64]) -> pd.DataFrame:
+    """Own similarities [B] of the model and of a reference model on the same corrupted images.
+
+    `similarity_gain` is their difference; what differs by less than the arithmetic of two batches
+    does not differ.
+    """
+    gain = np.round(own.astype(np.float64) - reference, GAIN_DIGITS) + 0.0
+    return pd.DataFrame({"reference_similarity": reference, "similarity_gain": gain})
 
 
 def _flat(images: Images) -> NDArray[np.float64]:

@@ -12,23 +12,13 @@ from torch import Tensor
 from memaudit.config import Mask, TrainConfig
 from memaudit.models.ambient import Ambient
 from memaudit.models.masks import draw_mask
-from memaudit.stages.corrupt import generator, standard_normal
+from memaudit.stages.corrupt import frozen_noise, generator
 
 NOISY, MASKS = "noisy", "masks"
 PART = 256  # images a file
 
 Clean = Callable[[list[int]], Tensor]  # positions of images -> x0
 Content = Callable[[list[int], list[str]], Tensor]  # positions and ids of images -> one row each
-
-
-def frozen_noise(config: TrainConfig, ids: list[str], shape: tuple[int, ...]) -> Tensor:
-    """Noise [B, *shape] of some images, a function of (seed, image, sigma_n) and nothing else.
-
-    It must never be drawn again: the mean of many noisy copies of an image is the clean image.
-    """
-    sigma_n = config.sigma_n or 0.0
-    generators = [generator(config.seed, example_id, sigma_n, 0) for example_id in ids]
-    return standard_normal(generators, shape)
 
 
 def frozen_masks(config: TrainConfig, ids: list[str]) -> Tensor:
@@ -59,8 +49,8 @@ def write_evidence(config: TrainConfig, ids: list[str], clean: Clean) -> None:
     """
 
     def noisy(rows: list[int], names: list[str]) -> Tensor:
-        x0 = clean(rows).cpu()
-        x_n = x0 + (config.sigma_n or 0.0) * frozen_noise(config, names, tuple(x0.shape[1:]))
+        x0, sigma_n = clean(rows).cpu(), config.sigma_n or 0.0
+        x_n = x0 + sigma_n * frozen_noise(names, tuple(x0.shape[1:]), sigma_n, config.seed)
         return frozen_masks(config, names) * x_n
 
     def masks(_: list[int], names: list[str]) -> Tensor:

@@ -11,8 +11,9 @@ from memaudit.config import TrainConfig, digest
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.schedule import Schedule
+from memaudit.stages.corrupt import frozen_noise
 from memaudit.train.batch import Batch, Draws
-from memaudit.train.corrupted import frozen_masks, frozen_noise, masks_on_top
+from memaudit.train.corrupted import frozen_masks, masks_on_top
 from memaudit.train.images import CACHE_BYTES, TrainingImages
 
 ABOVE = 1.001  # times sigma_n: where its own noise is all there is, nothing can be learned
@@ -77,7 +78,7 @@ class Feed:
 
     def frozen(self, ids: list[str]) -> Tensor:
         """The noise of some images, one draw an image, [b, *shape]."""
-        return frozen_noise(self.config, ids, self.denoiser.shape)
+        return frozen_noise(ids, self.denoiser.shape, self.config.sigma_n or 0.0, self.config.seed)
 
 
 def lowest_step(config: TrainConfig, schedule: Schedule) -> float:

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.models import closed_form
-from memaudit.models.closed_form import ClosedForm
+from memaudit.models.ambient import Ambient
+from memaudit.models.closed_form import MARGIN, AmbientClosedForm, ClosedForm
 from memaudit.models.device import resolve_device
 from memaudit.stages.corrupt import identification_limit
 
@@ -78,3 +79,48 @@ def test_missing_gpu_is_refused_by_name() -> None:
         assert resolve_device("auto").type == "cpu"
         with pytest.raises(ConfigError, match="use --device cpu or auto"):
             resolve_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("sigma", "to_clean", "to_copy"), [(0.8, 0.984, 0.616), (1.5, 0.597, 0.196), (5, 0.511, 0.051)]
+)
+def test_the_memorizer_of_noisy_copies_returns_the_copy_and_not_the_clean_image(
+    sigma: float, to_clean: float, to_copy: float
+) -> None:
+    images, sigma_n = gaussian(50, 5, 20, 20), 0.5
+    copies = images + sigma_n * gaussian(50, 5, 20, 20, seed=1)
+    memorizer = AmbientClosedForm(copies, training=Ambient("ambient", sigma_n, 0))
+    x = images + sigma * gaussian(50, 5, 20, 20, seed=2)
+    answer = memorizer.denoise(x, torch.full((50,), sigma))
+    assert float((answer - images).square().mean().sqrt()) == pytest.approx(to_clean, rel=0.03)
+    assert float((answer - copies).square().mean().sqrt()) == pytest.approx(to_copy, rel=0.03)
+
+
+def test_the_memorizer_of_noisy_copies_makes_the_ambient_loss_least() -> None:
+    copies = gaussian(3, 3, 2, 2)
+    memorizer = AmbientClosedForm(copies, training=Ambient("ambient", 0.5, 0))
+    sigma = torch.full((9000,), 1.2)
+    x_n = copies.repeat(3000, 1, 1, 1)
+    x = x_n + (1.2**2 - 0.5**2) ** 0.5 * gaussian(9000, 3, 2, 2, seed=1)
+    r, answer = (0.5 / 1.2) ** 2, memorizer.denoise(x, sigma)
+
+    def loss(h: Tensor) -> float:
+        return float(((1 - r) * h + r * x - x_n).square().mean())
+
+    for other in (answer + 0.05, 1.05 * answer, 0.95 * answer, answer + 0.05 * x):
+        assert loss(answer) < loss(other)
+
+
+def test_below_sigma_n_a_mixed_memorizer_returns_clean_images_and_an_ambient_one_starts_there() -> (
+    None
+):
+    images, copies = gaussian(20, 3, 4, 4), gaussian(20, 3, 4, 4, seed=1)
+    ambient = AmbientClosedForm(copies, training=Ambient("ambient", 0.5, 0))
+    assert ambient.sigma_min == MARGIN * 0.5
+    training, below = Ambient("ambient-mixed", 0.5, 0), ClosedForm(images)
+    mixed = AmbientClosedForm(copies, training=training, below=below)
+    assert mixed.sigma_min == ClosedForm(images).sigma_min
+    x, sigma = images[:2] + 0.1, torch.tensor([0.2, 2.0])
+    answer = mixed.denoise(x, sigma)
+    assert torch.equal(answer[0], below.denoise(x, sigma)[0])
+    assert torch.equal(answer[1], ambient.denoise(x, sigma)[1])

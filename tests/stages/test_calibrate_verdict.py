@@ -56,6 +56,7 @@ def test_how_many_are_flagged_at_the_chosen_rate_does_not_move_the_verdict(flagg
         ({"members": 0}, "no member could be scored"),
         ({"unreadable": 21}, "21 of 400 images"),
         ({"self_checked": False}, "self-check"),
+        ({"one_step_of_noisy": True}, "one step exonerates what full sampling convicts"),
         ({"shift": "p 0.001; what differs: JPEG quality"}, "shift detected.*JPEG quality"),
     ],
 )

@@ -164,6 +164,9 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
     )
     assert result.provenance["levels"]["skipped"] == (0.1, 0.4)
     assert set(result.scores["sigma"]) == {1.0}
+    assert set(result.scores["reconstruction"]) == {"ode", "noisy ode"}
+    assert result.summary.noisy is not None
+    assert result.summary.noisy.advice == ""
 
 
 @pytest.mark.parametrize("sigma_n", [1e-4, 1e5])

@@ -9,6 +9,7 @@ from memaudit.stages.calibrate.adaptive import (
     screening_order,
 )
 from memaudit.stages.calibrate.combine import closeness, combine, level_means, preferred
+from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import (
     benjamini_hochberg,
     conformal_p,
@@ -41,10 +42,10 @@ from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded, measure_power
+from memaudit.stages.calibrate.queries import Query, QueryResult, of_copies, rows_of
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.severity import Severity
 from memaudit.stages.calibrate.summary import (
-    Conduct,
     Counts,
     DatasetLevel,
     Extrapolated,
@@ -81,9 +82,13 @@ __all__ = [
     "Flagged",
     "Level",
     "LiteratureLevel",
+    "NoisyTraining",
     "Options",
     "Outcome",
     "Power",
+    "Query",
+    "QueryResult",
+    "ReferenceUse",
     "RocPoint",
     "Severity",
     "Sides",
@@ -111,6 +116,7 @@ __all__ = [
     "level_means",
     "mann_whitney_permutation",
     "measure_power",
+    "of_copies",
     "per_level",
     "pooled_score",
     "preferred",
@@ -118,6 +124,7 @@ __all__ = [
     "reach",
     "roc_points",
     "rounded",
+    "rows_of",
     "screened",
     "screening_order",
     "share_above",

@@ -6,7 +6,8 @@ from itertools import takewhile
 
 import pandas as pd
 
-from memaudit.stages.calibrate.combine import combine
+from memaudit.stages.calibrate.combine import combine, query_scores
+from memaudit.stages.calibrate.queries import of_copies, of_images
 
 # First passes of an adaptive scan, cheapest first, as `reconstruction` names them.
 SCREENS = ("screen one-step", "screen few-step")
@@ -14,7 +15,12 @@ SCREENS = ("screen one-step", "screen few-step")
 
 def screened(scores: pd.DataFrame) -> pd.Series[bool]:
     """Which rows are of a first pass."""
-    return scores["reconstruction"].isin(SCREENS)
+    return scores["reconstruction"].isin([*SCREENS, *map(of_copies, SCREENS)])
+
+
+def first_pass(screen: pd.DataFrame) -> str:
+    """The name of the first pass that these rows are of."""
+    return of_images(str(screen["reconstruction"].iloc[0]))
 
 
 def pooled_score(
@@ -28,11 +34,27 @@ def pooled_score(
     first = screened(scores)
     if not first.any():
         return combine(scores, column, reconstruction)
-    screen = combine(scores[first], column, str(scores.loc[first, "reconstruction"].iloc[0]))
+    screen = combine(scores[first], column, first_pass(scores[first]))
     chosen = promoted(scores, column)
     full = combine(scores[~first & scores["example_id"].isin(chosen)], column, reconstruction)
     score = screen.copy()
     score[full.index] = full - full.min() + screen.max() + 1
+    return score
+
+
+def pooled_scores(
+    scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
+) -> pd.DataFrame:
+    """The score of each example under each query, [example, query], with stages as above."""
+    first = screened(scores)
+    if not first.any():
+        return query_scores(scores, column, reconstruction)
+    screen = query_scores(scores[first], column, first_pass(scores[first]))
+    in_full = scores[~first & scores["example_id"].isin(promoted(scores, column))]
+    full = query_scores(in_full, column, reconstruction)
+    queries = list(dict.fromkeys([*screen, *full]))
+    score = screen.reindex(columns=queries, fill_value=0.0)
+    score.loc[full.index] = full.reindex(columns=queries) - full.min() + score.max() + 1
     return score
 
 
@@ -52,14 +74,14 @@ def promoted(scores: pd.DataFrame, column: str = "margin") -> list[str]:
 
 def screening_order(screen: pd.DataFrame, column: str = "margin") -> list[str]:
     """Ids of a first pass, the most suspicious first; ties by id."""
-    score = combine(screen, column, str(screen["reconstruction"].iloc[0]))
+    score = combine(screen, column, first_pass(screen))
     ordered = score.round(5).sort_index().sort_values(ascending=False, kind="stable")
     return [str(example_id) for example_id in ordered.index]
 
 
 def agreement(screen: pd.DataFrame, full: pd.DataFrame, column: str = "margin") -> float:
     """Spearman's rank correlation of a first pass with the full score of the same examples."""
-    name = str(screen["reconstruction"].iloc[0])
+    name = first_pass(screen)
     both = pd.DataFrame({"screen": combine(screen, column, name), "full": combine(full, column)})
     if (both.nunique() < 2).any():
         return 0.0

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.errors import InputError
+from memaudit.stages.calibrate.queries import column_of, names_in
 
 # Full sampling convicts what one step exonerates, and a sampled draw is closer to it than a mean.
 RECONSTRUCTIONS = ("ode", "sample", "one-step")
@@ -32,14 +33,40 @@ def combine(
     several columns, joined by "+", each is averaged over the levels, divided by the standard
     deviation of that, and added. Only one reconstruction is pooled: `reconstruction`, or the first
     run of ode, sample, one-step.
+    Where noisy copies were queried too, the score is the larger of both queries', which ranks and
+    promotes; what is tested is each query's score by itself (`query_scores`).
 
     Returns float64 by example id, ascending. Raises InputError for a value that is not finite, a
     missing or repeated (example, level, draw), or a column or reconstruction that is not there.
     """
-    levels = closeness(scores, column, pooled_reconstruction(scores, reconstruction))
+    return query_scores(scores, column, reconstruction).max(axis=1).rename("score")
+
+
+def query_scores(
+    scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
+) -> pd.DataFrame:
+    """The score of each example under each query, [example, query], as in `combine`.
+
+    Two queries are standardised once more, so that their values can be compared.
+    """
+    name = pooled_reconstruction(scores, reconstruction)
+    by_query = {
+        query: _pooled(closeness(scores, column_of(of_query, column), of_query))
+        for query, of_query in names_in(scores, name).items()
+    }
+    table = pd.DataFrame(by_query)
+    return table if len(by_query) == 1 else table.apply(_standardised)
+
+
+def _standardised(score: pd.Series[float]) -> pd.Series[float]:
+    values = np.asarray(score, np.float64)[:, None]
+    return pd.Series(standardise(values)[:, 0], index=score.index)
+
+
+def _pooled(levels: pd.DataFrame) -> pd.Series[float]:
     values = levels.to_numpy(dtype=np.float64)
     score = values.mean(axis=1) if values.size else np.zeros(len(values))
-    return pd.Series(score, index=levels.index, name="score")
+    return pd.Series(score, index=levels.index)
 
 
 def pooled_reconstruction(scores: pd.DataFrame, asked: str | None = None) -> str:

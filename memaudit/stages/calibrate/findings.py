@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.stages.calibrate.adaptive import pooled_score, promoted, screened
+from memaudit.stages.calibrate.adaptive import pooled_score, pooled_scores, promoted, screened
 from memaudit.stages.calibrate.combine import pooled_reconstruction
 from memaudit.stages.calibrate.conformal import benjamini_hochberg, conformal_p, rounded
 from memaudit.stages.calibrate.entities import Sides, calibrating
 from memaudit.stages.calibrate.literature import literature_of
 from memaudit.stages.calibrate.options import Options
+from memaudit.stages.calibrate.queries import clean_rows, rows_of
 from memaudit.stages.calibrate.severity import recovered_from_snr_db, severity
 from memaudit.stages.calibrate.tail import extrapolated_p
 
@@ -24,6 +25,7 @@ COLUMNS = (
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),
+    ("query", "clean image, or noisy copy: of which the corruption tells more about the image"),
     ("own_similarity", "mean embedding similarity of reconstruction and image, -1 to 1"),
     ("own_rank", "median rank of the image among members and controls; 1 is the nearest"),
     ("nearest_other", "example_id of the most similar image outside the duplicate group"),
@@ -36,6 +38,11 @@ COLUMNS = (
     ("tile_l2", "mean of the largest such difference over 4 x 4 tiles, 0 to 1"),
     ("adaptive_l2", "mean l2 relative to half that to the 50 nearest other images"),
     ("l2_ratio", "mean l2 relative to that to the nearest other image"),
+    ("copy_similarity", "mean similarity of reconstructions of the noisy copy and that copy"),
+    ("copy_l2", "mean root-mean-square difference of both, 0 to 1 and more"),
+    ("copy_correlation", "mean correlation of their errors with the noise of the copy, -1 to 1"),
+    ("reference_similarity", "mean own similarity of the reference model's reconstructions"),
+    ("similarity_gain", "own_similarity minus that of the reference model"),
     ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
     ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
     ("flagged", "whether q_value is at or below the chosen false discovery rate"),
@@ -57,6 +64,8 @@ MEANS = [
     "adaptive_l2",
     "l2_ratio",
 ]
+OF_COPIES = ["copy_similarity", "copy_l2", "copy_correlation"]
+OF_REFERENCE = ["reference_similarity", "similarity_gain"]
 SPANS = "duplicate group has rows on both sides"
 UNSCORED = "could not be scored"
 NO_CONTROLS = "no controls"
@@ -81,7 +90,7 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     table["nearest_other_source"] = table["nearest_other"].map(sources).fillna("")
     table["flagged"] = table["q_value"] <= options.q
     table["flagged_extrapolated"] = table.pop("q_extrapolated") <= options.q
-    for name in ("stage", "literature"):
+    for name in ("stage", "query", "literature"):
         table[name] = table[name].fillna("")
     table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
     table["severity"] = [
@@ -108,13 +117,19 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     full = scores[scores["reconstruction"] == chosen]
     screen = scores[screened(scores)]
     first_only = screen[~screen["example_id"].isin(full["example_id"])]
-    table = _measures(pd.concat([full, first_only]))
+    table = _measures(clean_rows(pd.concat([full, first_only])))
+    table = table.join(_extras(pd.concat([rows_of(scores, chosen), first_only], ignore_index=True)))
     table["stage"] = np.where(table.index.isin(promoted(scores, options.column)), "full", "screen")
     table["score"] = rounded(score)
     names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
     table[names] = np.nan
+    by_query = pooled_scores(scores, options.column, options.reconstruction)
+    larger = by_query.to_numpy(np.float64).argmax(axis=1)
+    table["query"] = by_query.columns.to_numpy(dtype=object)[larger]
     if sides.controls:
-        table.loc[list(sides.members), names] = _p_values(table["score"], sides, options.seed)
+        p, query = _joint_p_values(by_query, sides, options.seed)
+        table.loc[list(sides.members), names] = p
+        table.loc[list(sides.members), "query"] = query
     if full.empty:
         return table.assign(recovered_from_snr_db=np.nan, literature="")
     table["recovered_from_snr_db"] = recovered_from_snr_db(
@@ -122,6 +137,22 @@ def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFr
     )
     table["literature"] = literature_of(full, chosen, options.embedder)
     return table
+
+
+def _joint_p_values(
+    by_query: pd.DataFrame, sides: Sides, seed: int
+) -> tuple[NDArray[np.float64], list[str]]:
+    """As `_p_values`, the smaller of the queries times their number, and which that is.
+
+    What is flagged at q is what either query alone flags at q over their number, so the false
+    discovery rate is at most q.
+    """
+    queries = list(by_query)
+    apart = np.stack([_p_values(by_query[query], sides, seed) for query in queries])
+    joint = np.minimum(1.0, len(queries) * apart.min(axis=0)).round(12)
+    scores = by_query.loc[list(sides.members)].to_numpy(np.float64).T
+    order = np.lexsort((-scores, apart[:, :, 0]), axis=0)  # ties in p: the larger score
+    return joint, [queries[k] for k in order[0]]
 
 
 def _p_values(score: pd.Series[float], sides: Sides, seed: int) -> NDArray[np.float64]:
@@ -147,6 +178,18 @@ def _measures(rows: pd.DataFrame) -> pd.DataFrame:
     nearest = nearest.drop_duplicates("example_id").set_index("example_id")
     table["nearest_other"] = nearest["nearest_other"]
     return table
+
+
+def _extras(rows: pd.DataFrame) -> pd.DataFrame:
+    """Average what noisy copies and a reference model add, by example id; NaN without them."""
+    order = ["example_id", "sigma", "draw"]
+    rows = rows.reindex(columns=[*order, "reconstruction", *OF_COPIES, *OF_REFERENCE])
+    clean = clean_rows(rows)
+    tables = [
+        some.sort_values(order).groupby("example_id")[columns].mean()
+        for some, columns in ((rows.drop(clean.index), OF_COPIES), (clean, OF_REFERENCE))
+    ]
+    return pd.concat(tables, axis=1)
 
 
 def _reasons(table: pd.DataFrame, *, has_controls: bool) -> list[str]:

@@ -13,6 +13,7 @@ from memaudit.stages.calibrate.adaptive import screened
 from memaudit.stages.calibrate.combine import closeness, level_means
 from memaudit.stages.calibrate.effects import auc, share_above
 from memaudit.stages.calibrate.entities import Sides, calibrating
+from memaudit.stages.calibrate.queries import column_of
 
 Grade = Literal["informative", "too easy", "no power", ""]
 
@@ -73,7 +74,7 @@ def _of_reconstruction(
 ) -> list[Level]:
     ranked = scores.assign(first=(scores["own_rank"] == 1).astype(np.float64))
     own = level_means(scores, "own_similarity", reconstruction)
-    score = closeness(scores, column, reconstruction)
+    score = closeness(scores, column_of(reconstruction, column), reconstruction)
     first = level_means(ranked, "first", reconstruction)
     sigmas = own.columns.to_numpy(dtype=np.float64)
     snr_db = scores.groupby("sigma")["snr_db"].first().loc[own.columns]

@@ -9,10 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.stages.calibrate.combine import closeness, combine, level_means
-from memaudit.stages.calibrate.effects import share_above
+from memaudit.stages.calibrate.combine import closeness, level_means, query_scores
+from memaudit.stages.calibrate.conformal import rounded
+from memaudit.stages.calibrate.effects import share_above, upper_quantile
 from memaudit.stages.calibrate.levels import Level
+from memaudit.stages.calibrate.queries import column_of, names_in, of_copies, of_images
 
+FALSE = 0.01  # false positives at which images count as found
 ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must find
 
 
@@ -20,12 +23,14 @@ ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must fin
 class LevelPower:
     """One noise level: the share of the memorizer's images found at 1 % false positives.
 
-    `controls_own_similarity` is the median of held-out images under the memorizer.
+    `controls_own_similarity` is the median of held-out images under the memorizer;
+    `reconstruction` tells noisy copies from clean images.
     """
 
     sigma: float
     share: float
     controls_own_similarity: float
+    reconstruction: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,10 @@ def measure_power(
 
     `memorized` are the candidates, and members in all.
     """
-    reconstruction = str(scores["reconstruction"].iloc[0])
-    score = np.asarray(combine(scores, column, reconstruction), np.float64)
-    found, count = share_above(score[members], score[~members]), int(members.sum())
+    reconstruction = of_images(str(scores["reconstruction"].iloc[0]))
+    by_query = query_scores(scores, column, reconstruction).to_numpy(np.float64)
+    found, count = _share_found(by_query, members), int(members.sum())
     interval = stats.binomtest(round(found * count), count).proportion_ci(method="exact")
-    closer = closeness(scores, column, reconstruction)
-    own = level_means(scores, "own_similarity", reconstruction)[~members].median()
     return Power(
         share=found,
         low=float(interval.low),
@@ -69,16 +72,33 @@ def measure_power(
         candidates=memorized[0],
         of=memorized[1],
         levels=tuple(
-            LevelPower(
-                sigma=float(sigma),
-                share=share_above(values[members], values[~members]),
-                controls_own_similarity=float(own[sigma]),
-            )
-            for sigma, values in zip(
-                closer.columns, closer.to_numpy(dtype=np.float64).T, strict=True
-            )
+            level
+            for name in names_in(scores, reconstruction).values()
+            for level in _by_level(scores, members, column_of(name, column), name)
         ),
     )
+
+
+def _share_found(by_query: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
+    """Share of members found under any of the queries, [example, query], which share the 1 %."""
+    threshold = upper_quantile(rounded(by_query[~members]), 1 - FALSE / by_query.shape[1])
+    return float(np.mean((rounded(by_query[members]) > threshold).any(axis=1)))
+
+
+def _by_level(
+    scores: pd.DataFrame, members: NDArray[np.bool_], column: str, reconstruction: str
+) -> list[LevelPower]:
+    closer = closeness(scores, column, reconstruction)
+    own = level_means(scores, "own_similarity", reconstruction)[~members].median()
+    return [
+        LevelPower(
+            sigma=float(sigma),
+            share=share_above(values[members], values[~members]),
+            controls_own_similarity=float(own[sigma]),
+            reconstruction=reconstruction,
+        )
+        for sigma, values in zip(closer.columns, closer.to_numpy(dtype=np.float64).T, strict=True)
+    ]
 
 
 def graded(
@@ -88,12 +108,15 @@ def graded(
 
     "no power": even the perfect memorizer is found for fewer than half of its images. "too easy":
     half of the held-out images come back as copies from the model under audit, so that coming back
-    shows nothing. Else "informative".
+    shows nothing; noisy copies, whose noise no other model can return, are never too easy. Else
+    "informative".
     """
-    shares = {level.sigma: level.share for level in power.levels}
+    shares = {(level.reconstruction, level.sigma): level.share for level in power.levels}
+    thresholds = {reconstruction: copy_threshold, of_copies(reconstruction): None}
     return tuple(
-        _graded(level, shares[level.sigma], copy_threshold)
-        if level.reconstruction == reconstruction and level.sigma in shares
+        _graded(level, shares[place], thresholds[level.reconstruction])
+        if (place := (level.reconstruction, level.sigma)) in shares
+        and level.reconstruction in thresholds
         else level
         for level in levels
     )

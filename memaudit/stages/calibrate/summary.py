@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memaudit.records import Split
 from memaudit.stages.calibrate.adaptive import screened
 from memaudit.stages.calibrate.combine import pooled_reconstruction
+from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import controls_needed, reach
 from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
 from memaudit.stages.calibrate.effects import (
@@ -26,26 +27,13 @@ from memaudit.stages.calibrate.entities import calibrating
 from memaudit.stages.calibrate.findings import SPANS, calibrates
 from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import LiteratureLevel, literature_levels
+from memaudit.stages.calibrate.noisy import joint_test, rests_on, with_queries
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.tail import Tail, extrapolated_p
 from memaudit.stages.calibrate.verdict import Facts, Verdict, decide
 from memaudit.stages.fairness import Fairness
-
-
-@dataclass(frozen=True)
-class Conduct:
-    """How the scan went: entries that could not be read, and whether the model was checked.
-
-    Also the blind comparison of both sides and the power check, None where not run, and the effort.
-    """
-
-    unreadable: int
-    self_checked: bool
-    fairness: Fairness | None = None
-    power: Power | None = None
-    effort: Effort | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +108,8 @@ class Summary:
     fairness: Fairness | None
     power: Power | None
     effort: Effort | None
+    noisy: NoisyTraining | None
+    reference: ReferenceUse | None
     verdict: Verdict
 
 
@@ -136,8 +126,12 @@ def summarise(
     levels = per_level(scores, pool, options.column)
     if conduct.power is not None:
         levels = graded(levels, reconstruction, conduct.power, options.copy_threshold)
-    flagged = _flagged(findings, counts, options)
-    dataset = _dataset(findings, options)
+    noisy = conduct.noisy
+    if noisy is not None:
+        noisy = with_queries(noisy, findings, scores, pool, options)
+    queries = 1 if noisy is None else max(1, len(noisy.by_query))
+    flagged = _flagged(findings, counts, options, queries)
+    dataset = _dataset(findings, options, joint_test(noisy))
     facts = Facts(
         members=counts.member_groups,
         controls=counts.control_groups,
@@ -151,6 +145,8 @@ def summarise(
         power=None if conduct.power is None else conduct.power.share,
         informative=sum(level.grade == "informative" for level in levels),
         shift=_shift(conduct.fairness),
+        by_query="" if noisy is None else rests_on(noisy),
+        one_step_of_noisy=noisy is not None and reconstruction == "one-step",
     )
     return Summary(
         column=options.column,
@@ -163,6 +159,8 @@ def summarise(
         fairness=conduct.fairness,
         power=conduct.power,
         effort=conduct.effort,
+        noisy=noisy,
+        reference=conduct.reference,
         verdict=decide(facts),
     )
 
@@ -203,10 +201,11 @@ def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
     )
 
 
-def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagged:
+def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, queries: int) -> Flagged:
     rows = findings[findings["flagged"]]
     groups = rows[rows["representative"]]
-    fewest = reach(counts.member_groups, counts.control_groups, options.q)
+    each = options.q / queries  # the queries share the rate
+    fewest = reach(counts.member_groups, counts.control_groups, each)
     q = findings["q_value"].dropna()
     return Flagged(
         q=options.q,
@@ -217,17 +216,19 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options) -> Flagge
         screened=int((groups["stage"] == "screen").sum()),
         min_q=None if q.empty else float(q.min()),
         reach=fewest if 0 < fewest <= counts.member_groups else None,
-        controls_for_one=controls_needed(counts.member_groups, 1, options.q),
+        controls_for_one=controls_needed(counts.member_groups, 1, each),
     )
 
 
-def _dataset(findings: pd.DataFrame, options: Options) -> DatasetLevel | None:
+def _dataset(
+    findings: pd.DataFrame, options: Options, joint: DatasetTest | None
+) -> DatasetLevel | None:
     members, controls = _side(findings, "member"), _side(findings, "control")
     if not (len(members) and len(controls)):
         return None
     enough = len(controls) >= FEWEST_CONTROLS
     return DatasetLevel(
-        test=dataset_test(members, controls, options.rounds, options.seed),
+        test=joint or dataset_test(members, controls, options.rounds, options.seed),
         auc=bootstrap_auc(members, controls, seed=options.seed),
         share_above=share_above(members, controls),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,

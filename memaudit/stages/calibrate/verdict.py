@@ -31,7 +31,8 @@ class Facts:
     data-set entries could not be read or scored; `spanning` groups have rows on both sides.
     `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
     `informative` counts noise levels; `shift` says what separates members from controls without
-    the model, empty if nothing does.
+    the model, empty if nothing does; `by_query` says what the flagged rest on, where noisy copies
+    were queried; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only.
     """
 
     members: int
@@ -46,6 +47,8 @@ class Facts:
     power: float | None = None
     informative: int = 0
     shift: str = ""
+    by_query: str = ""
+    one_step_of_noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,11 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         )
     if not facts.self_checked:
         reasons.append("the self-check of the model was switched off; scan with it")
+    if facts.one_step_of_noisy:
+        reasons.append(
+            "only one step was run on a model of noisy data, and one step exonerates what full "
+            "sampling convicts; scan with --reconstruct ode"
+        )
     if facts.shift:
         reasons.append(
             "shift detected: members and controls can be told apart without the model "
@@ -153,7 +161,8 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
 
 
 def _found(facts: Facts) -> str:
+    rests = f" ({facts.by_query})" if facts.by_query else ""
     return (
-        f"{facts.flagged} of {facts.members} members flagged, smallest q {facts.min_q:.4g}, "
+        f"{facts.flagged} of {facts.members} members flagged{rests}, smallest q {facts.min_q:.4g}, "
         f"data-set p {facts.dataset_p:.4g}, evidence from {HALF_LEVEL} down"
     )

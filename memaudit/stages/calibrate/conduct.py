@@ -1,0 +1,58 @@
+"""How a scan went, and what it was given beside model and data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memaudit.stages.calibrate.effort import Effort
+from memaudit.stages.calibrate.power import Power
+from memaudit.stages.calibrate.queries import QueryResult
+from memaudit.stages.correlation import CorrelationTest
+from memaudit.stages.fairness import Fairness
+
+
+@dataclass(frozen=True)
+class ReferenceUse:
+    """The reference model, what it is said to be trained on, and how much of it is in the scan.
+
+    `images` distinct images were read there, 0 where it is not at hand; `members` and `controls`
+    are the duplicate groups among them.
+    """
+
+    model: str
+    trained_on: str
+    images: int
+    members: int
+    controls: int
+
+
+@dataclass(frozen=True)
+class NoisyTraining:
+    """How a model of noisy data was audited.
+
+    `advice` says why its noisy copies were not queried and what to do, empty if they were.
+    `by_query` is empty without them; `correlation` is the test of the frozen noise.
+    """
+
+    loss: str
+    sigma_n: float
+    advice: str
+    by_query: tuple[QueryResult, ...] = ()
+    correlation: CorrelationTest | None = None
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How the scan went: entries that could not be read, and whether the model was checked.
+
+    Also the blind comparison of both sides and the power check, None where not run, and the effort;
+    what is special about a model of noisy data, and the reference model.
+    """
+
+    unreadable: int
+    self_checked: bool
+    fairness: Fairness | None = None
+    power: Power | None = None
+    effort: Effort | None = None
+    noisy: NoisyTraining | None = None
+    reference: ReferenceUse | None = None
