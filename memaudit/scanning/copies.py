@@ -68,8 +68,8 @@ class Copies:
 def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:
     """Find the noisy copies that a scan is asked for, or that stand beside the model.
 
-    Raises ConfigError for a model of clean or masked data, DataError for copies that are not there, damaged
-    or of another size.
+    Raises ConfigError for a model of clean or masked data, DataError for copies that are not there,
+    damaged or of another size.
     """
     asked, ambient = config.noisy_copies, loaded.ambient
     if asked == NO_COPIES:
@@ -85,8 +85,8 @@ def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:
         if asked is None:
             return None
         raise ConfigError(
-            f"{config.model} was trained on masked images, and a copy that is 0 where it was hidden "
-            f"is no noisy copy; leave out --noisy-copies, or give --noisy-copies {NO_COPIES}"
+            f"{config.model} was trained on masked images, and a copy that is 0 where it was "
+            f"hidden is no noisy copy; leave out --noisy-copies, or say {NO_COPIES}"
         )
     folder = Path(asked) if asked not in (None, BESIDE) else _beside(config, loaded)
     parts = sorted(folder.glob(PARTS))

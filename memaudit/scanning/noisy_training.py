@@ -10,7 +10,6 @@ from memaudit.scanning.shards import Stages
 from memaudit.stages.calibrate import NoisyTraining, preferred
 from memaudit.stages.correlation import CorrelationTest, correlation_test
 
-
 MASKED = "its training images were masked, so there are no noisy copies to query"
 
 
