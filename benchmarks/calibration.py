@@ -179,12 +179,12 @@ def full(rows: pd.DataFrame) -> pd.Series:
     return pooled_score(rows[rows["reconstruction"] == "ode"], SCORE)
 
 
-def adaptive(rows: pd.DataFrame) -> pd.Series:
+def adaptive(rows: pd.DataFrame, fraction: float = FRACTION) -> pd.Series:
     """The score of an adaptive scan, out of the rows of a full one; no label enters."""
     first = rows[(rows["reconstruction"] == "one-step") & (rows["draw"] == 0)]
     first = first.assign(reconstruction=SCREENS[0])
     order = screening_order(first, SCORE)
-    top = rows["example_id"].isin(order[: math.ceil(FRACTION * len(order))])
+    top = rows["example_id"].isin(order[: math.ceil(fraction * len(order))])
     chosen = rows[top & (rows["reconstruction"] == "ode")]
     return pooled_score(pd.concat([first, chosen], ignore_index=True), SCORE)
 

@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from calibration import adaptive
 from candidates import COLUMNS, COMBINATIONS, SUMS
 from kinds import write
 from models import KINDS, MODELS, Truth, truth
 
 from memaudit.cli.progress import bars
-from memaudit.config import Corruption, ScanConfig
+from memaudit.config import SCORE, Corruption, ScanConfig
 from memaudit.scanning import ScanResult, scan
-from memaudit.stages.calibrate import auc, pooled_score
+from memaudit.stages.calibrate import auc, benjamini_hochberg, conformal_p, pooled_score
 from memaudit.stages.data import image_id
 
 RUNS = Path(__file__).parent / "data" / "detection"
@@ -38,6 +39,7 @@ VARIANTS = {  # embedder, reconstructions, noise
     "sscd": ("sscd", ("ode",), ONE),
     "pixels": ("pixels", ("ode",), ONE),
 }
+FRACTIONS = (0.05, 0.1, 0.2, 0.3)  # promoted by a replayed adaptive scan
 BEST = 10  # sums of columns that are printed
 LEAST_FOUND, MOST_FALSE = 0.90, 0.10
 
@@ -75,6 +77,9 @@ def report(kind: str, role: str) -> bool:
         for draws in (1, 2, 4):
             rows = result.scores[result.scores["draw"] < draws]
             print_row(f"{draws} draws", rates(pooled_score(rows, result.config.score), repeats))
+        print("adaptive: evaluations, times fewer, and share of the full scan's flags kept")
+        for fraction, fewer, kept in frontier(kind, role, known):
+            print(f"  {fraction:4.0%} promoted: {fewer:5.1f} times fewer, {kept:.0%} kept")
         print("by reconstruction and by embedder, one draw")
         for name, scores in variants(kind, role, known):
             print_row(name, rates(pooled_score(scores, result.config.score), repeats))
@@ -88,6 +93,30 @@ def variants(kind: str, role: str, known: Truth) -> Iterator[tuple[str, pd.DataF
         yield str(mode), rows
     for embedder in ("sscd", "pixels"):
         yield embedder, scanned(kind, role, embedder, known).scores
+
+
+def frontier(kind: str, role: str, known: Truth) -> Iterator[tuple[float, float, float]]:
+    """Replay adaptive scans whose first pass is one step of one draw at each level.
+
+    -> promoted share, times fewer evaluations, and share of the full scan's flags that are kept.
+    """
+    full = scanned(kind, role, "report", known).scores
+    modes = scanned(kind, role, "other modes", known).scores
+    rows = pd.concat([full, modes[modes["reconstruction"] == "one-step"]], ignore_index=True)
+    steps = scan_config(kind, role, "report").steps
+    levels, cells = full["sigma"].nunique(), len(full[["sigma", "draw"]].drop_duplicates())
+    everything = flags(pooled_score(full, SCORE), known)
+    for fraction in FRACTIONS:
+        kept = flags(adaptive(rows, fraction), known) & everything
+        fewer = cells * steps / (levels + fraction * cells * steps)
+        yield fraction, fewer, len(kept) / max(1, len(everything))
+
+
+def flags(score: pd.Series, known: Truth) -> set[str]:
+    """Ids that the exact rule flags."""
+    members = score.index.isin(repeats_of(known).index)
+    q = benjamini_hochberg(conformal_p(score[members].to_numpy(), score[~members].to_numpy()))
+    return set(score.index[members][q <= ScanConfig.q])
 
 
 def judge(table: pd.DataFrame, repeats: pd.Series, shares: dict[str, float]) -> bool:
@@ -134,11 +163,18 @@ def repeats_of(known: Truth) -> pd.Series:
 def scanned(kind: str, role: str, variant: str, known: Truth) -> ScanResult:
     """Scan, or continue, one variant of a model's audit."""
     folder = RUNS / f"{kind}-{role}"
+    config = scan_config(kind, role, variant)
     members = [image for images in known.members.values() for image in images]
     write(folder / "members", members + known.never[:DECOYS])
     write(folder / "controls", known.never[DECOYS : DECOYS + CONTROLS])
+    with bars() as progress:
+        return scan(config, progress)
+
+
+def scan_config(kind: str, role: str, variant: str) -> ScanConfig:
+    folder = RUNS / f"{kind}-{role}"
     embedder, reconstruct, corruption = VARIANTS[variant]
-    config = ScanConfig(
+    return ScanConfig(
         model=str(MODELS / f"{kind}-{role}"),
         dataset=str(folder / "members"),
         controls=str(folder / "controls"),
@@ -149,8 +185,6 @@ def scanned(kind: str, role: str, variant: str, known: Truth) -> ScanResult:
         power=False,
         images=0,
     )
-    with bars() as progress:
-        return scan(config, progress)
 
 
 if __name__ == "__main__":
