@@ -78,12 +78,9 @@ def scan(
         stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas, reference)
         stages = replace(stages, copies=copies, twin=None if twin is None else twin.loaded.denoiser)
         scored = score_pool(stages, run, progress)
-        conduct = Conduct(
-            unreadable=len(pool.embedded.errors),
-            self_checked=config.self_check,
-            fairness=_compare_blindly(pool, config.seed),
+        conduct = replace(
+            _conduct(stages, scored),
             power=check_power(stages, run, progress) if config.power else None,
-            effort=scored.effort,
             noisy=describe_training(stages, loaded, found, scored),
             reference=None if twin is None else twin.use,
         )
@@ -138,6 +135,15 @@ def _prepare(
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
         return levels, None, reference
     return levels, self_check(denoiser, x0[:CHECKED], config.seed), reference
+
+
+def _conduct(stages: Stages, scored: Scored) -> Conduct:
+    return Conduct(
+        unreadable=len(stages.pool.embedded.errors),
+        self_checked=stages.config.self_check,
+        fairness=_compare_blindly(stages.pool, stages.config.seed),
+        effort=scored.effort,
+    )
 
 
 def _calibrate(

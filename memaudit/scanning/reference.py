@@ -49,13 +49,7 @@ def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
     """
     if config.reference is None:
         return None
-    for path in _trained_on(config):
-        if config.controls is not None and realpath(path) == realpath(config.controls):
-            raise ConfigError(
-                f"the reference {config.reference} was trained on the controls ({path}), so it "
-                "brings them back better than the members and makes any model look guilty; give "
-                "a reference that saw neither, or other controls"
-            )
+    _refuse_controls(config)
     closed = config.reference.startswith(CLOSED_FORM)
     options = replace(
         config,
@@ -79,6 +73,16 @@ def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
             f"model under audit of {_size(loaded.denoiser)}; both must be of one size"
         )
     return reference
+
+
+def _refuse_controls(config: ScanConfig) -> None:
+    for path in _trained_on(config):
+        if config.controls is not None and realpath(path) == realpath(config.controls):
+            raise ConfigError(
+                f"the reference {config.reference} was trained on the controls ({path}), so it "
+                "brings them back better than the members and makes any model look guilty; give "
+                "a reference that saw neither, or other controls"
+            )
 
 
 def check_reference(
