@@ -15,7 +15,7 @@ help:
 	@echo "make format       apply the style"
 	@echo "make demo-models  train the bundled models again (about 35 minutes on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
-	@echo "make benchmark-models  train the models whose memorized images are known (about an hour)"
+	@echo "make benchmark-models  train the models whose memorized images are known (about 80 minutes on two cores)"
 
 setup: $(STAMP)
 ifeq ($(GPU),1)
