@@ -49,6 +49,7 @@ def asked(images, tmp_path_factory):
         "index": folder / "index",
         "corruption": Corruption(sigmas=(0.5, 2.0), draws=1),
         "steps": 8,
+        "score": "margin",
         "shard_size": 20,
         "power": False,
         "adaptive": True,

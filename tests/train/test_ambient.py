@@ -171,7 +171,7 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
 
 @pytest.mark.parametrize("sigma_n", [1e-4, 1e5])
 def test_noise_outside_the_schedule_is_refused(config: TrainConfig, sigma_n: float) -> None:
-    with pytest.raises(ConfigError, match=r"outside the noise of --schedule squaredcos_cap_v2"):
+    with pytest.raises(ConfigError, match=r"outside the noise of schedule squaredcos_cap_v2"):
         train(replace(config, sigma_n=sigma_n))
     assert not Path(config.out).exists()
 
