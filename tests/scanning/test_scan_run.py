@@ -45,12 +45,12 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert report["verdict"].keys() == {"outcome", "sentence", "reasons", "exit_code"}
     assert report["summary"].keys() == {
         *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "literature"),
-        *("fairness", "power", "effort", "verdict"),
+        *("fairness", "power", "noisy", "reference", "effort", "verdict"),
     }
     provenance = report["provenance"]
     assert provenance.keys() == {
         *("question", "config", "model", "self_check", "levels", "data", "embedder"),
-        *("device", "threads", "environment"),
+        *("device", "threads", "environment", "copies", "reference"),
     }
     assert provenance["question"] == config.digest
     assert provenance["data"].keys() == {
