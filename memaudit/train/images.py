@@ -34,16 +34,12 @@ class TrainingImages:
         self._entries = [
             entry for k, entry in enumerate(entries) if self._readable(entry, k < room)
         ]
+        self.prompts = [entry.prompt for entry in self._entries]  # captions, or blank
         if not self._entries:
             raise DataError(
                 f"none of the {len(entries)} images of {config.dataset} can be read; the first: "
                 f"{self.unreadable[0][1] if self.unreadable else 'no images'}"
             )
-
-    @property
-    def prompts(self) -> list[str]:
-        """Their captions, blank where there is none."""
-        return [entry.prompt for entry in self._entries]
 
     def __len__(self) -> int:
         return len(self._entries)
