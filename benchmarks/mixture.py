@@ -28,6 +28,7 @@ class Mixture:
     sigma_min: float = 1e-3
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
+    told_captions: Literal[False] = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property

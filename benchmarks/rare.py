@@ -35,7 +35,7 @@ from torch import Tensor
 from memaudit.cli.progress import bars
 from memaudit.config import Corruption, DataOptions, ScanConfig
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.records import Image
 from memaudit.scanning import ScanResult, scan
 from memaudit.stages.calibrate import (

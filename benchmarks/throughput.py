@@ -29,7 +29,8 @@ from PIL import Image as PillowImage
 
 from memaudit.config import Corruption, ScanConfig
 from memaudit.demo.run import demo_config, write_images
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.scanning import scan
 from memaudit.scanning.pipeline import CHECKED

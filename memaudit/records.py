@@ -26,7 +26,6 @@ class Example:
     image: Image
     split: Split
     source: str
-    prompt: str = ""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,12 @@ MODEL = group(
     ),
     click.option("--revision", help="Branch, tag or commit of a model on the hub."),
     click.option("--variant", help="Variant of the weights, for instance fp16."),
+    click.option(
+        "--base-model",
+        metavar="MODEL",
+        help="The pipeline that a folder of LoRA adapters belongs to; default: what its lora.json "
+        "says.",
+    ),
     click.option("--local-files-only", is_flag=True, help="Never ask the hub for the model."),
 )
 

@@ -10,7 +10,14 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
-from memaudit.config import BESIDE, Corruption, Reconstruction, Sampler, ScanConfig
+from memaudit.config import (
+    BESIDE,
+    Corruption,
+    PromptPolicy,
+    Reconstruction,
+    Sampler,
+    ScanConfig,
+)
 
 CORRUPTION_FIELDS = ("sigmas", "snr_db", "timesteps", "levels", "draws")
 
@@ -78,6 +85,14 @@ ATTACK = options.group(
         default=ScanConfig.steps,
         show_default=True,
         help="Steps of the solver, or of the stochastic sampling.",
+    ),
+    click.option(
+        "--prompt",
+        type=options.choice(PromptPolicy),
+        default=ScanConfig.prompt,
+        show_default=True,
+        help="What a text-to-image model is told of each image: its own caption, nothing, or the "
+        "caption of another image.",
     ),
     click.option(
         "--noisy-copies",
@@ -210,7 +225,7 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
 
     with bars() as progress, name_full_disk(config.out, config.index or cache_directory()):
         result = run(config, progress)
-    for line in remarks(result.summary, result.provenance["levels"]):
+    for line in remarks(result.summary, result.provenance):
         click.echo(f"memaudit: {line}", err=True)
     if as_json:
         click.echo(json.dumps(result.report(), indent=2))

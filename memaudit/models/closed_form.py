@@ -24,13 +24,15 @@ class ClosedForm:
 
     The minimiser of the denoising loss over a finite set (Karras et al. 2022, eq. 57, arXiv
     2206.00364): what any model that memorized exactly these images would answer. `images` is
-    [N, C, H, W] float32 in [-1, 1]; sums run in float64.
+    [N, C, H, W] float32, in [-1, 1], or in the space of another model; sums run in float64.
     """
 
     images: Tensor
     sigma_min: float = 1e-3
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
+    space: Denoiser | None = None
+    told_captions: Literal[False] = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -41,7 +43,7 @@ class ClosedForm:
     @property
     def resolution(self) -> tuple[int, int]:
         """Height and width of the images."""
-        return self.shape[1:]
+        return self.shape[1:] if self.space is None else self.space.resolution
 
     @property
     def device(self) -> torch.device:
@@ -49,12 +51,14 @@ class ClosedForm:
         return self.images.device
 
     def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, C, H, W] in [-1, 1]."""
+        """[B, 3, H, W] uint8 -> [B, *shape]."""
+        if self.space is not None:
+            return self.space.encode(images)
         return encode_pixels(images.to(self.device), self.shape[0])
 
     def decode(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] in [-1, 1] -> [B, 3, H, W] uint8."""
-        return decode_pixels(x)
+        """[B, *shape] -> [B, 3, H, W] uint8."""
+        return decode_pixels(x) if self.space is None else self.space.decode(x)
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The exact posterior mean under the empirical distribution of the images."""

@@ -38,6 +38,10 @@ class Denoiser(Protocol):
         """What `denoise` returns."""
 
     @property
+    def told_captions(self) -> bool:
+        """Whether `denoise` listens to `prompts`."""
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
 
@@ -48,7 +52,7 @@ class Denoiser(Protocol):
         """[B, *shape] float32 -> [B, 3, H, W] uint8."""
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
-        """[B, *shape], [B] -> the estimate of x0, [B, *shape] float32."""
+        """[B, *shape], [B], a caption each -> the estimate of x0, [B, *shape] float32."""
 
     def sigma_of_timestep(self, timestep: int) -> float:
         """The noise at a step of the model's own schedule; raises ConfigError if it has none."""

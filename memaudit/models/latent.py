@@ -14,6 +14,7 @@ from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
 from memaudit.models.reading import Reading
 
 REMEMBERED = 1024  # captions whose embeddings are kept
+AT_A_TIME = 4  # images in the VAE, whose activations are far larger than the UNet's
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class LatentDenoiser:
     reading: Reading
     lowest: float | None = None
     estimate: Literal["mean", "sample"] = "mean"
+    told_captions: Literal[True] = True
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
 
     @property
@@ -66,16 +68,20 @@ class LatentDenoiser:
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""
         vae = self.pipeline.vae
-        pixels = encode_pixels(images.to(vae.device), 3)
-        mode = vae.encode(pixels).latent_dist.mode()
-        return cast(Tensor, (mode - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor)
+        modes = [
+            vae.encode(encode_pixels(few.to(vae.device), 3)).latent_dist.mode()
+            for few in torch.split(images, AT_A_TIME)
+        ]
+        centred = torch.cat(modes) - (vae.config.shift_factor or 0.0)
+        return cast(Tensor, centred * vae.config.scaling_factor)
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, 3, H, W] uint8."""
         vae = self.pipeline.vae
         latents = x / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-        return decode_pixels(vae.decode(latents, return_dict=False)[0])
+        parts = torch.split(latents, AT_A_TIME)
+        return torch.cat([decode_pixels(vae.decode(few, return_dict=False)[0]) for few in parts])
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """The posterior mean of the latents given x = x0 + sigma n and a caption each.

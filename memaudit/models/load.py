@@ -1,272 +1,39 @@
-"""Open a diffusers model folder as a denoiser, and refuse what cannot be read safely."""
+"""Open whatever folder or hub id names a model, and refuse what cannot be read safely."""
 
 from __future__ import annotations
 
-import errno
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
-import torch
-from diffusers import UNet2DModel
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from torch import Tensor
-
-from memaudit.errors import DependencyError, ModelError
-from memaudit.models.ambient import Ambient, fixed_mask, read_ambient
-from memaudit.models.denoiser import Denoiser
-from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import reading_from_config
-from memaudit.models.weights import sha256_file, weight_files
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """How to load a model; the words are those of diffusers."""
-
-    revision: str | None = None
-    variant: str | None = None
-    dtype: str = "float32"
-    device: str = "cpu"
-    local_files_only: bool = False
-    resolution: int | None = None
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A denoiser and where it came from.
-
-    `ambient` says how it was trained on noisy data; None if it was not. `folder` is where it stands
-    on this machine, None for a model that is no folder.
-    """
-
-    denoiser: Denoiser
-    provenance: dict[str, Any]
-    ambient: Ambient | None = None
-    folder: Path | None = None
+from memaudit.errors import ConfigError
+from memaudit.models.load_pixel import load_pixel
+from memaudit.models.loaded import Loaded, ModelOptions
+from memaudit.models.locate import locate, read_json
+from memaudit.models.lora import is_lora
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
-    """Load an unconditional pixel model: a pipeline folder, a bare UNet2DModel, or a hub id.
+    """Load a model: a folder, or a hub id.
 
-    Raises ModelError for other families, pickled weights, NaN weights and folders that are not
-    models. Nothing is ever unpickled and no code of the model is run.
+    An unconditional pixel model (a pipeline or a bare UNet2DModel), a Stable Diffusion pipeline
+    (1.x, 2.x, XL), or LoRA adapters for one. Raises ModelError for other families, pickled weights,
+    NaN weights and folders that are not models. Nothing is ever unpickled and no code of the model
+    is run.
     """
     folder, revision = locate(spec, options)
-    unet_folder, scheduler_config = _read_layout(folder)
-    config = _read_json(unet_folder / "config.json")
-    _require_unconditional(config, unet_folder)
-    weights = weight_files(unet_folder, options.variant)
-    network = _load_unet(unet_folder, options)
-    ambient = read_ambient(folder)
-    told = ambient is not None and ambient.told_its_mask
-    denoiser = wrap(network, scheduler_config, options.resolution, told)
-    if ambient is not None:
-        denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
-    provenance = {
-        "model": spec,
-        "revision": revision,
-        "family": "pixel",
-        "class": config["_class_name"],
-        "scheduler": dict(scheduler_config),
-        "prediction_type": denoiser.reading.prediction,
-        "schedule": denoiser.reading.schedule.name,
-        "ambient": None if ambient is None else ambient.content(),
-        "mask": _describe(denoiser.mask),
-        "dtype": options.dtype,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "weights": {path.name: sha256_file(path) for path in weights},
-    }
-    return Loaded(denoiser, provenance, ambient, folder)
+    loaded = _load(folder, options)
+    return replace(loaded, provenance={"model": spec, "revision": revision, **loaded.provenance})
 
 
-def wrap(
-    network: UNet2DModel,
-    scheduler_config: Mapping[str, Any],
-    resolution: int | None = None,
-    masked: bool = False,
-) -> PixelDenoiser:
-    """Read a UNet2DModel through its scheduler's configuration.
-
-    `masked`: its last input channel is the mask of what it sees, which it must be told.
-    """
-    config = network.config
-    channels = int(config.in_channels) - masked
-    if channels not in (1, 3) or config.out_channels not in (channels, 2 * channels):
-        raise ModelError(
-            f"the UNet maps {channels} channels to {config.out_channels}; a pixel model maps 1 or "
-            "3 channels to as many, or to twice as many with a learned variance"
+def _load(folder: Path, options: ModelOptions) -> Loaded:
+    adapters = is_lora(folder)
+    if options.base is not None and not adapters:
+        raise ConfigError(
+            f"--base-model is the pipeline of LoRA adapters, and {folder} holds none; leave it out"
         )
-    return PixelDenoiser(
-        network=network,
-        shape=(channels, *_resolution(config, resolution)),
-        reading=reading_from_config(scheduler_config),
-        clip=_clip(scheduler_config),
-    )
-
-
-def _describe(mask: Tensor | None) -> str | None:
-    """Say through which mask a network is asked."""
-    if mask is None:
-        return None
-    return (
-        f"one mask of the trained kind for all images, from the training's seed, which shows "
-        f"{float(mask.mean()):.3f} of each; the network fills in the rest"
-    )
-
-
-def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
-    """Find a model: its folder, and the commit if it comes from the hub."""
-    path = Path(spec)
-    if path.is_dir():
-        return path, None
-    if path.is_file():
-        raise ModelError(
-            f"{spec} is a file; give the folder of a diffusers model: model_index.json with its "
-            "sub-folders, or config.json with its .safetensors"
-        )
-    try:
-        local = snapshot_download(
-            spec,
-            revision=options.revision,
-            local_files_only=options.local_files_only,
-            allow_patterns=["*.json", "*.safetensors", "*/merges.txt"],
-        )
-    except HFValidationError as error:
-        raise ModelError(
-            f"{spec} is neither a folder on this machine nor a hub id (owner/name)"
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise DependencyError(
-                f"the disk of {constants.HF_HUB_CACHE} is full, where models from the hub are "
-                "kept; free some space, then run the same command again"
-            ) from error
-        raise DependencyError(
-            f"no folder {spec} on this machine, and the hub did not serve a model of that name "
-            f"({type(error).__name__}); give a local folder, or check the id and the network"
-        ) from error
-    return Path(local), Path(local).name
-
-
-def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
-    """-> the UNet's folder and the scheduler's configuration."""
     index = folder / "model_index.json"
-    if index.is_file():
-        parts = _read_json(index)
-        if "unet" not in parts or "vae" in parts or "text_encoder" in parts:
-            raise ModelError(
-                f"{folder} is a {parts.get('_class_name', 'pipeline')}; this version audits "
-                "unconditional pixel models (a pipeline with a UNet2DModel and no VAE)"
-            )
-        # Older pipelines on the hub keep everything at the root, as diffusers reads it too.
-        unet, scheduler = folder / "unet", folder / "scheduler"
-        return (
-            unet if unet.is_dir() else folder,
-            _read_json((scheduler if scheduler.is_dir() else folder) / "scheduler_config.json"),
-        )
-    if not (folder / "config.json").is_file():
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
-        raise ModelError(
-            f"{folder} holds no model: expected model_index.json (a pipeline) or config.json (a "
-            f"bare UNet2DModel), found {found}"
-        )
-    beside = (folder / "scheduler_config.json", folder.parent / "scheduler/scheduler_config.json")
-    for path in beside:
-        if path.is_file():
-            return folder, _read_json(path)
-    return folder, {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "assumed": True}
+    if not adapters and not (index.is_file() and "vae" in read_json(index)):
+        return load_pixel(folder, options)
+    from memaudit.models.load_latent import load_lora, load_pipeline  # transformers is slow
 
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"the model lacks {path}; is the download complete?") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, expected a JSON object")
-    return content
-
-
-def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
-    name = config.get("_class_name")
-    if name != "UNet2DModel":
-        raise ModelError(
-            f"{folder} holds a {name or 'model without a class name'}; this version audits "
-            "UNet2DModel (unconditional pixel models); give the folder of one"
-        )
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise ModelError(f"{folder} is class-conditional; this version audits unconditional models")
-    if config.get("time_embedding_type", "positional") != "positional":
-        raise ModelError(
-            f"{folder} embeds time as {config['time_embedding_type']!r} (a score model of the "
-            "NCSN++ kind); this version audits variance-preserving models with positional time"
-        )
-
-
-def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
-    try:
-        network, report = UNet2DModel.from_pretrained(
-            folder,
-            variant=options.variant,
-            torch_dtype=DTYPES[options.dtype],
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        lines = " ".join(str(error).split("\n")[:2]) or type(error).__name__
-        raise ModelError(
-            f"the UNet in {folder} cannot be loaded: {' '.join(lines.split())}; check that its "
-            "config.json and its weights are of one model"
-        ) from error
-    strays = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
-    if strays:
-        raise ModelError(
-            f"the weights in {folder} do not fit its config.json: {len(strays)} tensors are "
-            f"missing, left over or of another shape, {strays[0]} first; take both from one model"
-        )
-    for name, parameter in network.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise ModelError(
-                f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
-                "the file is damaged: take an earlier checkpoint, or copy it again"
-            )
-    network.requires_grad_(False).eval()
-    return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
-
-
-def _resolution(config: Any, override: int | None) -> tuple[int, int]:
-    """Height and width, as the UNet's config.json or the user says."""
-    size = config.sample_size if override is None else override
-    if size is None:
-        raise ModelError("the model's config.json gives no sample_size; say --resolution")
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    factor = 2 ** (len(config.block_out_channels) - 1)
-    if len(sides) != 2 or not all(isinstance(n, int) and n > 0 and n % factor == 0 for n in sides):
-        raise ModelError(
-            f"the resolution is {size!r}, expected a multiple of {factor}, because the UNet halves "
-            f"the image {len(config.block_out_channels) - 1} times; say it with --resolution"
-        )
-    return sides
-
-
-def _clip(config: Mapping[str, Any]) -> float | None:
-    if not config.get("clip_sample", False):
-        return None
-    limit = config.get("clip_sample_range", 1.0)
-    if not isinstance(limit, int | float) or not limit > 0:
-        raise ModelError(
-            f"the scheduler's clip_sample_range is {limit!r}, expected a number above 0; correct "
-            "its scheduler_config.json"
-        )
-    return float(limit)
+    return load_lora(folder, options) if adapters else load_pipeline(folder, options)

@@ -1,10 +1,10 @@
-"""Open a Stable Diffusion pipeline folder as a denoiser of latents."""
+"""Open a Stable Diffusion pipeline, with or without LoRA adapters, as a denoiser of latents."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,53 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
+from memaudit.models.ambient import read_ambient
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load import DTYPES, ModelOptions
+from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
+from memaudit.models.locate import read_json
+from memaudit.models.lora import ADAPTERS, base_folder
 from memaudit.models.reading import reading_from_config
+from memaudit.models.weights import sha256_file
 
 CLASSES: dict[str, Any] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
     "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
 }
+
+
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")  # with weights that decide the answer
+
+
+def load_pipeline(folder: Path, options: ModelOptions) -> Loaded:
+    """Load a pipeline that is to be audited as it is."""
+    denoiser = load_latent(folder, options)
+    return Loaded(denoiser, _provenance(denoiser, folder, options), folder=folder)
+
+
+def load_lora(folder: Path, options: ModelOptions) -> Loaded:
+    """Load LoRA adapters into the pipeline that they were trained for; raises ModelError."""
+    base, of_base = base_folder(folder, options)
+    denoiser = load_latent(base, of_base)
+    adapters = folder / ADAPTERS
+    try:
+        denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        lines = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"the adapters in {adapters} cannot be put into {base}: {lines[:300]}; name the "
+            "pipeline that they were trained for with --base-model"
+        ) from error
+    _freeze(denoiser.pipeline.unet, folder)
+    ambient = read_ambient(folder)
+    if ambient is not None:
+        denoiser = replace(denoiser, lowest=ambient.lowest)
+    provenance = {
+        **_provenance(denoiser, base, of_base),
+        "ambient": None if ambient is None else ambient.content(),
+        "base": str(base),
+        "adapters": {ADAPTERS: sha256_file(adapters)},
+    }
+    return Loaded(denoiser, provenance, ambient, folder)
 
 
 def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
@@ -34,15 +73,9 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     """
     pipeline = _load_pipeline(folder, _class_name(folder), options)
     for part in pipeline.components.values():
-        if not isinstance(part, nn.Module):
-            continue
-        part.requires_grad_(False)
-        for name, parameter in part.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise ModelError(
-                    f"the weights of {type(part).__name__} in {folder} hold NaN or infinity "
-                    f"({name}); copy the model again"
-                )
+        if isinstance(part, nn.Module):
+            _freeze(part, folder)
+    _require_text_to_image(pipeline, folder)
     side = options.resolution or int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
     factor = pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.config.block_out_channels) - 1)
     if side % factor:
@@ -57,15 +90,59 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     )
 
 
-def _class_name(folder: Path) -> str:
-    path = folder / "model_index.json"
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+def _freeze(part: nn.Module, folder: Path) -> None:
+    """Let no gradient reach a network, and refuse weights that are not finite."""
+    part.requires_grad_(False)
+    for name, parameter in part.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ModelError(
+                f"the weights of {type(part).__name__} in {folder} hold NaN or infinity "
+                f"({name}); copy the model again"
+            )
+
+
+def _require_text_to_image(pipeline: Any, folder: Path) -> None:
+    """Refuse networks that see more than noisy latents, as those for inpainting do."""
+    found, expected = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    if found != expected:
         raise ModelError(
-            f"{folder} is no pipeline folder: {path.name} cannot be read ({error!r}); give the "
-            f"folder of a {' or '.join(CLASSES)}"
-        ) from error
+            f"the UNet in {folder} takes {found} channels, expected the {expected} of its VAE's "
+            "latents; models for inpainting or editing are not text-to-image models"
+        )
+
+
+def _provenance(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> dict[str, Any]:
+    unet: Any = denoiser.pipeline.unet
+    return {
+        "family": "latent",
+        "class": type(denoiser.pipeline).__name__,
+        "scheduler": dict(denoiser.pipeline.scheduler.config),
+        "prediction_type": denoiser.reading.prediction,
+        "schedule": denoiser.reading.schedule.name,
+        "ambient": None,
+        "dtype": options.dtype,
+        "parameters": sum(p.numel() for p in unet.parameters()),
+        "weights": {
+            f"{part}/{path.name}": sha256_file(path)
+            for part in PARTS
+            for path in sorted((folder / part).glob("*.safetensors"))
+            if _is_variant(path, options.variant)
+        },
+    }
+
+
+def _is_variant(path: Path, variant: str | None) -> bool:
+    between = path.name.split(".")[1:-1]  # model.fp16.safetensors
+    return not between if variant is None else any(one.startswith(variant) for one in between)
+
+
+def _class_name(folder: Path) -> str:
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(
+            f"{folder} is no pipeline folder: it holds no model_index.json; give the folder of a "
+            f"{' or '.join(CLASSES)}"
+        )
+    name = read_json(folder / "model_index.json").get("_class_name")
     if name not in CLASSES:
         raise ModelError(f"{folder} is a {name}; expected a {' or '.join(CLASSES)}")
     return str(name)

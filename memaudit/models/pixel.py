@@ -30,6 +30,7 @@ class PixelDenoiser:
     lowest: float | None = None
     mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
+    told_captions: Literal[False] = False
 
     @property
     def resolution(self) -> tuple[int, int]:

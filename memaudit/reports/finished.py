@@ -39,6 +39,7 @@ class Way:
     draws: int
     dtype: str
     q: float
+    captions: str
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
             draws=config["corruption"]["draws"],
             dtype=config["dtype"],
             q=config["q"],
+            captions=config.get("prompt", "own"),
         ),
         "outcome": Outcome(report["verdict"]["outcome"]),
         "reasons": tuple(report["verdict"]["reasons"]),

@@ -11,13 +11,16 @@ from memaudit.stages.correlation import CorrelationTest
 Row = tuple[str, str]  # a name and what is said of it
 
 
-def remarks(summary: Summary, levels: Mapping[str, Any]) -> Iterator[str]:
+def remarks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
     """What people should know at once: levels left out, and an audit that is not whole."""
+    levels, captions = provenance["levels"], provenance["captions"]
     where = "the model's range" if summary.reference is None else "the range of model or reference"
     for sigma in levels["skipped"]:
         yield f"sigma {sigma:g} is outside {where}: skipped"
     for sigma in levels["without_copies"]:
         yield f"sigma {sigma:g} is not above the noise of the noisy copies: skipped for them"
+    if captions is not None and captions["policy"] != "empty" and not captions["images"]:
+        yield "the model is told captions and no image has one: it was told nothing"
     if summary.noisy is not None and summary.noisy.advice:
         yield clean_only(summary.noisy)
 

@@ -14,7 +14,7 @@ from memaudit.config import BESIDE, NO_COPIES, ScanConfig, digest
 from memaudit.errors import ConfigError, DataError
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.models.weights import sha256_file
 from memaudit.stages.corrupt import frozen_noise
 

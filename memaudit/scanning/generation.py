@@ -47,10 +47,14 @@ def generating_evaluations(config: ScanConfig) -> int:
 
 def _controls(pool: Pool) -> Vectors:
     """Embeddings of the held-out images, one a duplicate group, in the random order of ids."""
-    rows = pool.representatives
-    rows = rows[(rows["split"] == "control") & ~rows["spans"]].sort_values("example_id")
+    rows = _control_rows(pool)
     vectors: Vectors = pool.index.vectors[[pool.index.positions[i] for i in rows["example_id"]]]
     return vectors
+
+
+def _control_rows(pool: Pool) -> pd.DataFrame:
+    rows = pool.representatives
+    return rows[(rows["split"] == "control") & ~rows["spans"]].sort_values("example_id")
 
 
 def _generated(stages: Stages, run: RunDirectory, progress: Progress) -> Vectors:
@@ -75,6 +79,13 @@ def _generate(stages: Stages, wanted: range) -> pd.DataFrame:
     return pd.DataFrame({"sample": list(wanted), "vector": list(vectors)})
 
 
+def _told(stages: Stages, batch: range) -> list[str]:
+    """Captions of controls, in turn: what is generated is compared with them."""
+    rows = _control_rows(stages.pool)
+    known = [stages.captions.get(name, "") for name in rows["example_id"]]
+    return [known[k % len(known)] for k in batch] if any(known) else []
+
+
 def _embed(stages: Stages, batch: range) -> Vectors:
     """Each image has its own random numbers, which depend on the seed and its number alone."""
     config, denoiser = stages.config, stages.denoiser
@@ -82,6 +93,7 @@ def _embed(stages: Stages, batch: range) -> Vectors:
     generators = [generator(config.seed, f"generated {k}", highest, 0) for k in batch]
     sigma = torch.full((len(batch),), highest, device=denoiser.device)
     x = highest * standard_normal(generators, denoiser.shape).to(denoiser.device)
-    x0 = reconstruct(denoiser, x, sigma, generators, ("ode", config.sampler, STEPS))
+    told = _told(stages, batch)
+    x0 = reconstruct(denoiser, x, sigma, generators, ("ode", config.sampler, STEPS), told)
     refuse_infinite(x0, sigma, "generated images")
     return stages.embedder.embed(to_images(denoiser, x0))

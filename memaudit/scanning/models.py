@@ -11,7 +11,8 @@ from memaudit.errors import ConfigError, ModelError, UnreadableImageError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.device import resolve_device
-from memaudit.models.load import Loaded, ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.records import Image
 from memaudit.stages.data import decode, fingerprint, open_source, resize
 
@@ -35,6 +36,7 @@ def open_model(config: ScanConfig) -> Loaded:
         device=str(device),
         local_files_only=config.local_files_only,
         resolution=config.resolution,
+        base=config.base_model,
     )
     return load_model(config.model, options)
 

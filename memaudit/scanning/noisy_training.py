@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memaudit.config import NO_COPIES
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.scanning.copies import Copies
 from memaudit.scanning.scoring import Scored
 from memaudit.scanning.shards import Stages

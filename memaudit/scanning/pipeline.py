@@ -12,13 +12,14 @@ import torch
 
 from memaudit.config import ScanConfig
 from memaudit.errors import ConfigError
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, silent
 from memaudit.reports.files import write_csv, write_json, write_parquet, write_text
 from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
+from memaudit.scanning.captions import captions, described
 from memaudit.scanning.copies import open_copies
 from memaudit.scanning.copy_checks import check_copies
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
@@ -76,7 +77,12 @@ def scan(
         copies = check_copies(found, config, pool, loaded.denoiser)
         levels, check, reference = _prepare(config, loaded, pool, twin)
         stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas, reference)
-        stages = replace(stages, copies=copies, twin=None if twin is None else twin.loaded.denoiser)
+        stages = replace(
+            stages,
+            copies=copies,
+            twin=None if twin is None else twin.loaded.denoiser,
+            captions=captions(pool, config.prompt, loaded.denoiser),
+        )
         scored = score_pool(stages, run, progress)
         conduct = replace(
             _conduct(stages, scored),
@@ -123,7 +129,7 @@ def _prepare(
 ) -> tuple[Levels, SelfCheck | None, Reference]:
     """Choose the levels, check the model, and keep a sample of the pool to compare pixels with."""
     denoiser, rows = loaded.denoiser, pool.representatives
-    pixels = 8 * denoiser.shape[0] * denoiser.shape[1] * denoiser.shape[2]
+    pixels = 8 * 3 * denoiser.resolution[0] * denoiser.resolution[1]
     examples = smallest_ids(pool, max(CHECKED, min(REFERENCE, SAMPLE_BYTES // pixels)))
     images = stack(examples)
     x0 = encode(denoiser, images[:SAMPLE])
@@ -192,6 +198,7 @@ def _provenance(
         "self_check": None if check is None else asdict(check),
         "levels": asdict(levels),
         "copies": None if copies is None else copies.provenance(),
+        "captions": described(stages.captions, config.prompt, stages.denoiser),
         "data": {
             "fingerprint": pool.listing.fingerprint,
             "entries": len(pool.listing.rows),

@@ -12,7 +12,7 @@ import torch
 
 from memaudit.config import ScanConfig
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.records import Plan
 from memaudit.scanning.copies import open_copies
 from memaudit.scanning.generation import generating_evaluations

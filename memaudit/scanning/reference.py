@@ -13,7 +13,7 @@ from typing import Any
 from memaudit.config import CLOSED_FORM, UNRELATED, DataOptions, ScanConfig
 from memaudit.errors import ConfigError, MisreadModelError, ModelError, UnreadableImageError
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
@@ -56,6 +56,7 @@ def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
         model=config.reference,
         revision=None,
         variant=None,
+        base_model=None,
         data=DataOptions(
             resize=config.data.resize,
             image_column=config.data.image_column,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from memaudit.config import ScanConfig
 from memaudit.errors import ModelError
 from memaudit.models.denoiser import Denoiser, per_row
 from memaudit.records import Example, Image, Images, Vectors
+from memaudit.scanning.captions import Captions
 from memaudit.scanning.copies import Copies
 from memaudit.scanning.passes import Grid, Pass
 from memaudit.scanning.pool import Pool, read_examples, stack
@@ -41,7 +42,8 @@ class Stages:
     """What every shard of a scan shares.
 
     `copies` are the noisy copies that are queried beside the images, and `twin` is the reference
-    model that reconstructs the same corrupted images; None without them.
+    model that reconstructs the same corrupted images; None without them. `captions` are those that
+    the model is told.
     """
 
     config: ScanConfig
@@ -52,6 +54,7 @@ class Stages:
     reference: Reference
     copies: Copies | None = None
     twin: Denoiser | None = None
+    captions: Captions = field(default_factory=dict)
 
     @property
     def grid(self) -> Grid:
@@ -168,14 +171,17 @@ class _Shard:
         By the model, or by a reference, which is given the same corrupted images.
         """
         config, denoiser = self.stages.config, twin or self.stages.denoiser
+        ids = [self.examples[query.example].id for query in batch]
         generators = [
-            generator(config.seed, self.examples[query.example].id, query.sigma, query.draw)
-            for query in batch
+            generator(config.seed, name, query.sigma, query.draw)
+            for name, query in zip(ids, batch, strict=True)
         ]
         sigma = torch.tensor([query.sigma for query in batch], device=denoiser.device)
         noise = standard_normal(generators, denoiser.shape).to(denoiser.device)
         x = corrupt(*self._sources(batch, sigma), noise)
-        x0 = reconstruct(denoiser, x, sigma, generators, (how.mode, config.sampler, how.steps))
+        told = [self.stages.captions.get(name, "") for name in ids]
+        attack = (how.mode, config.sampler, how.steps)
+        x0 = reconstruct(denoiser, x, sigma, generators, attack, told)
         who = "reference" if twin else "model"
         refuse_infinite(x0, sigma, f"reconstruction {how.name}", who)
         return x, x0

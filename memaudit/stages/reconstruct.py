@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,22 +28,25 @@ def reconstruct(
     sigma: Tensor,
     generators: list[np.random.Generator],
     how: tuple[Reconstruction, Sampler, int],
+    prompts: Sequence[str] = (),
 ) -> Tensor:
     """Clean images from x = x0 + sigma n, in model space.
 
     `how` is (mode, sampler, steps). "ode": deterministic sampling of the probability-flow ODE from
     the corrupted image; "one-step": the posterior mean; "sample": a stochastic posterior sample,
-    whose noise continues each row's own generator.
+    whose noise continues each row's own generator. `prompts` are the captions of a text-to-image
+    model.
     """
     mode, sampler, steps = how
+    denoise = partial(denoiser.denoise, prompts=prompts)
     if mode == "one-step":
-        return denoiser.denoise(x, sigma)
+        return denoise(x, sigma)
     sigmas = samplers.sampling_sigmas(sigma, denoiser.sigma_min, steps)
     if mode == "ode":
-        return SOLVERS[sampler](denoiser.denoise, x, sigmas)
+        return SOLVERS[sampler](denoise, x, sigmas)
     shape = tuple(x.shape[1:])
     return samplers.ancestral(
-        denoiser.denoise, x, sigmas, lambda: standard_normal(generators, shape).to(x.device)
+        denoise, x, sigmas, lambda: standard_normal(generators, shape).to(x.device)
     )
 
 

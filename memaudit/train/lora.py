@@ -18,14 +18,15 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import Base, TrainConfig
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load import ModelOptions, locate
 from memaudit.models.load_latent import load_latent
+from memaudit.models.loaded import ModelOptions
+from memaudit.models.locate import locate
+from memaudit.models.lora import RECORD
 from memaudit.models.reading import Reading
 from memaudit.reports.files import write_json
 from memaudit.train.batch import Batch, Estimate
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention layer
-RECORD = "lora.json"  # which base the adapters belong to
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import TrainConfig
 from memaudit.models.ambient import fixed_mask
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load import wrap
+from memaudit.models.load_pixel import wrap
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.reading import Reading
 from memaudit.train.batch import Batch, Estimate

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from memaudit.config import Corruption, ScanConfig
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.denoiser import per_row
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.records import Image
 from memaudit.scanning import scan
 

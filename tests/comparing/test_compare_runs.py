@@ -13,7 +13,7 @@ import memaudit
 from memaudit.comparing import ComparisonResult, compare
 from memaudit.config import CompareConfig, Corruption
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.stages.compare import COLUMNS, SHARE_COLUMNS
 
 MODES = ("ode", "one-step")

@@ -10,7 +10,8 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from memaudit.config import TrainConfig
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.records import Image
 from memaudit.train.loop import train

@@ -10,9 +10,10 @@ from tiny import SCHEDULE, write_sd, write_sdxl
 from torch import Tensor
 
 from memaudit.errors import ModelError
+from memaudit.models.closed_form import ClosedForm
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load import ModelOptions
 from memaudit.models.load_latent import load_latent
+from memaudit.models.loaded import ModelOptions
 
 CAPTIONS = ["a cat", "", "two cats on a mat"]
 SIGMAS = torch.tensor([0.3, 1.0, 6.0])
@@ -128,3 +129,16 @@ def test_another_pipeline_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_side_that_the_network_cannot_halve_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="multiple of 4"):
         load_latent(folder, ModelOptions(resolution=30))
+
+
+def test_the_perfect_memorizer_stands_in_the_space_of_the_latents(denoiser: LatentDenoiser) -> None:
+    images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    x0 = denoiser.encode(images)
+    memorizer = ClosedForm(x0, space=denoiser)
+    assert memorizer.shape == denoiser.shape
+    assert memorizer.resolution == denoiser.resolution
+    assert torch.equal(memorizer.encode(images), x0)
+    x = x0 + 0.05 * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    answer = memorizer.denoise(x, torch.full((5,), 0.05))
+    assert torch.allclose(answer, x0, atol=1e-5)
+    assert torch.equal(memorizer.decode(answer), denoiser.decode(answer))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from memaudit.errors import MisreadModelError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.load import wrap
+from memaudit.models.load_pixel import wrap
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.models.self_check import self_check

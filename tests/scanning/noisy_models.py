@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.stages.corrupt import frozen_noise
 from memaudit.stages.data import image_id
 

@@ -7,7 +7,8 @@ from runs import ask
 
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.scanning import scan
 from memaudit.scanning.levels import Levels, choose_levels
 from memaudit.scanning.models import open_model

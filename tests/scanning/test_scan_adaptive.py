@@ -13,7 +13,7 @@ from memaudit.config import Corruption
 from memaudit.errors import RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.scanning import scan
 from memaudit.stages.calibrate import Outcome, combine, screening_order
 

@@ -10,7 +10,7 @@ from runs import ask, written_at
 
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.scanning import scan
 from memaudit.scanning.plan import estimate
 

@@ -12,7 +12,7 @@ from skimage import data as photographs
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.load import Loaded
+from memaudit.models.loaded import Loaded
 from memaudit.scanning import scan
 from memaudit.scanning.plan import estimate
 from memaudit.stages.calibrate import Outcome

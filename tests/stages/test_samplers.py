@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from torch import Tensor
 
 from memaudit.models.denoiser import per_row
-from memaudit.models.load import wrap
+from memaudit.models.load_pixel import wrap
 from memaudit.stages import samplers
 from memaudit.stages.samplers import sampling_sigmas
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
 from memaudit.errors import ConfigError, ModelError
 from memaudit.models.denoiser import encode_pixels
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.scanning import scan
 from memaudit.stages.data import image_id

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from memaudit.config import TrainConfig
 from memaudit.errors import ConfigError, DataError, RunDirectoryError, TrainingDivergedError
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.train.loop import train
 

@@ -15,8 +15,8 @@ from tiny import write_sd, write_sdxl
 from memaudit.config import Base, Consistency, TrainConfig
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import read_ambient
-from memaudit.models.load import ModelOptions
 from memaudit.models.load_latent import load_latent
+from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.stages.data import image_id
 from memaudit.train.feed import Feed

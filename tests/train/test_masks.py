@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from memaudit.config import Corruption, Mask, MaskKind, ScanConfig, TrainConfig
 from memaudit.errors import ModelError
-from memaudit.models.load import ModelOptions, load_model
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
 from memaudit.models.masks import draw_mask
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.records import Image

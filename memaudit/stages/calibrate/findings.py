@@ -20,7 +20,7 @@ COLUMNS = (
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
     ("source", "path of the image inside its data set"),
     ("split", "member (the model was trained on it) or control (held out)"),
-    ("prompt", "caption in the data set; an unconditional model is not given it"),
+    ("prompt", "caption in the data set; --prompt says what of it a text-to-image model was told"),
     ("group", "number of the duplicate group"),
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),

@@ -1,0 +1,44 @@
+"""How a model is loaded, and what loading gives: a denoiser and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from memaudit.models.ambient import Ambient
+from memaudit.models.denoiser import Denoiser
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load a model; the words are those of diffusers.
+
+    `base` is the pipeline that LoRA adapters are put into, where they do not say which.
+    """
+
+    revision: str | None = None
+    variant: str | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    local_files_only: bool = False
+    resolution: int | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A denoiser and where it came from.
+
+    `ambient` says how it was trained on noisy data; None if it was not. `folder` is where it stands
+    on this machine, None for a model that is no folder.
+    """
+
+    denoiser: Denoiser
+    provenance: dict[str, Any]
+    ambient: Ambient | None = None
+    folder: Path | None = None

@@ -1,0 +1,61 @@
+"""Find a model on this machine or on the hub, and read its JSON files."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from memaudit.errors import DependencyError, ModelError
+from memaudit.models.loaded import ModelOptions
+
+
+def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
+    """Find a model: its folder, and the commit if it comes from the hub."""
+    path = Path(spec)
+    if path.is_dir():
+        return path, None
+    if path.is_file():
+        raise ModelError(
+            f"{spec} is a file; give the folder of a diffusers model: model_index.json with its "
+            "sub-folders, or config.json with its .safetensors"
+        )
+    try:
+        local = snapshot_download(
+            spec,
+            revision=options.revision,
+            local_files_only=options.local_files_only,
+            allow_patterns=["*.json", "*.safetensors", "*/merges.txt"],
+        )
+    except HFValidationError as error:
+        raise ModelError(
+            f"{spec} is neither a folder on this machine nor a hub id (owner/name)"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise DependencyError(
+                f"the disk of {constants.HF_HUB_CACHE} is full, where models from the hub are "
+                "kept; free some space, then run the same command again"
+            ) from error
+        raise DependencyError(
+            f"no folder {spec} on this machine, and the hub did not serve a model of that name "
+            f"({type(error).__name__}); give a local folder, or check the id and the network"
+        ) from error
+    return Path(local), Path(local).name
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a model's folder; raises ModelError if there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"the model lacks {path}; is the download complete?") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds a {type(content).__name__}, expected a JSON object")
+    return content
