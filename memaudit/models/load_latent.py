@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
@@ -45,7 +45,9 @@ def load_lora(folder: Path, options: ModelOptions) -> Loaded:
     denoiser = load_latent(base, of_base)
     adapters = folder / ADAPTERS
     try:
-        denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
+        with _quiet():
+            denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
+        _require_all(denoiser, adapters)
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         lines = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
@@ -111,6 +113,16 @@ def _require_text_to_image(pipeline: Any, folder: Path) -> None:
         )
 
 
+def _require_all(denoiser: LatentDenoiser, adapters: Path) -> None:
+    """Refuse adapters of which a part found no place: diffusers only warns of it."""
+    with safe_open(adapters, framework="pt") as file:
+        there = [name for name in file.keys() if not name.endswith("alpha")]  # noqa: SIM118
+    parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
+    placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
+    if placed != len(there):
+        raise ValueError(f"{placed} of {len(there)} tensors have a place there")
+
+
 def _provenance(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> dict[str, Any]:
     unet: Any = denoiser.pipeline.unet
     return {
@@ -151,7 +163,7 @@ def _class_name(folder: Path) -> str:
 def _load_pipeline(folder: Path, name: str, options: ModelOptions) -> Any:
     without = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     try:
-        with _without_bars():
+        with _quiet():
             return CLASSES[name].from_pretrained(
                 folder,
                 variant=options.variant,
@@ -170,14 +182,17 @@ def _load_pipeline(folder: Path, name: str, options: ModelOptions) -> Any:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep diffusers and transformers from drawing their own progress bars."""
+def _quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from drawing progress bars, and diffusers from advising."""
     shown = [each for each in (diffusers_logging, transformers_logging) if _shows_bars(each)]
+    verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
     for each in shown:
         each.disable_progress_bar()
     try:
         yield
     finally:
+        diffusers_logging.set_verbosity(verbosity)
         for each in shown:
             each.enable_progress_bar()
 

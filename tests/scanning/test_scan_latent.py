@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import write_sd, write_sdxl
 
 from memaudit.comparing import compare
@@ -244,3 +245,13 @@ def test_runs_from_before_there_were_captions_keep_their_digest(config: ScanConf
     assert "base_model" not in asked
     assert replace(config, prompt="empty").digest != config.digest
     assert json.dumps(asked)
+
+
+def test_adapters_that_fit_in_part_are_refused(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    tensors = load_file(lora / ADAPTERS)
+    name = next(iter(tensors))
+    tensors[name.replace("to_", "of_another_")] = tensors[name].clone()
+    save_file(tensors, lora / ADAPTERS)
+    with pytest.raises(ModelError, match=f"{len(tensors) - 1} of {len(tensors)} tensors"):
+        load_model(str(lora), ModelOptions())
