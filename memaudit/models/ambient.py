@@ -16,6 +16,7 @@ from memaudit.errors import ConfigError, ModelError
 from memaudit.models.masks import draw_mask
 
 RECORD = "ambient.json"
+DOUBLE_TWEEDIE = ("ambient", "ambient-mixed")  # losses that find the copy behind more noise
 LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")
 
 

@@ -4,6 +4,10 @@ A misread model reconstructs nothing and would be acquitted. Its reading is test
 images against every alternative, paired, before any verdict rests on it. Images of both splits
 are used, without looking at which is which: an overfit model denoises held-out images badly under
 the right reading, and at too high a time it would look better there.
+
+A model of noisy copies is asked what it was trained for, the copy behind more noise (double
+Tweedie): just above the noise of the copies its estimate of the clean image is free to be anything,
+and if it memorized copies it is far off.
 """
 
 from __future__ import annotations
@@ -18,13 +22,22 @@ from scipy import stats
 from torch import Tensor
 
 from memaudit.errors import MisreadModelError
-from memaudit.models.denoiser import Denoiser, per_row
+from memaudit.models.denoiser import Denoiser
 
 DECLARED = "as declared"
 LEVELS = 4
 LOWEST, HIGHEST = 0.3, 10.0  # at tiny sigma every reading looks alike
 MATERIAL = math.log(1.05)  # an alternative must be this much better, beyond its interval
 CONFIDENCE = 0.999  # about ten alternatives are compared
+ABOVE = 1.1  # times sigma_n: from there on the noise that is added to a copy tells something
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """Noise sigma_n z in the images that a model was trained on; z [B, *shape] standard normal."""
+
+    sigma_n: float
+    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -54,24 +67,29 @@ NOTHING = _Alternative("", math.inf, math.inf, [])  # where nothing is read
 
 
 @torch.inference_mode()
-def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
+def self_check(
+    denoiser: Denoiser, x0: Tensor, seed: int = 0, frozen: Frozen | None = None
+) -> SelfCheck:
     """Compare the declared reading with its alternatives on clean images x0 [B, *shape].
 
+    `frozen` is the noise that a model of noisy copies saw, or would have seen, in these images.
     Raises MisreadModelError if an alternative is better beyond its interval, or if the declared
     reading nowhere beats a Wiener filter, the best blend of the noisy input and the average image
     (a network that predicts v and was never trained is such a blend, and beats both alone).
     """
-    sigmas = _levels(denoiser)
+    sigmas = _levels(denoiser, frozen)
+    tasks = [_Task.at(sigma, x0, frozen) for sigma in sigmas]
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)).to(x0)
-    by_reading = _errors({DECLARED: denoiser, **dict(denoiser.misreadings())}, x0, noise, sigmas)
+    by_reading = _errors({DECLARED: denoiser, **dict(denoiser.misreadings())}, noise, tasks)
     declared = by_reading[DECLARED]
     if not declared.isfinite().all():
         raise MisreadModelError(
             "the model returns values that are not finite; check its weights and dtype"
         )
-    identity = [float((sigma * noise).square().mean()) for sigma in sigmas]
+    identity = [task.added**2 * float(noise.square().mean()) for task in tasks]
     data_mean = float(x0.var(0).mean() if len(x0) > 1 else x0.var())
-    blend = [data_mean * error / (data_mean + error) for error in identity]
+    spread = [data_mean + task.held**2 for task in tasks]
+    blend = [s * error / (s + error) for s, error in zip(spread, identity, strict=True)]
     errors = declared.mean(1).tolist()
     alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
     better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
@@ -91,8 +109,38 @@ def self_check(denoiser: Denoiser, x0: Tensor, seed: int = 0) -> SelfCheck:
     )
 
 
-def _levels(denoiser: Denoiser) -> list[float]:
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is to be found at a level: the clean images, or copies that hold noise `held`."""
+
+    sigma: float
+    held: float
+    target: Tensor
+
+    @classmethod
+    def at(cls, sigma: float, x0: Tensor, frozen: Frozen | None) -> _Task:
+        if frozen is None or sigma < ABOVE * frozen.sigma_n:
+            return cls(sigma, 0.0, x0)
+        return cls(sigma, frozen.sigma_n, x0 + frozen.sigma_n * frozen.noise.to(x0))
+
+    @property
+    def added(self) -> float:
+        """The noise that is added to the target to make it that of the level."""
+        return math.sqrt(self.sigma**2 - self.held**2)
+
+    def errors(self, reading: Denoiser, noise: Tensor) -> Tensor:
+        """Mean squared error of each row of a reading's estimate of the target."""
+        x = self.target + self.added * noise
+        h = reading.denoise(x, torch.full((len(x),), self.sigma, device=x.device))
+        ratio = (self.held / self.sigma) ** 2
+        answer = (1 - ratio) * h + ratio * x if ratio else h
+        return (answer - self.target).square().flatten(1).mean(1)
+
+
+def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
     low = max(LOWEST, denoiser.sigma_min)
+    if frozen is not None and low >= frozen.sigma_n:
+        low = max(low, ABOVE * frozen.sigma_n)
     high = min(HIGHEST, denoiser.sigma_max)
     if high < low:
         raise MisreadModelError(
@@ -105,15 +153,13 @@ def _levels(denoiser: Denoiser) -> list[float]:
 
 
 def _errors(
-    readings: Mapping[str, Denoiser], x0: Tensor, noise: Tensor, sigmas: list[float]
+    readings: Mapping[str, Denoiser], noise: Tensor, tasks: list[_Task]
 ) -> dict[str, Tensor]:
     """Mean squared error of each image under each reading: name -> [levels, B]."""
     rows: dict[str, list[Tensor]] = {name: [] for name in readings}
-    for level in sigmas:
-        sigma = torch.full((len(x0),), level, device=x0.device)
-        x = x0 + per_row(sigma, x0) * noise
+    for task in tasks:
         for name, reading in readings.items():
-            rows[name].append((reading.denoise(x, sigma) - x0).square().flatten(1).mean(1))
+            rows[name].append(task.errors(reading, noise))
     return {name: torch.stack(levels).double().cpu() for name, levels in rows.items()}
 
 

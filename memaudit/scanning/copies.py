@@ -12,9 +12,10 @@ from torch import Tensor
 
 from memaudit.config import BESIDE, NO_COPIES, ScanConfig, digest
 from memaudit.errors import ConfigError, DataError
-from memaudit.models.ambient import Ambient
+from memaudit.models.ambient import DOUBLE_TWEEDIE, Ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.loaded import Loaded
+from memaudit.models.self_check import Frozen
 from memaudit.models.weights import sha256_file
 from memaudit.stages.corrupt import frozen_noise
 
@@ -63,6 +64,14 @@ class Copies:
                 f"the noisy copy of {name[:12]} in {path} is not finite; copy the file again"
             )
         return copy
+
+
+def frozen_in(training: Ambient | None, ids: list[str], denoiser: Denoiser) -> Frozen | None:
+    """The noise in which a model of noisy copies saw images, or would have seen them."""
+    if training is None or training.loss not in DOUBLE_TWEEDIE:
+        return None
+    z = frozen_noise(ids, denoiser.shape, training.sigma_n, training.seed)
+    return Frozen(training.sigma_n, z)
 
 
 def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:

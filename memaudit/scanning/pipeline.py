@@ -20,7 +20,7 @@ from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
 from memaudit.scanning.captions import captions, described
-from memaudit.scanning.copies import open_copies
+from memaudit.scanning.copies import frozen_in, open_copies
 from memaudit.scanning.copy_checks import check_copies
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
 from memaudit.scanning.generation import check_quality
@@ -140,7 +140,9 @@ def _prepare(
     reference = Reference.of(images, groups, len(rows))
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
         return levels, None, reference
-    return levels, self_check(denoiser, x0[:CHECKED], config.seed), reference
+    checked = examples[:CHECKED]
+    frozen = frozen_in(loaded.ambient, [example.id for example in checked], denoiser)
+    return levels, self_check(denoiser, x0[:CHECKED], config.seed, frozen), reference
 
 
 def _conduct(stages: Stages, scored: Scored) -> Conduct:

@@ -17,6 +17,7 @@ from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
+from memaudit.scanning.copies import frozen_in
 from memaudit.scanning.models import open_model
 from memaudit.scanning.pool import Pool, smallest_ids, stack
 from memaudit.scanning.shards import encode
@@ -102,9 +103,11 @@ def _reading(config: ScanConfig, reference: Loaded, pool: Pool) -> SelfCheck | N
     denoiser = reference.denoiser
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
         return None
-    x0 = encode(denoiser, stack(smallest_ids(pool, CHECKED)))
+    examples = smallest_ids(pool, CHECKED)
+    x0 = encode(denoiser, stack(examples))
+    frozen = frozen_in(reference.ambient, [example.id for example in examples], denoiser)
     try:
-        return self_check(denoiser, x0, config.seed)
+        return self_check(denoiser, x0, config.seed, frozen)
     except MisreadModelError as error:
         raise MisreadModelError(f"the reference {config.reference}: {error}") from error
 

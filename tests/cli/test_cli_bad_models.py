@@ -116,10 +116,10 @@ def test_weights_with_more_than_the_config_asks_for_are_refused(refusal, pipelin
     assert "1 tensors are missing, left over or of another shape, extra.weight" in refusal(pipeline)
 
 
-def test_latent_pipelines_are_refused_by_name(refusal, pipeline):
+def test_other_latent_pipelines_are_refused_by_name(refusal, pipeline):
     parts = {"vae": ["diffusers", "AutoencoderKL"], "_class_name": "LDMPipeline"}
     change(pipeline / "model_index.json", **parts)
-    assert "is a LDMPipeline; this version audits unconditional pixel" in refusal(pipeline)
+    assert "is a LDMPipeline; expected a StableDiffusionPipeline" in refusal(pipeline)
 
 
 def test_class_conditional_models_are_refused(refusal, tmp_path):

@@ -50,7 +50,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     provenance = report["provenance"]
     assert provenance.keys() == {
         *("question", "config", "model", "self_check", "levels", "data", "embedder"),
-        *("device", "threads", "environment", "copies", "reference"),
+        *("device", "threads", "environment", "copies", "captions", "reference"),
     }
     assert provenance["question"] == config.digest
     assert provenance["data"].keys() == {
