@@ -57,7 +57,7 @@ class ComparisonResult:
     def sentences(self) -> tuple[str, ...]:
         """Which run memorizes less, a sentence a pair of runs."""
         rows = [chief(one.differences) for one in self.comparisons]
-        return tuple(judge(row) for row in rows if row is not None)
+        return tuple(judge(row, self.runs) for row in rows if row is not None)
 
     @property
     def text(self) -> str:
@@ -65,7 +65,7 @@ class ComparisonResult:
         lines = ["Compared, the first is the base:", *describe_runs(self.runs)]
         for one in self.comparisons:
             row = chief(one.differences)
-            lines += wrap("", [] if row is None else [judge(row)])[1:]
+            lines += wrap("", [] if row is None else [judge(row, self.runs)])[1:]
             lines += lay_out(one.differences)
             lines += wrap("What to know of it:", one.remarks)
         lines += wrap("One step and full sampling:", self._between_modes)

@@ -49,9 +49,18 @@ def _flat(row: Difference) -> dict[str, Any]:
     return cells
 
 
-def judge(row: Difference) -> str:
-    """Say which of two runs memorizes less, by how much and how surely."""
+def judge(row: Difference, runs: Sequence[FinishedRun]) -> str:
+    """Say which of two runs memorizes less, by how much and how surely.
+
+    One that memorized the noisy copies it was trained on brings those back and not the clean
+    images: it is not said to memorize less.
+    """
     run, base = row.run, row.base
+    copies = {
+        one.name: one.of_copies.flagged
+        for one in runs
+        if one.of_copies is not None and one.of_copies.memorized
+    }
     if row.direction == "inconclusive" and row.ties == row.members:
         return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
     said = {
@@ -60,12 +69,27 @@ def judge(row: Difference) -> str:
         "mixed": f"mixed: {run} memorizes less than {base} by one measure and more by the other",
         "inconclusive": f"inconclusive whether {run} memorizes less or more than {base}",
     }[row.direction]
+    if row.direction == "less" and run in copies:
+        said = (
+            f"{run} brings clean images back less closely than {base}, but memorized its noisy "
+            "copies: which of the two memorizes less is not told"
+        )
+    if row.direction == "more" and base in copies:
+        said = (
+            f"{run} brings clean images back more closely than {base}, which memorized its noisy "
+            "copies: which of the two memorizes less is not told"
+        )
     if row.beyond_controls is None:
         return f"{said}: there are no controls that both share"
     parts = [f"own similarity of members beyond that of controls {_signed(row.beyond_controls, 3)}"]
     if row.excess:
         parts.append(f"excess above controls {_points(row.excess.difference)}")
     parts.append(f"sign-flip p {row.sign_flip_p:.2g} over {row.members} members")
+    parts += [
+        f"{count} members of {name} flagged by their noisy copies"
+        for name, count in copies.items()
+        if name in (run, base)
+    ]
     return f"{said} ({row.reconstruction}): {'; '.join(parts)}"
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.run_directory import RunDirectory, Work
-from memaudit.stages.calibrate import Excess, Outcome, screened
+from memaudit.stages.calibrate import COPY, HALF_LEVEL, Excess, Outcome, screened
 
 FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full scan stand
 
@@ -58,11 +58,25 @@ class Drawn:
     reason: str
 
 
+@dataclass(frozen=True)
+class OfCopies:
+    """What the noisy copies that a model was trained on show, queried by themselves."""
+
+    flagged: int  # members whose finding rests on their copy
+    p_value: float | None  # that members' copies come back more closely than controls'
+
+    @property
+    def memorized(self) -> bool:
+        """Whether they are evidence; both queries share the level."""
+        return self.flagged > 0 or (self.p_value is not None and self.p_value <= HALF_LEVEL / 2)
+
+
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
     """A complete scan: `findings` as it wrote them, `scores` of full passes only.
 
-    `screened` says that only part of the images were scanned in full.
+    `screened` says that only part of the images were scanned in full; `of_copies` is None where no
+    noisy copies were queried.
     """
 
     name: str
@@ -76,6 +90,7 @@ class FinishedRun:
     copy_threshold: float | None
     excess: Excess | None
     quality: Drawn | None
+    of_copies: OfCopies | None
     findings: pd.DataFrame
     scores: pd.DataFrame
 
@@ -152,7 +167,15 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
         "copy_threshold": embedder["copy_threshold"],
         "excess": Excess(**excess) if excess else None,
         "quality": Drawn(**{name: quality[name] for name in _DRAWN}) if quality else None,
+        "of_copies": _of_copies(summary.get("noisy")),
     }
+
+
+def _of_copies(noisy: dict[str, Any] | None) -> OfCopies | None:
+    for one in noisy["by_query"] if noisy else ():
+        if one["query"] == COPY:
+            return OfCopies(one["flagged"], one["test"] and one["test"]["p_value"])
+    return None
 
 
 _DRAWN = tuple(Drawn.__dataclass_fields__)

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from noisy_models import memorizer as memorizer_of_copies
+from noisy_models import write as noisy_copies
 from PIL import Image as PillowImage
 
 import memaudit
@@ -197,3 +199,20 @@ def test_the_public_names_compare():
     assert memaudit.compare is compare
     assert memaudit.ComparisonResult is ComparisonResult
     assert memaudit.CompareConfig is CompareConfig
+
+
+def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, tmp_path):
+    members = [np.array(PillowImage.open(path)) for path in sorted(runs.members.glob("*.png"))]
+    folder = noisy_copies(tmp_path / "model", members)
+    levels = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
+    clean = runs.make("clean", **levels)
+    noisy = runs.make("noisy", memorizer_of_copies(members, folder), model="noisy", **levels)
+    forth = compare(CompareConfig((clean, noisy)))
+    back = compare(CompareConfig((noisy, clean)))
+    assert rows(forth)["ode"].direction == "less"
+    assert f"{noisy} brings clean images back less closely" in forth.sentences[0]
+    assert f"{clean} brings clean images back more closely" in back.sentences[0]
+    for result in (forth, back):
+        assert "memorized its noisy copies" in result.sentences[0]
+        assert f"15 members of {noisy} flagged by their noisy copies" in result.sentences[0]
+        assert "memorizes less than" not in result.text

@@ -42,7 +42,7 @@ from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded, measure_power
-from memaudit.stages.calibrate.queries import Query, QueryResult, of_copies, rows_of
+from memaudit.stages.calibrate.queries import COPY, Query, QueryResult, of_copies, rows_of
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.severity import Severity
 from memaudit.stages.calibrate.summary import (
@@ -65,6 +65,7 @@ from memaudit.stages.calibrate.verdict import (
 
 __all__ = [
     "COLUMNS",
+    "COPY",
     "FEWEST_FOR_EVIDENCE",
     "HALF_LEVEL",
     "SCREENS",
