@@ -9,11 +9,11 @@ DEMO_STEPS ?= 8000
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
-	@echo "make demo         scan two bundled models on real images"
+	@echo "make demo         scan three bundled models on real images"
 	@echo "make test         run the tests"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
-	@echo "make demo-models  train the bundled models again (about 35 minutes on two cores)"
+	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
 	@echo "make benchmark-models  train the models whose memorized images are known (about 80 minutes on two cores)"
 
@@ -54,19 +54,22 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One thread each: two trainings share two cores best so, and the result does not depend on it.
+# One thread each: trainings share cores best so, and the result does not depend on it.
 demo-models: setup
 	$(BIN)/memaudit demo --images-only --out build/demo
 	OMP_NUM_THREADS=1 $(BIN)/memaudit train build/demo/images/members --out build/demo/overfit \
 		--steps $(DEMO_STEPS) & \
 	OMP_NUM_THREADS=1 $(BIN)/memaudit train build/demo/images/others --out build/demo/twin \
 		--steps $(DEMO_STEPS) & \
+	OMP_NUM_THREADS=1 $(BIN)/memaudit train build/demo/images/members --out build/demo/ambient \
+		--loss ambient --sigma-n 0.4 --steps $(DEMO_STEPS) & \
 	wait
-	for name in overfit twin; do \
+	for name in overfit twin ambient; do \
 		rm -rf memaudit/demo/models/$$name && mkdir -p memaudit/demo/models/$$name && \
 		cp -r build/demo/$$name/model_index.json build/demo/$$name/unet build/demo/$$name/scheduler \
 			memaudit/demo/models/$$name/; \
 	done
+	cp -r build/demo/ambient/ambient.json build/demo/ambient/noisy memaudit/demo/models/ambient/
 
 benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/demo.py

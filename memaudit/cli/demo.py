@@ -18,12 +18,13 @@ from memaudit.cli.progress import bars
 )
 @click.option("--images-only", is_flag=True, help="Write the images and stop.")
 def demo(out: str, images_only: bool) -> None:
-    """Scan two bundled models on tiles of real photographs.
+    """Scan three bundled models on tiles of real photographs, and compare two of them.
 
     One was overfit on the members, its twin was trained on other tiles: evidence is expected for
-    the first and none for the second.
+    the first and none for the second. The third was trained on noisy copies of the members; it is
+    compared with the first.
     """
-    from memaudit.demo.run import run_demo, write_images
+    from memaudit.demo.run import compare_demo, run_demo, write_images
     from memaudit.reports.words import describe
 
     with bars() as progress, name_full_disk(out):
@@ -31,4 +32,5 @@ def demo(out: str, images_only: bool) -> None:
             click.echo("\n".join(str(folder) for folder in write_images(out).values()))
             return
         for title, result in run_demo(out, progress):
-            click.echo(f"=== {title}\n{describe(result.summary, result.config)}")
+            click.echo(f"=== {title}\n{describe(result.summary, result.config)}\n")
+        click.echo(f"=== clean against ambient training\n{compare_demo(out, progress).text}")

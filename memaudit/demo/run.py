@@ -1,11 +1,12 @@
-"""The demo: an overfit model and its twin, scanned with the same images."""
+"""The demo: an overfit model, its twin, and one trained on noisy copies, on the same images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from memaudit.config import Corruption, ScanConfig
+from memaudit.comparing import ComparisonResult, compare
+from memaudit.config import CompareConfig, Corruption, ScanConfig
 from memaudit.demo.tiles import write_tiles
 from memaudit.progress import Progress, silent
 from memaudit.scanning import ScanResult, scan
@@ -14,7 +15,9 @@ MODELS = Path(__file__).parent / "models"
 TITLES = {
     "overfit": "overfit model: trained on the members",
     "twin": "its twin: trained on other tiles, it saw neither members nor controls",
+    "ambient": "ambient model: trained as long on noisy copies of the members, one copy each",
 }
+COMPARED = ("overfit", "ambient")
 
 
 def write_images(out: str | Path) -> dict[str, Path]:
@@ -23,20 +26,27 @@ def write_images(out: str | Path) -> dict[str, Path]:
 
 
 def run_demo(out: str | Path, progress: Progress = silent) -> Iterator[tuple[str, ScanResult]]:
-    """Scan both bundled models and yield a title and the result for each."""
+    """Scan the bundled models and yield a title and the result for each."""
     folders = write_images(out)
     for name, title in TITLES.items():
         yield title, scan(demo_config(name, folders, Path(out) / name), progress)
 
 
+def compare_demo(out: str | Path, progress: Progress = silent) -> ComparisonResult:
+    """Compare training on clean images with training on noisy copies, once both are scanned."""
+    runs = tuple(str(Path(out) / name) for name in COMPARED)
+    return compare(CompareConfig(runs, str(Path(out) / "comparison")), progress)
+
+
 def demo_config(model: str, folders: dict[str, Path], run: Path) -> ScanConfig:
-    """The demo's scan of a bundled model: "overfit" or "twin"."""
+    """The demo's scan of a bundled model, a key of TITLES."""
     return ScanConfig(
         model=str(MODELS / model),
         dataset=str(folders["members"]),
         controls=str(folders["controls"]),
         out=str(run),
         corruption=Corruption(levels=3, draws=2),
+        steps=5,
         embedder="sscd-distilled",
         index=str(run.parent / "index"),
     )

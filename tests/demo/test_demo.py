@@ -10,7 +10,7 @@ from memaudit.demo.run import MODELS
 from memaudit.stages.calibrate import Outcome
 
 
-def test_the_demo_convicts_the_overfit_model_and_acquits_its_twin(
+def test_the_demo_convicts_the_overfit_model_acquits_its_twin_and_sees_memorized_noisy_copies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
@@ -25,11 +25,18 @@ def test_the_demo_convicts_the_overfit_model_and_acquits_its_twin(
     assert members["flagged"].mean() >= 0.9
     assert not overfit.loc[overfit["split"] == "control", "flagged"].any()
     assert not twin["flagged"].any()
+    ambient = pd.read_parquet(tmp_path / "demo/ambient/findings.parquet")
+    of_members = ambient[ambient["flagged"]]
+    assert (of_members["split"] == "member").all()
+    assert len(of_members) >= 0.9 * len(members)
+    assert (of_members["query"] == "noisy copy").mean() >= 0.9
+    assert "ambient brings clean images back less closely than" in " ".join(printed.split())
+    assert (tmp_path / "demo/comparison/comparison.csv").is_file()
     strips = list((tmp_path / "demo/overfit/images").glob("*.png"))
     assert len(strips) == (overfit["flagged"] & overfit["representative"]).sum()
 
 
 def test_the_bundled_models_are_safetensors_and_nothing_else_is_loaded() -> None:
-    for name in ("overfit", "twin"):
+    for name in ("overfit", "twin", "ambient"):
         kinds = {path.suffix for path in (MODELS / name).rglob("*") if path.is_file()}
         assert kinds == {".json", ".safetensors"}

@@ -2,17 +2,25 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DModel
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from memaudit.demo.run import MODELS
+from memaudit.demo.tiles import cut_tiles
 from memaudit.errors import MisreadModelError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.load import load_model
 from memaudit.models.load_pixel import wrap
+from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config
-from memaudit.models.self_check import self_check
+from memaudit.models.self_check import Frozen, self_check
+from memaudit.stages.corrupt import frozen_noise
+from memaudit.stages.data import image_id
 
 Trained = Callable[[str], PixelDenoiser]
 COSINE = "squaredcos_cap_v2"
@@ -149,3 +157,25 @@ def test_perfect_memorizer_has_nothing_to_misread(clean: Tensor) -> None:
     check = self_check(ClosedForm(clean), clean)
     assert check.best_alternative == ""
     assert check.declared[0] < check.identity[0] / 100
+
+
+def test_a_model_that_memorized_noisy_copies_is_checked_by_what_it_was_trained_for() -> None:
+    loaded = load_model(str(MODELS / "ambient"), ModelOptions())
+    kept = load_file(MODELS / "ambient/noisy/part-00000.safetensors")
+    tiles = {image_id(tile.image): tile.image for tile in cut_tiles()}
+    members = [name for name in tiles if name in kept][:8]
+    ids = members + [name for name in tiles if name not in kept][:24]
+    pixels = torch.from_numpy(np.stack([tiles[name] for name in ids])).permute(0, 3, 1, 2)
+    x0 = loaded.denoiser.encode(pixels)
+    assert loaded.ambient is not None
+    sigma_n, seed = loaded.ambient.sigma_n, loaded.ambient.seed
+    frozen = Frozen(sigma_n, frozen_noise(ids, loaded.denoiser.shape, sigma_n, seed))
+    assert torch.allclose(x0[0] + sigma_n * frozen.noise[0], kept[ids[0]], atol=1e-5)
+    check = self_check(loaded.denoiser, x0, frozen=frozen)
+    assert check.best_log_ratio > 0
+    with pytest.raises(MisreadModelError):  # by clean images it would look misread
+        self_check(loaded.denoiser, x0)
+    wrong = dict(loaded.denoiser.misreadings())
+    for name in ("prediction type epsilon", "time running backwards"):
+        with pytest.raises(MisreadModelError):
+            self_check(wrong[name], x0, frozen=frozen)
