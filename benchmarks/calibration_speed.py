@@ -18,6 +18,7 @@ import time
 import numpy as np
 import pandas as pd
 
+from memaudit.config import SCORE
 from memaudit.stages.calibrate import Conduct, Options, findings, summarise
 
 LIMIT = 60.0  # seconds
@@ -29,7 +30,8 @@ SHOWN = 25
 
 def main() -> int:
     scores, pool = tables()
-    options, conduct = Options(copy_threshold=0.75), Conduct(unreadable=0, self_checked=True)
+    options = Options(column=SCORE, copy_threshold=0.75)
+    conduct = Conduct(unreadable=0, self_checked=True)
     profile = cProfile.Profile()
     start, cpu = time.perf_counter(), time.process_time()
     with profile:
