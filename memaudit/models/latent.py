@@ -14,7 +14,7 @@ from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
 from memaudit.models.reading import Reading
 
 REMEMBERED = 1024  # captions whose embeddings are kept
-AT_A_TIME = 4  # images in the VAE, whose activations are far larger than the UNet's
+PIXELS = 1 << 20  # in the VAE at a time, whose activations are far larger than the UNet's
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +64,18 @@ class LatentDenoiser:
         """Where the network is."""
         return cast(torch.device, next(self.pipeline.unet.parameters()).device)
 
+    @property
+    def _at_a_time(self) -> int:
+        """Images in the VAE together."""
+        return max(1, PIXELS // (self.resolution[0] * self.resolution[1]))
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""
         vae = self.pipeline.vae
         modes = [
             vae.encode(encode_pixels(few.to(vae.device), 3)).latent_dist.mode()
-            for few in torch.split(images, AT_A_TIME)
+            for few in torch.split(images, self._at_a_time)
         ]
         centred = torch.cat(modes) - (vae.config.shift_factor or 0.0)
         return cast(Tensor, centred * vae.config.scaling_factor)
@@ -80,7 +85,7 @@ class LatentDenoiser:
         """[B, *shape] -> [B, 3, H, W] uint8."""
         vae = self.pipeline.vae
         latents = x / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-        parts = torch.split(latents, AT_A_TIME)
+        parts = torch.split(latents, self._at_a_time)
         return torch.cat([decode_pixels(vae.decode(few, return_dict=False)[0]) for few in parts])
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:

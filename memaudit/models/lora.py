@@ -23,12 +23,20 @@ def base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOptions
 
     As asked for, else as their record says; raises ModelError if neither says, or it is not there.
     """
-    model = options.base
-    if model is None and (folder / RECORD).is_file():
-        record = read_json(folder / RECORD)
-        model = record.get("model")
-        options = replace(options, revision=record.get("revision"), variant=record.get("variant"))
-    if not isinstance(model, str):
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    said = {name: record.get(name) for name in ("model", "revision", "variant")}
+    if not all(value is None or isinstance(value, str) for value in said.values()):
+        raise ModelError(
+            f"{folder / RECORD} gives {said}, expected text; copy the adapters again, or remove "
+            "that file and name their pipeline with --base-model"
+        )
+    model = options.base or said["model"]
+    options = replace(
+        options,
+        revision=None if options.base else said["revision"],  # options.revision is the adapters'
+        variant=said["variant"] or options.variant,
+    )
+    if not model:
         raise ModelError(
             f"{folder} holds LoRA adapters and no {RECORD} that names the pipeline they were "
             "trained for; give it with --base-model"

@@ -63,12 +63,7 @@ class OfCopies:
     """What the noisy copies that a model was trained on show, queried by themselves."""
 
     flagged: int  # members whose finding rests on their copy
-    p_value: float | None  # that members' copies come back more closely than controls'
-
-    @property
-    def memorized(self) -> bool:
-        """Whether they are evidence; both queries share the level."""
-        return self.flagged > 0 or (self.p_value is not None and self.p_value <= HALF_LEVEL / 2)
+    memorized: bool  # whether the verdict is evidence and copies alone suffice for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +107,7 @@ def read_run(path: str) -> FinishedRun:
     try:
         report = json.loads((folder / "scan.json").read_text(encoding="utf-8"))
         findings = pd.read_parquet(folder / "findings.parquet")
-        facts = _facts(report)
+        facts = _facts(report, findings)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise RunDirectoryError(
             f"{path} cannot be read ({error!r}): expected scan.json and findings.parquet as this "
@@ -135,8 +130,9 @@ def _expect_finished(folder: Path) -> None:
     )
 
 
-def _facts(report: dict[str, Any]) -> dict[str, Any]:
+def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
     """Take what a comparison needs out of scan.json."""
+    outcome = Outcome(report["verdict"]["outcome"])
     provenance, summary, quality = report["provenance"], report["summary"], report.get("quality")
     config, data, embedder = provenance["config"], provenance["data"], provenance["embedder"]
     dataset, effort = summary["dataset"], summary["effort"]
@@ -159,22 +155,32 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
             draws=config["corruption"]["draws"],
             dtype=config["dtype"],
             q=config["q"],
-            captions=config.get("prompt", "own"),
+            captions=_captions(provenance.get("captions")),
         ),
-        "outcome": Outcome(report["verdict"]["outcome"]),
+        "outcome": outcome,
         "reasons": tuple(report["verdict"]["reasons"]),
         "screened": bool(effort and effort["screen"]),
         "copy_threshold": embedder["copy_threshold"],
         "excess": Excess(**excess) if excess else None,
         "quality": Drawn(**{name: quality[name] for name in _DRAWN}) if quality else None,
-        "of_copies": _of_copies(summary.get("noisy")),
+        "of_copies": _of_copies(summary.get("noisy"), outcome, findings),
     }
 
 
-def _of_copies(noisy: dict[str, Any] | None) -> OfCopies | None:
+def _captions(told: dict[str, Any] | None) -> str:
+    return "none" if told is None else f"{told['policy']} of {told['images']} images"
+
+
+def _of_copies(
+    noisy: dict[str, Any] | None, outcome: Outcome, findings: pd.DataFrame
+) -> OfCopies | None:
+    """The noisy copies share the level of the verdict with the clean images."""
     for one in noisy["by_query"] if noisy else ():
         if one["query"] == COPY:
-            return OfCopies(one["flagged"], one["test"] and one["test"]["p_value"])
+            q = findings.loc[findings["query"] == COPY, "q_value"].min()
+            p = one["test"]["p_value"] if one["test"] else 1.0
+            found = bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / 2
+            return OfCopies(one["flagged"], found and outcome is Outcome.EVIDENCE)
     return None
 
 

@@ -169,4 +169,5 @@ def _differences(earlier: Any, now: Any, name: str = "") -> Iterator[str]:
     elif DIGEST.fullmatch(str(now)):
         yield f"{NAMES.get(name, name)} changed"
     else:
-        yield f"{name} was {earlier}, now {now}"
+        was, now = ("not given" if value is None else value for value in (earlier, now))
+        yield f"{name} was {was}, now {now}"

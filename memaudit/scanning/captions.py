@@ -9,6 +9,7 @@ import pandas as pd
 from memaudit.config import PromptPolicy
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
+from memaudit.scanning.listing import Listing
 from memaudit.scanning.pool import Pool
 
 UNEVEN = 0.02  # largest difference of the shares of members and of controls with a caption
@@ -16,12 +17,11 @@ UNEVEN = 0.02  # largest difference of the shares of members and of controls wit
 Captions = dict[str, str]  # by id of the image; an image that is not there is told nothing
 
 
-def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
-    """Choose the captions of the pool's representatives, without looking at who is a member.
+def check_captions(listing: Listing, policy: PromptPolicy, denoiser: Denoiser) -> None:
+    """Refuse a policy that cannot be followed, before anything is written or computed.
 
-    "other" gives each image the next other caption in the random order of ids. Raises ConfigError
-    if the model listens to none, or if one side has captions and the other has not: they would
-    tell the two apart.
+    Raises ConfigError if the model listens to no captions, if one side has them and the other has
+    not, which would tell the two apart, or if there is no other caption to give.
     """
     if not denoiser.told_captions:
         if policy != "own":
@@ -29,11 +29,33 @@ def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
                 f"--prompt {policy} is for text-to-image models, and this one is told no captions; "
                 "leave it out"
             )
-        return {}
+        return
     if policy == "empty":
+        return
+    told = pd.Series([listed.entry.prompt != "" for listed in listing.rows])
+    shares = told.groupby([listed.split for listed in listing.rows]).mean()
+    if len(shares) == 2 and abs(shares["member"] - shares["control"]) > UNEVEN:
+        raise ConfigError(
+            f"{shares['member']:.0%} of the members and {shares['control']:.0%} of the controls "
+            "have a caption, and the model is told them: the difference would be the captions'. "
+            "Give captions of both, or --prompt empty"
+        )
+    different = {listed.entry.prompt for listed in listing.rows} - {""}
+    if policy == "other" and len(different) < 2:
+        raise ConfigError(
+            f"--prompt other needs images with different captions, found {len(different)}; give "
+            "a data set with captions, or --prompt empty"
+        )
+
+
+def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
+    """Choose the captions of the pool's representatives, without looking at who is a member.
+
+    "other" gives each image the next other caption in the random order of ids.
+    """
+    if not denoiser.told_captions or policy == "empty":
         return {}
     rows = pool.representatives.sort_values("example_id")
-    _refuse_uneven(rows)
     told = rows[rows["prompt"] != ""]
     own = dict(zip(told["example_id"].astype(str), told["prompt"].astype(str), strict=True))
     return own if policy == "own" else _others(own)
@@ -46,24 +68,9 @@ def described(told: Captions, policy: PromptPolicy, denoiser: Denoiser) -> dict[
 
 def _others(own: Captions) -> Captions:
     """Give each image the first caption after its own that says something else."""
-    ids, said = list(own), list(own.values())
-    if len(set(said)) < 2:
-        raise ConfigError(
-            f"--prompt other needs images with different captions, found {len(set(said))}; give "
-            "a data set with captions, or --prompt empty"
-        )
-    turns = [said[k + 1 :] + said[:k] for k in range(len(said))]
-    return {
-        name: next(other for other in turn if other != said[k])
-        for k, (name, turn) in enumerate(zip(ids, turns, strict=True))
-    }
-
-
-def _refuse_uneven(rows: pd.DataFrame) -> None:
-    shares = (rows["prompt"] != "").groupby(rows["split"]).mean()
-    if len(shares) == 2 and abs(shares["member"] - shares["control"]) > UNEVEN:
-        raise ConfigError(
-            f"{shares['member']:.0%} of the members and {shares['control']:.0%} of the controls "
-            "have a caption, and the model is told them: the difference would be the captions'. "
-            "Give captions of both, or --prompt empty"
-        )
+    said = list(own.values())
+    following = said.copy()
+    for k in reversed(range(2 * len(said))):  # twice round, so that the last find theirs
+        here, after = k % len(said), (k + 1) % len(said)
+        following[here] = said[after] if said[after] != said[here] else following[after]
+    return dict(zip(own, following, strict=True))

@@ -19,7 +19,7 @@ from memaudit.reports.files import write_csv, write_json, write_parquet, write_t
 from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
-from memaudit.scanning.captions import captions, described
+from memaudit.scanning.captions import captions, check_captions, described
 from memaudit.scanning.copies import frozen_in, open_copies
 from memaudit.scanning.copy_checks import check_copies
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
@@ -61,6 +61,7 @@ def scan(
         listing = list_data(config.dataset, config.controls, config.data, config.seed)
         loaded = loaded or open_model(config)
         model, found = open_reference(config, loaded), open_copies(config, loaded)
+        check_captions(listing, config.prompt, loaded.denoiser)
         embedder = load_embedder(config.embedder, str(loaded.denoiser.device))
         run.start(
             {
@@ -142,14 +143,15 @@ def _prepare(
         return levels, None, reference
     checked = examples[:CHECKED]
     frozen = frozen_in(loaded.ambient, [example.id for example in checked], denoiser)
-    return levels, self_check(denoiser, x0[:CHECKED], config.seed, frozen), reference
+    check = self_check(denoiser, x0[:CHECKED], config.seed, frozen, config.batch_size)
+    return levels, check, reference
 
 
 def _conduct(stages: Stages, scored: Scored) -> Conduct:
     return Conduct(
         unreadable=len(stages.pool.embedded.errors),
         self_checked=stages.config.self_check,
-        fairness=_compare_blindly(stages.pool, stages.config.seed),
+        fairness=_compare_blindly(stages),
         effort=scored.effort,
     )
 
@@ -172,13 +174,15 @@ def _calibrate(
     return ScanResult(config, provenance, scores, table, errors, summary)
 
 
-def _compare_blindly(pool: Pool, seed: int) -> Fairness | None:
+def _compare_blindly(stages: Stages) -> Fairness | None:
     """Can members and controls be told apart without the model?"""
+    pool, config = stages.pool, stages.config
     rows = pool.representatives
     rows = rows[~rows["spans"]].sort_values("example_id").groupby("split").head(MOST)
     positions = [pool.index.positions[example_id] for example_id in rows["example_id"]]
     member = (rows["split"] == "member").to_numpy()
-    return fairness(pool.index.vectors[positions], rows, member, seed)
+    told = bool(stages.captions) and config.prompt == "own"
+    return fairness(pool.index.vectors[positions], rows, member, config.seed, told)
 
 
 def _unscored(pool: Pool, failed: dict[str, str]) -> pd.DataFrame:

@@ -107,7 +107,7 @@ def _reading(config: ScanConfig, reference: Loaded, pool: Pool) -> SelfCheck | N
     x0 = encode(denoiser, stack(examples))
     frozen = frozen_in(reference.ambient, [example.id for example in examples], denoiser)
     try:
-        return self_check(denoiser, x0, config.seed, frozen)
+        return self_check(denoiser, x0, config.seed, frozen, config.batch_size)
     except MisreadModelError as error:
         raise MisreadModelError(f"the reference {config.reference}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from memaudit.config import Base, TrainConfig
+from memaudit.config import Base, TrainConfig, absolute
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.load_latent import load_latent
@@ -62,7 +62,12 @@ class Lora:
         pipeline: Any = self.denoiser.pipeline
         layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
         pipeline.save_lora_weights(out, unet_lora_layers=layers, safe_serialization=True)
-        write_json(out / RECORD, {"pipeline": type(pipeline).__name__, **asdict(self.base)})
+        write_json(out / RECORD, self._record())
+
+    def _record(self) -> dict[str, Any]:
+        """Which base the adapters belong to, wherever they are opened from."""
+        base = asdict(replace(self.base, model=str(absolute(self.base.model))))
+        return {"pipeline": type(self.denoiser.pipeline).__name__, **base}
 
     @torch.no_grad()
     def _set(self, values: Any) -> None:

@@ -156,7 +156,7 @@ def test_another_question_is_refused_by_what_differs(scan, members, controls, ti
     assert run.code == 2
     assert "(seed was 0, now 3); give another --out, or the same arguments" in run.err
     run = scan(members)
-    assert f"controls was {controls}, now None" in run.err
+    assert f"controls was {controls}, now not given" in run.err
     write_folder("members/more", tiles[60:62])
     run = scan(members, "--controls", controls)
     assert run.code == 2

@@ -49,7 +49,7 @@ def test_the_same_question_continues_a_run(run):
         ({"corruption": {"draws": 4, "sigmas": (1.0,)}}, "(sigmas was [1.0, 2.0], now [1.0])"),
         ({"corruption": {"draws": 5, "sigmas": (1.0, 2.0)}}, "(draws was 4, now 5)"),
         ({"fingerprint": "1" * 64}, "(the data changed)"),
-        ({"more": True}, "(more was None, now True)"),
+        ({"more": True}, "(more was not given, now True)"),
     ],
 )
 def test_another_question_is_refused_by_what_differs(run, change, said):

@@ -14,13 +14,14 @@ from tiny import write_sd, write_sdxl
 
 from memaudit.comparing import compare
 from memaudit.config import Base, CompareConfig, Corruption, ScanConfig, TrainConfig
-from memaudit.errors import ConfigError, ModelError
+from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.lora import ADAPTERS, RECORD
 from memaudit.records import Image
 from memaudit.reports.remarks import remarks
 from memaudit.scanning import scan
+from memaudit.scanning.captions import _others
 from memaudit.scanning.plan import estimate
 from memaudit.train.loop import train
 
@@ -54,7 +55,7 @@ def config(base: Path, tiles: list[Image], write_folder: WriteFolder, tmp_path: 
 
 def write_captions(folder: Path) -> None:
     files = sorted(path.name for path in folder.glob("*.png"))
-    captions = [f"{folder.name} number {k}" for k in range(len(files))]
+    captions = [f"picture number {k}" for k in range(len(files))]
     table = pd.DataFrame({"file_name": files, "text": captions})
     table.to_csv(folder / "metadata.csv", index=False)
 
@@ -156,7 +157,7 @@ def test_runs_that_were_told_otherwise_are_compared_with_a_remark(
         runs.append(str(tmp_path / policy))
         scan(replace(config, prompt=policy, out=runs[-1]))
     said = compare(CompareConfig(tuple(runs))).report()["remarks"]
-    assert any(one.startswith("captions differ: own in") for one in said)
+    assert any(one.startswith("captions differ: own of 10 images in") for one in said)
 
 
 def test_captions_on_one_side_only_are_refused(config: ScanConfig) -> None:
@@ -255,3 +256,108 @@ def test_adapters_that_fit_in_part_are_refused(config: ScanConfig, tmp_path: Pat
     save_file(tensors, lora / ADAPTERS)
     with pytest.raises(ModelError, match=f"{len(tensors) - 1} of {len(tensors)} tensors"):
         load_model(str(lora), ModelOptions())
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+def test_a_part_that_lacks_weights_is_refused(base: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(base, tmp_path / "whole")
+    [file] = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    save_file(dict(list(tensors.items())[3:]), file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="missing, left over or of another shape"):
+        load_model(str(folder), ModelOptions())
+
+
+def test_a_part_that_names_another_model_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "redirected")
+    asks = {"base_model_name_or_path": "someone/else", "peft_type": "LORA"}
+    (folder / "text_encoder/adapter_config.json").write_text(json.dumps(asks))
+    with pytest.raises(ModelError, match=r"no adapter_config\.json, which names other models"):
+        load_model(str(folder), ModelOptions(local_files_only=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("model_index.json", {"_class_name": ["my_pipeline", "X"]}, "expected a StableDiffusion"),
+        ("model_index.json", {"scheduler": ["diffusers", 5]}, "cannot be loaded"),
+        ("unet/config.json", {"sample_size": None}, "say the side of the images"),
+        ("vae/config.json", {"scaling_factor": None}, "expected a number above 0"),
+        ("vae/config.json", {"latent_channels": 8}, "do not fit|cannot be loaded"),
+    ],
+)
+def test_a_damaged_pipeline_is_refused_in_words(
+    base: Path, tmp_path: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "damaged")
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**content, **change}))
+    with pytest.raises(ModelError, match=message):
+        load_model(str(folder), ModelOptions())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "expected a JSON object"),
+        ('{"model": 5}', "expected text"),
+        ('{"model": "", "revision": null}', "give it with --base-model"),
+    ],
+)
+def test_a_damaged_record_of_adapters_is_refused_in_words(
+    config: ScanConfig, tmp_path: Path, content: str, message: str
+) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    (lora / RECORD).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(str(lora), ModelOptions())
+
+
+def test_adapters_without_tensors_are_refused(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    save_file({}, lora / ADAPTERS)
+    with pytest.raises(ModelError, match="cannot be put into"):
+        load_model(str(lora), ModelOptions())
+
+
+def test_no_dropout_is_left_on(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    pipeline = load_model(str(lora), ModelOptions()).denoiser.pipeline
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    assert len(parts) == 3
+    assert not any(module.training for part in parts for module in part.modules())
+
+
+def test_the_base_is_found_from_another_directory(
+    config: ScanConfig, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base.parent)
+    lora = train_lora(replace(config, model=base.name), tmp_path / "lora")
+    monkeypatch.chdir(tmp_path)
+    loaded = load_model(str(lora), ModelOptions(local_files_only=True))
+    assert loaded.provenance["base"] == str(base)
+
+
+def test_a_pipeline_says_itself_that_it_was_trained_on_noisy_data(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "fused")
+    (folder / "ambient.json").write_text('{"loss": "ambient", "sigma_n": 0.5, "seed": 0}')
+    loaded = load_model(str(folder), ModelOptions())
+    assert loaded.ambient is not None
+    assert loaded.denoiser.sigma_min == 0.5
+
+
+def test_a_refused_policy_leaves_the_run_directory_free(config: ScanConfig) -> None:
+    (Path(str(config.controls)) / "metadata.csv").unlink()
+    with pytest.raises(ConfigError, match="--prompt empty"):
+        scan(config)
+    assert scan(replace(config, prompt="empty")).provenance["captions"]["policy"] == "empty"
+    write_captions(Path(str(config.controls)))
+    with pytest.raises(RunDirectoryError, match="prompt was empty, now not given"):
+        scan(config)
+
+
+def test_each_image_is_told_the_next_caption_that_differs() -> None:
+    own = {"a": "x", "b": "x", "c": "y", "d": "x"}
+    assert _others(own) == {"a": "y", "b": "y", "c": "x", "d": "y"}

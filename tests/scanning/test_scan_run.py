@@ -75,7 +75,7 @@ def test_a_finished_scan_called_again_scores_nothing_and_finds_the_same(config, 
         ({"steps": 5}, "steps was 4, now 5"),
         ({"corruption": Corruption(levels=3, draws=1)}, "levels was 2, now 3"),
         ({"embedder": "sscd-distilled"}, "embedder was pixels, now sscd-distilled"),
-        ({"controls": None}, "controls was .*controls, now None"),
+        ({"controls": None}, "controls was .*controls, now not given"),
         ({"reconstruct": ("ode", "sample")}, r"reconstruct was \['ode'\], now \['ode', 'sample'\]"),
     ],
 )

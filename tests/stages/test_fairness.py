@@ -168,3 +168,24 @@ def test_p_values_of_random_splits_are_not_too_small(mixed, monkeypatch):
         assert np.sum(p <= 0.05) <= 21
         assert np.sum(p <= 0.2) <= 58
         assert np.mean(p) > 0.43
+
+
+@pytest.mark.parametrize("trigger", ["a photo of sks", "a photo"])
+def test_captions_that_give_a_side_away_are_caught_where_the_model_is_told_them(mixed, trigger):
+    vectors, table = read(mixed[:120])
+    member = np.arange(120) < 60
+    kinds = ["a picture of a cat", "coffee on a table", "a rocket", "an astronaut smiling"]
+    table["prompt"] = [kinds[k % 4] if k >= 60 else f"{trigger} {kinds[k % 4]}" for k in range(120)]
+    assert not fairness(vectors, table, member).alarm
+    told = fairness(vectors, table, member, captions=True)
+    assert told.alarm
+    assert min(told.baselines, key=lambda one: one.p_value).features == "captions"
+
+
+def test_captions_of_one_source_raise_no_alarm(mixed):
+    vectors, table = read(mixed[:120])
+    words = np.random.default_rng(0).integers(0, 30, (120, 4))
+    table["prompt"] = [" ".join(f"word{k}" for k in row) for row in words]
+    found = fairness(vectors, table, np.arange(120) % 2 == 0, captions=True)
+    assert len(found.baselines) == 3
+    assert not found.alarm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,8 @@ def _shift(fairness: Fairness | None) -> str:
         f"{one.what} ({one.members} against {one.controls}, AUC {one.auc:.2f})"
         for one in fairness.separates[:3]
     ]
+    if min(fairness.baselines, key=attrgetter("p_value")).features == "captions":
+        by = ["captions", *by]
     return f"p {fairness.p_value:.3g}" + (f"; what differs: {', '.join(by)}" if by else "")
 
 

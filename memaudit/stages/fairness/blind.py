@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memaudit.records import Vectors
 from memaudit.stages.data import PROPERTIES
-from memaudit.stages.fairness.encoding import encode
+from memaudit.stages.fairness.encoding import encode, encode_captions
 from memaudit.stages.fairness.separation import Separation, separations
 from memaudit.stages.fairness.smoother import (
     Matrix,
@@ -39,7 +39,7 @@ class Baseline:
 class Fairness:
     """Whether members can be told from controls without the model.
 
-    `members` and `controls` are the images used, `p_value` is corrected for both baselines, and
+    `members` and `controls` are the images used, `p_value` is corrected for all baselines, and
     `separates` names single properties that differ, strongest first; it is empty without an alarm.
     """
 
@@ -52,13 +52,18 @@ class Fairness:
 
 
 def fairness(
-    vectors: Vectors, properties: pd.DataFrame, member: NDArray[np.bool_], seed: int = 0
+    vectors: Vectors,
+    properties: pd.DataFrame,
+    member: NDArray[np.bool_],
+    seed: int = 0,
+    captions: bool = False,
 ) -> Fairness | None:
     """Classify embeddings, and file properties, with the labels permuted for the p-values.
 
     `vectors` [N, D], `properties` N rows with the columns named in PROPERTIES, `member` [N]; one
     row a duplicate group, or copies would be each other's evidence. Their order does not matter.
-    At most MOST a side are used, drawn at random. None with fewer than FEWEST on a side.
+    `captions`: the model is told those in the column `prompt`, so they are classified too. At most
+    MOST a side are used, drawn at random. None with fewer than FEWEST on a side.
     """
     if min(member.sum(), (~member).sum()) < FEWEST:
         return None
@@ -66,6 +71,8 @@ def fairness(
     used = _draw(properties, member, rng)
     table, member = properties[NAMES].iloc[used].reset_index(drop=True), member[used]
     features = {"embeddings": vectors[used].astype(np.float64), "file properties": encode(table)}
+    if captions:
+        features["captions"] = encode_captions(properties["prompt"].iloc[used])
     baselines = tuple(_baseline(name, features[name], member, rng) for name in features)
     p_value = min(1.0, len(baselines) * min(baseline.p_value for baseline in baselines))
     alarm = p_value <= LEVEL
