@@ -34,10 +34,15 @@ ABOVE = 1.1  # times sigma_n: from there on the noise that is added to a copy te
 
 @dataclass(frozen=True, eq=False)
 class Frozen:
-    """Noise sigma_n z in the images that a model was trained on; z [B, *shape] standard normal."""
+    """Noise sigma_n z in the images that a model was trained on; z [B, *shape] standard normal.
+
+    `clean_below`: up to sigma_n it was trained on clean images. Without, no image taught it those
+    levels, whether or not a consistency term did.
+    """
 
     sigma_n: float
     noise: Tensor
+    clean_below: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class _Task:
 
 def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
     low = max(LOWEST, denoiser.sigma_min)
-    if frozen is not None and low >= frozen.sigma_n:
+    if frozen is not None and not frozen.clean_below:
         low = max(low, ABOVE * frozen.sigma_n)
     high = min(HIGHEST, denoiser.sigma_max)
     if high < low:

@@ -71,7 +71,7 @@ def frozen_in(training: Ambient | None, ids: list[str], denoiser: Denoiser) -> F
     if training is None or training.loss not in DOUBLE_TWEEDIE:
         return None
     z = frozen_noise(ids, denoiser.shape, training.sigma_n, training.seed)
-    return Frozen(training.sigma_n, z)
+    return Frozen(training.sigma_n, z, clean_below=training.loss == "ambient-mixed")
 
 
 def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:
