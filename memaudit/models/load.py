@@ -34,6 +34,7 @@ def _load(folder: Path, options: ModelOptions) -> Loaded:
     index = folder / "model_index.json"
     if not adapters and not (index.is_file() and "vae" in read_json(index)):
         return load_pixel(folder, options)
-    from memaudit.models.load_latent import load_lora, load_pipeline  # transformers is slow
+    from memaudit.models.load_latent import load_pipeline  # transformers is slow to import
+    from memaudit.models.load_lora import load_lora
 
     return load_lora(folder, options) if adapters else load_pipeline(folder, options)

@@ -1,95 +1,36 @@
-"""Open a Stable Diffusion pipeline, with or without LoRA adapters, as a denoiser of latents."""
+"""Open a Stable Diffusion pipeline as a denoiser of latents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import (
-    AutoencoderKL,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
-from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError, safe_open
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
-from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
+from memaudit.models.latent_parts import PARTS, brief, files_of, load_part, quiet, variant_of
+from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_json
-from memaudit.models.lora import ADAPTERS, base_folder
 from memaudit.models.reading import reading_from_config
 from memaudit.models.weights import sha256_file
 
-UNET_AND_VAE: dict[str, Any] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 CLASSES: dict[str, Any] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
     "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
-}
-PARTS: dict[str, dict[str, Any]] = {  # with weights that decide the answer
-    "StableDiffusionPipeline": {**UNET_AND_VAE, "text_encoder": CLIPTextModel},
-    "StableDiffusionXLPipeline": {
-        **UNET_AND_VAE,
-        "text_encoder": CLIPTextModel,
-        "text_encoder_2": CLIPTextModelWithProjection,
-    },
 }
 
 
 def load_pipeline(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline that is to be audited as it is."""
     denoiser = load_latent(folder, options)
-    return _with_ambient(denoiser, folder, _provenance(denoiser, folder, options))
+    return with_ambient(denoiser, folder, provenance_of(denoiser, folder, options))
 
 
-def load_lora(folder: Path, options: ModelOptions) -> Loaded:
-    """Load LoRA adapters into the pipeline that they were trained for; raises ModelError."""
-    base, of_base = base_folder(folder, options)
-    denoiser = load_latent(base, of_base)
-    adapters = folder / ADAPTERS
-    try:
-        with safe_open(adapters, framework="pt") as file:
-            there = [name for name in file.keys() if not name.endswith("alpha")]  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{adapters} is not a whole .safetensors file: {error}; copy it again"
-        ) from error
-    try:
-        with _quiet():
-            denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
-    except Exception as error:  # whatever diffusers and peft raise at tensors they do not expect
-        raise _misfit(adapters, base, _brief(error)) from error
-    parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
-    for part in parts:
-        _freeze(part, folder)
-    placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
-    if not there or placed != len(there):  # diffusers only warns of it
-        raise _misfit(adapters, base, f"{placed} of {len(there)} tensors have a place there")
-    provenance = {
-        **_provenance(denoiser, base, of_base),
-        "base": str(base),
-        "adapters": {ADAPTERS: sha256_file(adapters)},
-    }
-    return _with_ambient(denoiser, folder, provenance)
-
-
-def _misfit(adapters: Path, base: Path, why: str) -> ModelError:
-    return ModelError(
-        f"the adapters in {adapters} cannot be put into {base}: {why}; name the pipeline that they "
-        "were trained for with --base-model"
-    )
-
-
-def _with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: dict[str, Any]) -> Loaded:
+def with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: dict[str, Any]) -> Loaded:
     """Heed what a model says of the noise in its training images."""
     ambient = read_ambient(folder)
     if ambient is not None and ambient.mask is not None:
@@ -110,7 +51,7 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     for what cannot be loaded.
     """
     name = _class_name(folder)
-    parts = {part: _load_part(kind, folder / part, options) for part, kind in PARTS[name].items()}
+    parts = {part: load_part(kind, folder / part, options) for part, kind in PARTS[name].items()}
     pipeline = _assemble(folder, name, parts)
     _require_text_to_image(pipeline, folder)
     return LatentDenoiser(
@@ -120,49 +61,11 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     )
 
 
-def _load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
-    """Load one network of a pipeline, whole; raises ModelError if anything is missing."""
-    dtype = torch.float32 if kind is AutoencoderKL else DTYPES[options.dtype]
-    if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
-        raise ModelError(
-            f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
-            ".safetensors, and no adapter_config.json, which names other models"
-        )
-    try:
-        with _quiet():
-            part, report = kind.from_pretrained(
-                folder,
-                variant=_variant(folder, options.variant),
-                torch_dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                **({"low_cpu_mem_usage": False} if kind in UNET_AND_VAE.values() else {}),
-            )
-    except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
-        raise ModelError(
-            f"the {kind.__name__} in {folder} cannot be loaded: {_brief(error)}; it needs its "
-            "config.json and weights in .safetensors (a pickle can run any code, so it is never "
-            "loaded)"
-        ) from error
-    strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
-    if kind in UNET_AND_VAE.values():  # text encoders of old carry tensors nobody needs
-        strays += report["unexpected_keys"]
-    if strays:
-        raise ModelError(
-            f"the weights in {folder} do not fit its config.json: {len(strays)} tensors are "
-            f"missing, left over or of another shape, {strays[0]} first; take both from one model"
-        )
-    network: nn.Module = part
-    _freeze(network, folder)
-    return network
-
-
 def _assemble(folder: Path, name: str, parts: dict[str, nn.Module]) -> Any:
     """Put a pipeline together with its tokenizers and its scheduler."""
     without = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     try:
-        with _quiet():
+        with quiet():
             return CLASSES[name].from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -172,13 +75,9 @@ def _assemble(folder: Path, name: str, parts: dict[str, nn.Module]) -> Any:
             )
     except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
         raise ModelError(
-            f"the {name} in {folder} cannot be loaded: {_brief(error)}; it needs the parts that "
+            f"the {name} in {folder} cannot be loaded: {brief(error)}; it needs the parts that "
             "its model_index.json names: copy it again"
         ) from error
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _resolution(pipeline: Any, asked: int | None, folder: Path) -> tuple[int, int]:
@@ -199,17 +98,6 @@ def _resolution(pipeline: Any, asked: int | None, folder: Path) -> tuple[int, in
     return side, side
 
 
-def _freeze(part: nn.Module, folder: Path) -> None:
-    """Let no gradient reach a network and no dropout change it; refuse what is not finite."""
-    part.requires_grad_(False).eval()
-    for name, parameter in part.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise ModelError(
-                f"the weights of {type(part).__name__} in {folder} hold NaN or infinity "
-                f"({name}); copy the model again"
-            )
-
-
 def _require_text_to_image(pipeline: Any, folder: Path) -> None:
     """Refuse networks that see more than noisy latents, as those for inpainting do."""
     found, expected = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
@@ -226,7 +114,8 @@ def _require_text_to_image(pipeline: Any, folder: Path) -> None:
         )
 
 
-def _provenance(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> dict[str, Any]:
+def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> dict[str, Any]:
+    """What is kept of where a denoiser came from."""
     unet: Any = denoiser.pipeline.unet
     name = type(denoiser.pipeline).__name__
     return {
@@ -241,24 +130,9 @@ def _provenance(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -
         "weights": {
             f"{part}/{path.name}": sha256_file(path)
             for part in PARTS[name]
-            for path in _files(folder / part, _variant(folder / part, options.variant))
+            for path in files_of(folder / part, variant_of(folder / part, options.variant))
         },
     }
-
-
-def _variant(folder: Path, asked: str | None) -> str | None:
-    """The variant of one part; parts that have no file of it are taken plain."""
-    return asked if asked is not None and _files(folder, asked) else None
-
-
-def _files(folder: Path, variant: str | None) -> list[Path]:
-    """The weights of a part: model.safetensors, or model.fp16.safetensors."""
-
-    def fits(path: Path) -> bool:
-        between = path.name.split(".")[1:-1]
-        return not between if variant is None else any(b.startswith(variant) for b in between)
-
-    return [path for path in sorted(folder.glob("*.safetensors")) if fits(path)]
 
 
 def _class_name(folder: Path) -> str:
@@ -271,25 +145,3 @@ def _class_name(folder: Path) -> str:
     if name not in tuple(CLASSES):
         raise ModelError(f"{folder} is a {name}; expected a {' or '.join(CLASSES)}")
     return str(name)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep diffusers and transformers from drawing progress bars and giving advice."""
-    shown = [each for each in (diffusers_logging, transformers_logging) if _shows_bars(each)]
-    speaking = {each: each.get_verbosity() for each in (diffusers_logging, transformers_logging)}
-    for each in speaking:
-        each.set_verbosity_error()
-    for each in shown:
-        each.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for each, verbosity in speaking.items():
-            each.set_verbosity(verbosity)
-        for each in shown:
-            each.enable_progress_bar()
-
-
-def _shows_bars(logging: Any) -> bool:
-    return bool(logging.is_progress_bar_enabled())

@@ -18,7 +18,7 @@ from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.reading import reading_from_config
-from memaudit.models.weights import sha256_file, weight_files
+from memaudit.models.weights import freeze, require_fitting, sha256_file, weight_files
 
 
 def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
@@ -147,18 +147,8 @@ def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
             "config.json and its weights are of one model"
         ) from error
     strays = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
-    if strays:
-        raise ModelError(
-            f"the weights in {folder} do not fit its config.json: {len(strays)} tensors are "
-            f"missing, left over or of another shape, {strays[0]} first; take both from one model"
-        )
-    for name, parameter in network.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise ModelError(
-                f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
-                "the file is damaged: take an earlier checkpoint, or copy it again"
-            )
-    network.requires_grad_(False).eval()
+    require_fitting(strays, folder)
+    freeze(network, folder)
     return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
 
 

@@ -1,11 +1,14 @@
-"""The weight files of a model folder: safetensors and nothing else."""
+"""The weights of a model folder: whole, finite, safetensors and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from memaudit.errors import ModelError
 
@@ -57,3 +60,23 @@ def sha256_file(path: Path) -> str:
     """The hex digest of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_fitting(strays: Sequence[str], folder: Path) -> None:
+    """Refuse weights of which tensors were missing, left over or of another shape."""
+    if strays:
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {len(strays)} tensors are "
+            f"missing, left over or of another shape, {strays[0]} first; take both from one model"
+        )
+
+
+def freeze(network: nn.Module, folder: Path) -> None:
+    """Let no gradient reach a network and no dropout change it; refuse what is not finite."""
+    network.requires_grad_(False).eval()
+    for name, parameter in network.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ModelError(
+                f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
+                "the file is damaged: take an earlier checkpoint, or copy it again"
+            )

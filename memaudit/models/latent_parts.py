@@ -1,0 +1,106 @@
+"""The networks of a Stable Diffusion pipeline, each loaded whole from its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers.utils import logging as transformers_logging
+
+from memaudit.errors import ModelError
+from memaudit.models.loaded import DTYPES, ModelOptions
+from memaudit.models.weights import freeze, require_fitting
+
+OF_DIFFUSERS = (UNet2DConditionModel, AutoencoderKL)
+OF_BOTH: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+}
+PARTS: dict[str, dict[str, Any]] = {  # of a pipeline: the networks that decide its answer
+    "StableDiffusionPipeline": OF_BOTH,
+    "StableDiffusionXLPipeline": {**OF_BOTH, "text_encoder_2": CLIPTextModelWithProjection},
+}
+
+
+def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
+    """Load one network of a pipeline, whole; raises ModelError if anything is missing."""
+    dtype = torch.float32 if kind is AutoencoderKL else DTYPES[options.dtype]
+    if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
+            ".safetensors, and no adapter_config.json, which names other models"
+        )
+    try:
+        with quiet():
+            part, report = kind.from_pretrained(
+                folder,
+                variant=variant_of(folder, options.variant),
+                torch_dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **({"low_cpu_mem_usage": False} if kind in OF_DIFFUSERS else {}),
+            )
+    except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
+        raise ModelError(
+            f"the {kind.__name__} in {folder} cannot be loaded: {brief(error)}; it needs its "
+            "config.json and weights in .safetensors (a pickle can run any code, so it is never "
+            "loaded)"
+        ) from error
+    strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
+    if kind in OF_DIFFUSERS:  # text encoders of old carry tensors nobody needs
+        strays += report["unexpected_keys"]
+    require_fitting(strays, folder)
+    network: nn.Module = part
+    freeze(network, folder)
+    return network
+
+
+def variant_of(folder: Path, asked: str | None) -> str | None:
+    """The variant of one part; parts that have no file of it are taken plain."""
+    return asked if asked is not None and files_of(folder, asked) else None
+
+
+def files_of(folder: Path, variant: str | None) -> list[Path]:
+    """The weights of a part: model.safetensors, or model.fp16.safetensors."""
+
+    def fits(path: Path) -> bool:
+        between = path.name.split(".")[1:-1]
+        return not between if variant is None else any(b.startswith(variant) for b in between)
+
+    return [path for path in sorted(folder.glob("*.safetensors")) if fits(path)]
+
+
+def brief(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from drawing progress bars and giving advice."""
+    shown = [each for each in (diffusers_logging, transformers_logging) if _shows_bars(each)]
+    speaking = {each: each.get_verbosity() for each in (diffusers_logging, transformers_logging)}
+    for each in speaking:
+        each.set_verbosity_error()
+    for each in shown:
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each, verbosity in speaking.items():
+            each.set_verbosity(verbosity)
+        for each in shown:
+            each.enable_progress_bar()
+
+
+def _shows_bars(logging: Any) -> bool:
+    return bool(logging.is_progress_bar_enabled())
