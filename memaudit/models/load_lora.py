@@ -17,16 +17,10 @@ from memaudit.models.weights import freeze, sha256_file
 
 def load_lora(folder: Path, options: ModelOptions) -> Loaded:
     """Load LoRA adapters into the pipeline that they were trained for; raises ModelError."""
+    adapters = folder / ADAPTERS
+    there = _tensors(adapters)  # before the base, which may be large
     base, of_base = base_folder(folder, options)
     denoiser = load_latent(base, of_base)
-    adapters = folder / ADAPTERS
-    try:
-        with safe_open(adapters, framework="pt") as file:
-            there = [name for name in file.keys() if not name.endswith("alpha")]  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{adapters} is not a whole .safetensors file: {error}; copy it again"
-        ) from error
     try:
         with quiet():
             denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
@@ -36,14 +30,25 @@ def load_lora(folder: Path, options: ModelOptions) -> Loaded:
     for part in parts:
         freeze(part, folder)
     placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
-    if not there or placed != len(there):  # diffusers only warns of it
-        raise _misfit(adapters, base, f"{placed} of {len(there)} tensors have a place there")
+    if not there or placed != there:  # diffusers only warns of it
+        raise _misfit(adapters, base, f"{placed} of {there} tensors have a place there")
     provenance = {
         **provenance_of(denoiser, base, of_base),
         "base": str(base),
         "adapters": {ADAPTERS: sha256_file(adapters)},
     }
     return with_ambient(denoiser, folder, provenance)
+
+
+def _tensors(adapters: Path) -> int:
+    """How many tensors need a place; raises ModelError for a damaged file."""
+    try:
+        with safe_open(adapters, framework="pt") as file:
+            return sum(not name.endswith("alpha") for name in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{adapters} is not a whole .safetensors file: {error}; copy it again"
+        ) from error
 
 
 def _misfit(adapters: Path, base: Path, why: str) -> ModelError:

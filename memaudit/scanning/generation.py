@@ -81,9 +81,11 @@ def _generate(stages: Stages, wanted: range) -> pd.DataFrame:
 
 def _told(stages: Stages, batch: range) -> list[str]:
     """Captions of controls, in turn: what is generated is compared with them."""
+    if not stages.captions:
+        return []
     rows = _control_rows(stages.pool)
     known = [stages.captions.get(name, "") for name in rows["example_id"]]
-    return [known[k % len(known)] for k in batch] if any(known) else []
+    return [known[k % len(known)] for k in batch] if known else []
 
 
 def _embed(stages: Stages, batch: range) -> Vectors:
