@@ -17,6 +17,7 @@ from memaudit.models.masks import draw_mask
 
 RECORD = "ambient.json"
 DOUBLE_TWEEDIE = ("ambient", "ambient-mixed")  # losses that find the copy behind more noise
+MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
 LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")
 
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from memaudit.config import CLOSED_FORM
 from memaudit.errors import ConfigError
-from memaudit.models.ambient import Ambient
+from memaudit.models.ambient import MARGIN, Ambient
 from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per_row
 
 BLOCK = 4096  # images converted to float64 at a time
-MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from scipy import stats
 from torch import Tensor
 
 from memaudit.errors import MisreadModelError
+from memaudit.models.ambient import MARGIN
 from memaudit.models.denoiser import Denoiser
 
 DECLARED = "as declared"
@@ -29,7 +30,6 @@ LEVELS = 4
 LOWEST, HIGHEST = 0.3, 10.0  # at tiny sigma every reading looks alike
 MATERIAL = math.log(1.05)  # an alternative must be this much better, beyond its interval
 CONFIDENCE = 0.999  # about ten alternatives are compared
-ABOVE = 1.1  # times sigma_n: from there on the noise that is added to a copy tells something
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class _Task:
 
     @classmethod
     def at(cls, sigma: float, x0: Tensor, frozen: Frozen | None) -> _Task:
-        if frozen is None or sigma < ABOVE * frozen.sigma_n:
+        if frozen is None or sigma < MARGIN * frozen.sigma_n:
             return cls(sigma, 0.0, x0)
         return cls(sigma, frozen.sigma_n, x0 + frozen.sigma_n * frozen.noise.to(x0))
 
@@ -145,14 +145,13 @@ class _Task:
         x = target + self.added * noise[rows]
         h = reading.denoise(x, torch.full((len(x),), self.sigma, device=x.device))
         ratio = (self.held / self.sigma) ** 2
-        answer = (1 - ratio) * h + ratio * x if ratio else h
-        return (answer - target).square().flatten(1).mean(1)
+        return ((1 - ratio) * h + ratio * x - target).square().flatten(1).mean(1)
 
 
 def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
     low = max(LOWEST, denoiser.sigma_min)
     if frozen is not None and not frozen.clean_below:
-        low = max(low, ABOVE * frozen.sigma_n)
+        low = max(low, MARGIN * frozen.sigma_n)
     high = min(HIGHEST, denoiser.sigma_max)
     if high < low:
         raise MisreadModelError(

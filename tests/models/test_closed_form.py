@@ -4,8 +4,8 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.models import closed_form
-from memaudit.models.ambient import Ambient
-from memaudit.models.closed_form import MARGIN, AmbientClosedForm, ClosedForm
+from memaudit.models.ambient import MARGIN, Ambient
+from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.device import resolve_device
 from memaudit.stages.corrupt import identification_limit
 
