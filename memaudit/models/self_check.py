@@ -7,7 +7,8 @@ the right reading, and at too high a time it would look better there.
 
 A model of noisy copies is asked what it was trained for, the copy behind more noise (double
 Tweedie): just above the noise of the copies its estimate of the clean image is free to be anything,
-and if it memorized copies it is far off.
+and if it memorized copies it is far off. Copies that stand beside it are asked for as well: unlike
+the images of a scan, it is known to have seen them.
 """
 
 from __future__ import annotations
@@ -36,13 +37,26 @@ CONFIDENCE = 0.999  # about ten alternatives are compared
 class Frozen:
     """Noise sigma_n z in the images that a model was trained on; z [B, *shape] standard normal.
 
-    `clean_below`: up to sigma_n it was trained on clean images. Without, no image taught it those
-    levels, whether or not a consistency term did.
+    `seen` [K, *shape] are noisy copies that it was trained on, of other images. `clean_below`: up
+    to sigma_n it was trained on clean images, which are asked for if no copies are given. Without,
+    no image taught it those levels, whether or not a consistency term did.
     """
 
     sigma_n: float
     noise: Tensor
+    seen: Tensor | None = None
     clean_below: bool = False
+
+    @property
+    def lowest(self) -> float:
+        """Noise below which there is nothing to ask for."""
+        clean = self.clean_below and self.seen is None
+        return 0.0 if clean else MARGIN * self.sigma_n
+
+    def targets(self, x0: Tensor) -> Tensor:
+        """The copies [B + K, *shape] to ask for: of the images x0 [B, *shape], and those seen."""
+        copies = x0 + self.sigma_n * self.noise.to(x0)
+        return copies if self.seen is None else torch.cat([copies, self.seen.to(x0)])
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,9 @@ def self_check(
     """
     sigmas = _levels(denoiser, frozen)
     tasks = [_Task.at(sigma, x0, frozen) for sigma in sigmas]
-    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed)).to(x0)
+    images = len(tasks[0].target)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((images, *x0.shape[1:]), generator=generator).to(x0)
     by_reading = _errors(
         {DECLARED: denoiser, **dict(denoiser.misreadings())}, noise, tasks, batch_size
     )
@@ -98,14 +114,13 @@ def self_check(
             "the model returns values that are not finite; check its weights and dtype"
         )
     identity = [task.added**2 * float(noise.square().mean()) for task in tasks]
-    data_mean = float(x0.var(0).mean() if len(x0) > 1 else x0.var())
-    spread = [data_mean + task.held**2 for task in tasks]
+    spread = [_spread(task.target) for task in tasks]
     blend = [s * error / (s + error) for s, error in zip(spread, identity, strict=True)]
     errors = declared.mean(1).tolist()
     alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
     better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
     if better:
-        raise _misread(better[0], len(x0))
+        raise _misread(better[0], images)
     if not _useful(errors, blend):
         raise _useless(errors, blend, sigmas)
     best = alternatives[0] if alternatives else NOTHING
@@ -113,10 +128,10 @@ def self_check(
         sigmas=tuple(sigmas),
         declared=tuple(errors),
         identity=tuple(identity),
-        data_mean=data_mean,
+        data_mean=_spread(x0),
         best_alternative=best.name,
         best_log_ratio=best.log_ratio,
-        images=len(x0),
+        images=images,
     )
 
 
@@ -132,7 +147,7 @@ class _Task:
     def at(cls, sigma: float, x0: Tensor, frozen: Frozen | None) -> _Task:
         if frozen is None or sigma < MARGIN * frozen.sigma_n:
             return cls(sigma, 0.0, x0)
-        return cls(sigma, frozen.sigma_n, x0 + frozen.sigma_n * frozen.noise.to(x0))
+        return cls(sigma, frozen.sigma_n, frozen.targets(x0))
 
     @property
     def added(self) -> float:
@@ -148,10 +163,15 @@ class _Task:
         return ((1 - ratio) * h + ratio * x - target).square().flatten(1).mean(1)
 
 
+def _spread(images: Tensor) -> float:
+    """Mean squared error of the average image [B, *shape]; of one image, of its average pixel."""
+    return float(images.var(0).mean() if len(images) > 1 else images.var())
+
+
 def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
     low = max(LOWEST, denoiser.sigma_min)
-    if frozen is not None and not frozen.clean_below:
-        low = max(low, MARGIN * frozen.sigma_n)
+    if frozen is not None:
+        low = max(low, frozen.lowest)
     high = min(HIGHEST, denoiser.sigma_max)
     if high < low:
         raise MisreadModelError(
@@ -199,8 +219,9 @@ def _misread(best: _Alternative, images: int) -> MisreadModelError:
     return MisreadModelError(
         f"misread model: read as {best.name} it denoises real images better than as declared "
         f"(squared error {math.exp(best.log_ratio):.2f} times as large, {images} images). Correct "
-        "the scheduler's configuration; --no-self-check scans all the same, with an inconclusive "
-        "verdict"
+        "the scheduler's configuration. If it is right, the model may be trained on other images "
+        "and overfit: scan images that it saw, or leave its noisy copies beside it. "
+        "--no-self-check scans all the same, with an inconclusive verdict"
     )
 
 

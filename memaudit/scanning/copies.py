@@ -43,6 +43,14 @@ class Copies:
         kept = [self._read(name).to(x0) if name in self.places else None for name in ids]
         return torch.stack([d if k is None else k for k, d in zip(kept, drawn, strict=True)])
 
+    def of_others(self, ids: list[str]) -> Tensor | None:
+        """As many copies as there are ids, of other images, [K, C, H, W]; None without; DataError.
+
+        Fewer if there are fewer; those with the smallest ids.
+        """
+        others = sorted(self.places.keys() - set(ids))[: len(ids)]
+        return torch.stack([self._read(name) for name in others]) if others else None
+
     def fresh(self, ids: list[str], x0: Tensor) -> Tensor:
         """Noise of the same law that no model was trained on, [N, C, H, W]."""
         shape, training = tuple(x0.shape[1:]), self.training
@@ -66,12 +74,14 @@ class Copies:
         return copy
 
 
-def frozen_in(training: Ambient | None, ids: list[str], denoiser: Denoiser) -> Frozen | None:
+def frozen_in(loaded: Loaded, copies: Copies | None, ids: list[str]) -> Frozen | None:
     """The noise in which a model of noisy copies saw images, or would have seen them."""
+    training = loaded.ambient
     if training is None or training.loss not in DOUBLE_TWEEDIE:
         return None
-    z = frozen_noise(ids, denoiser.shape, training.sigma_n, training.seed)
-    return Frozen(training.sigma_n, z, clean_below=training.loss == "ambient-mixed")
+    z = frozen_noise(ids, loaded.denoiser.shape, training.sigma_n, training.seed)
+    seen = None if copies is None else copies.of_others(ids)
+    return Frozen(training.sigma_n, z, seen, clean_below=training.loss == "ambient-mixed")
 
 
 def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:

@@ -20,7 +20,7 @@ from memaudit.reports.run_directory import RunDirectory, hold
 from memaudit.reports.words import describe
 from memaudit.scanning.cache import index_directory
 from memaudit.scanning.captions import captions, check_captions, described
-from memaudit.scanning.copies import frozen_in, open_copies
+from memaudit.scanning.copies import Copies, frozen_in, open_copies
 from memaudit.scanning.copy_checks import check_copies
 from memaudit.scanning.embedding import View, embed_listing, embedding_key
 from memaudit.scanning.generation import check_quality
@@ -76,7 +76,7 @@ def scan(
         pool = build_pool(config, listing, loaded, embedder, progress)
         twin = check_reference(config, model, pool, progress)
         copies = check_copies(found, config, pool, loaded.denoiser)
-        levels, check, reference = _prepare(config, loaded, pool, twin)
+        levels, check, reference = _prepare(config, loaded, pool, twin, found)
         stages = Stages(config, loaded.denoiser, embedder, pool, levels.sigmas, reference)
         stages = replace(
             stages,
@@ -126,7 +126,7 @@ def build_pool(
 
 
 def _prepare(
-    config: ScanConfig, loaded: Loaded, pool: Pool, twin: Twin | None
+    config: ScanConfig, loaded: Loaded, pool: Pool, twin: Twin | None, found: Copies | None
 ) -> tuple[Levels, SelfCheck | None, Reference]:
     """Choose the levels, check the model, and keep a sample of the pool to compare pixels with."""
     denoiser, rows = loaded.denoiser, pool.representatives
@@ -142,7 +142,7 @@ def _prepare(
     if not config.self_check or not any(True for _ in denoiser.misreadings()):
         return levels, None, reference
     checked = examples[:CHECKED]
-    frozen = frozen_in(loaded.ambient, [example.id for example in checked], denoiser)
+    frozen = frozen_in(loaded, found, [example.id for example in checked])
     check = self_check(denoiser, x0[:CHECKED], config.seed, frozen, config.batch_size)
     return levels, check, reference
 

@@ -17,7 +17,7 @@ from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
-from memaudit.scanning.copies import frozen_in
+from memaudit.scanning.copies import frozen_in, open_copies
 from memaudit.scanning.models import open_model
 from memaudit.scanning.pool import Pool, smallest_ids, stack
 from memaudit.scanning.shards import encode
@@ -105,7 +105,8 @@ def _reading(config: ScanConfig, reference: Loaded, pool: Pool) -> SelfCheck | N
         return None
     examples = smallest_ids(pool, CHECKED)
     x0 = encode(denoiser, stack(examples))
-    frozen = frozen_in(reference.ambient, [example.id for example in examples], denoiser)
+    copies = open_copies(replace(config, noisy_copies=None), reference)  # those beside it
+    frozen = frozen_in(reference, copies, [example.id for example in examples])
     try:
         return self_check(denoiser, x0, config.seed, frozen, config.batch_size)
     except MisreadModelError as error:

@@ -10,7 +10,9 @@ from runs import ask, assert_same_findings, assert_same_scores, cut, save, writt
 from skimage import data as photographs
 
 from memaudit.config import Corruption
-from memaudit.errors import ConfigError, DataError, RunDirectoryError
+from memaudit.demo.run import MODELS
+from memaudit.demo.tiles import split_tiles
+from memaudit.errors import ConfigError, DataError, MisreadModelError, RunDirectoryError
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import ClosedForm
 from memaudit.scanning import scan
@@ -305,3 +307,21 @@ def test_an_empty_folder_of_copies_is_refused(asked, model, tmp_path):
     config = replace(asked("x", noisy_copies=tmp_path), out=str(tmp_path / "run"))
     with pytest.raises(DataError, match=r"holds no noisy copies; expected part-\*\.safetensors"):
         scan(config, loaded=model)
+
+
+def test_a_network_that_memorized_copies_of_other_images_is_not_taken_for_misread(tmp_path):
+    tiles = split_tiles()
+    members = save(tmp_path / "members", [tile.image for tile in tiles["others"]])
+    controls = save(tmp_path / "controls", [tile.image for tile in tiles["controls"][:40]])
+    options = {"controls": controls, "power": False, "corruption": Corruption(sigmas=(2.0,))}
+    config = ask(members, tmp_path / "run", model=MODELS / "ambient", **options)
+    result = scan(config)
+    assert result.provenance["copies"] is None  # those that stand beside it are of other images
+    assert result.provenance["self_check"]["best_log_ratio"] > 0
+    assert not result.findings["flagged"].any()
+    unrelated = {"reference": str(MODELS / "ambient"), "reference_trained_on": "unrelated"}
+    twin = replace(config, model=str(MODELS / "twin"), out=str(tmp_path / "by"), **unrelated)
+    compared = scan(twin)
+    assert compared.provenance["reference"]["self_check"]["best_log_ratio"] > 0
+    with pytest.raises(MisreadModelError, match="trained on other images and overfit"):
+        scan(replace(config, noisy_copies="none", out=str(tmp_path / "without")))
