@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.finished import FinishedRun
+from memaudit.stages.calibrate import COPY, query_of
 
 HOW = {
     "seed": "the noise of each image is drawn by it: scan with the same --seed",
@@ -72,11 +73,20 @@ def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
             f"no noise level is shared: found sigma {_list(run.sigmas)}, expected one of "
             f"{_list(base.sigmas)}; scan both with the same --sigma"
         )
-    if not set(base.reconstructions) & set(run.reconstructions):
+    if not shared_reconstructions(base, run):
         yield (
             f"no reconstruction is shared: found {', '.join(run.reconstructions)}, expected one "
             f"of {', '.join(base.reconstructions)}; scan both with the same --reconstruct"
         )
+
+
+def shared_reconstructions(base: FinishedRun, run: FinishedRun) -> list[str]:
+    """Those that both have; of noisy copies, if the copies are the same."""
+    return [
+        name
+        for name in base.reconstructions
+        if name in run.reconstructions and (query_of(name) != COPY or base.copies == run.copies)
+    ]
 
 
 def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
@@ -93,6 +103,11 @@ def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
         modes = [mode for mode in one.reconstructions if mode not in other.reconstructions]
         if modes:
             said.append(f"only {one.name} has the reconstruction {', '.join(modes)}: not compared")
+    if base.copies and run.copies and base.copies != run.copies:
+        said.append(
+            "their noisy copies are not the same, so what they show is not compared: train with "
+            "one --seed and one --sigma-n"
+        )
     for field in fields(base.way):
         expected, found = getattr(base.way, field.name), getattr(run.way, field.name)
         if expected != found:

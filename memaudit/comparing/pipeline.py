@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from memaudit.comparing.fit import refuse_unlike, remarks
+from memaudit.comparing.fit import refuse_unlike, remarks, shared_reconstructions
+from memaudit.comparing.names import short_names
 from memaudit.comparing.result import Comparison, ComparisonResult
 from memaudit.comparing.write import write
 from memaudit.config import CompareConfig
@@ -47,9 +49,11 @@ def compare(config: CompareConfig, progress: Progress = silent) -> ComparisonRes
     embedder as the first.
     """
     opened = {path: read_run(path) for path in dict.fromkeys(config.runs)}
+    for path in config.runs[1:]:
+        refuse_unlike(opened[config.runs[0]], opened[path])
+    names = short_names(list(opened))
+    opened = {path: replace(run, name=names[path]) for path, run in opened.items()}
     base, *others = (opened[path] for path in config.runs)
-    for run in others:
-        refuse_unlike(base, run)
     comparisons = []
     for done, run in enumerate(others, start=1):
         comparisons.append(_compare(base, run))
@@ -74,10 +78,9 @@ def _compare(base: FinishedRun, run: FinishedRun) -> Comparison:
     sides = sides_of(base.findings, run.findings)
     column, seed, names = base.setting.score, base.setting.seed, (base.name, run.name)
     differences: list[Difference] = []
-    for mode in base.reconstructions:
-        if mode in run.reconstructions:
-            pairs = pair(base.scores, run.scores, sides, mode, column)
-            differences += compare_pairs(pairs, names, base.way.q, seed)
+    for mode in shared_reconstructions(base, run):
+        pairs = pair(base.scores, run.scores, sides, mode, column)
+        differences += compare_pairs(pairs, names, base.way.q, seed)
     said = tuple(remarks(base, run))
     return Comparison(base, run, tuple(differences), _changed(base, run), said)
 

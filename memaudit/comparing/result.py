@@ -10,17 +10,16 @@ import pandas as pd
 
 from memaudit.config import CompareConfig
 from memaudit.reports.comparison import (
-    LIMITS,
     WIDTH,
     between_modes,
-    chief,
     describe_runs,
-    judge,
+    how_to_read,
     lay_out,
     of_quality,
     wrap,
 )
 from memaudit.reports.finished import FinishedRun
+from memaudit.reports.judgement import judge
 from memaudit.stages.compare import Difference, Distribution, ModeEvidence
 
 
@@ -55,29 +54,31 @@ class ComparisonResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Which run memorizes less, a sentence a pair of runs."""
-        rows = [chief(one.differences) for one in self.comparisons]
-        return tuple(judge(row, self.runs) for row in rows if row is not None)
+        """Which run memorizes less, a sentence a pair of runs and query."""
+        return tuple(said for one in self.comparisons for said in judge(one.differences, self.runs))
 
     @property
     def text(self) -> str:
         """All of it in words."""
         lines = ["Compared, the first is the base:", *describe_runs(self.runs)]
         for one in self.comparisons:
-            row = chief(one.differences)
-            lines += wrap("", [] if row is None else [judge(row, self.runs)])[1:]
+            lines += wrap("", judge(one.differences, self.runs))[1:]
             lines += lay_out(one.differences)
             lines += wrap("What to know of it:", one.remarks)
         lines += wrap("One step and full sampling:", self._between_modes)
         lines += wrap("Quality of the models' own images:", of_quality(self.runs))
-        lines += ["", *textwrap.wrap(LIMITS, WIDTH)]
+        lines += ["", *textwrap.wrap(how_to_read(self._differences), WIDTH)]
         if self.config.out is not None:
             lines.append(f"Tables and plots: {self.config.out}")
         return "\n".join(lines)
 
     @property
     def _between_modes(self) -> list[str]:
-        return between_modes(self.modes, [r for one in self.comparisons for r in one.differences])
+        return between_modes(self.modes, self._differences)
+
+    @property
+    def _differences(self) -> list[Difference]:
+        return [row for one in self.comparisons for row in one.differences]
 
     def report(self) -> dict[str, Any]:
         """What comparison.json holds."""
@@ -88,9 +89,7 @@ class ComparisonResult:
             "one_step_and_full_sampling": self._between_modes,
             "quality": of_quality(self.runs),
             "differences": [
-                asdict(row) | {"direction": row.direction}
-                for one in self.comparisons
-                for row in one.differences
+                asdict(row) | {"direction": row.direction} for row in self._differences
             ],
             "modes": [asdict(one) | {"evidence": one.evidence} for one in self.modes],
             "shares": self.shares.to_dict("records"),
@@ -100,6 +99,7 @@ class ComparisonResult:
 def _run(run: FinishedRun) -> dict[str, Any]:
     return {
         "run": run.name,
+        "path": run.path,
         "model": run.model,
         "outcome": str(run.outcome),
         "reasons": list(run.reasons),

@@ -24,6 +24,6 @@ def write(result: ComparisonResult, out: Path) -> None:
     write_text(out / "comparison.txt", result.text + "\n")
     for mode in dict.fromkeys(one.reconstruction for one in result.distributions):
         found = [one for one in result.distributions if one.reconstruction == mode]
-        draw_distributions(out / f"similarity-{mode}", found)
+        draw_distributions(out / f"similarity-{mode.replace(' ', '-')}", found)
     draw_quality(out / "quality", result.runs)
     write_json(out / "comparison.json", result.report())

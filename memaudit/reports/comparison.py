@@ -9,16 +9,22 @@ from typing import Any
 import pandas as pd
 
 from memaudit.reports.finished import FinishedRun
-from memaudit.stages.calibrate import preferred
-from memaudit.stages.compare import COLUMNS, CONFIDENCE, Difference, Interval, ModeEvidence
+from memaudit.reports.judgement import points, signed
+from memaudit.stages.calibrate import CLEAN, COPY, of_images, preferred, query_of
+from memaudit.stages.compare import COLUMNS, CONFIDENCE, Difference, ModeEvidence
 
 WIDTH = 118
 ONE_STEP = "one-step"
+ASKED = {CLEAN: "", COPY: ", asked for its noisy copies"}
 LIMITS = (
     "Read it so: differences are the run's value minus the base's, over the same images and draws; "
     f"intervals are of {CONFIDENCE:.1%}, images resampled. A win is a member that comes back less "
     "closely from the run than from the base. 'Less' means less than the other under this attack "
     "at this noise, and does not say that nothing was memorized."
+)
+OF_COPIES = (
+    "Where noisy copies were asked for, own similarity is the correlation of what came back with "
+    "the frozen noise of the copy."
 )
 
 
@@ -49,84 +55,38 @@ def _flat(row: Difference) -> dict[str, Any]:
     return cells
 
 
-def judge(row: Difference, runs: Sequence[FinishedRun]) -> str:
-    """Say which of two runs memorizes less, by how much and how surely.
-
-    One that memorized the noisy copies it was trained on brings those back and not the clean
-    images: it is not said to memorize less.
-    """
-    run, base = row.run, row.base
-    copies = {
-        one.name: one.of_copies.flagged
-        for one in runs
-        if one.of_copies is not None and one.of_copies.memorized
-    }
-    if row.direction == "inconclusive" and row.ties == row.members:
-        return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
-    said = {
-        "less": f"{run} memorizes less than {base}",
-        "more": f"{run} memorizes more than {base}",
-        "mixed": f"mixed: {run} memorizes less than {base} by one measure and more by the other",
-        "inconclusive": f"inconclusive whether {run} memorizes less or more than {base}",
-    }[row.direction]
-    if row.direction == "less" and run in copies:
-        said = (
-            f"{run} brings clean images back less closely than {base}, but memorized its noisy "
-            "copies: which of the two memorizes less is not told"
-        )
-    if row.direction == "more" and base in copies:
-        said = (
-            f"{run} brings clean images back more closely than {base}, which memorized its noisy "
-            "copies: which of the two memorizes less is not told"
-        )
-    if row.beyond_controls is None:
-        return f"{said}: there are no controls that both share"
-    parts = [f"own similarity of members beyond that of controls {_signed(row.beyond_controls, 3)}"]
-    if row.excess:
-        parts.append(f"excess above controls {_points(row.excess.difference)}")
-    parts.append(f"sign-flip p {row.sign_flip_p:.2g} over {row.members} members")
-    parts += [
-        f"{count} members of {name} flagged by their noisy copies"
-        for name, count in copies.items()
-        if name in (run, base)
-    ]
-    return f"{said} ({row.reconstruction}): {'; '.join(parts)}"
-
-
-def chief(differences: Sequence[Difference]) -> Difference | None:
-    """Choose the difference that the sentence is about: all levels, fullest sampling."""
-    whole = {row.reconstruction: row for row in differences if row.sigma is None}
-    return whole[preferred(whole)] if whole else None
-
-
 def between_modes(modes: Sequence[ModeEvidence], differences: Sequence[Difference]) -> list[str]:
     """Say where one step and full sampling disagree, run by run and in the comparison."""
     said = []
-    for run in dict.fromkeys(one.run for one in modes):
-        by_name = {one.reconstruction: one for one in modes if one.run == run}
-        one_step = by_name.pop(ONE_STEP, None)
-        if one_step is not None and by_name:
-            said.append(_against_one_step(by_name[preferred(by_name)], one_step))
-    whole = [row for row in differences if row.sigma is None]
-    for pair in dict.fromkeys((row.base, row.run) for row in whole):
-        found = {r.reconstruction: r.direction for r in whole if (r.base, r.run) == pair}
-        if len(set(found.values())) > 1:
-            each = ", ".join(f"by {mode} {direction}" for mode, direction in found.items())
-            said.append(f"{pair[1]} against {pair[0]}: the reconstructions disagree ({each})")
+    for query, asked in ASKED.items():
+        each = [one for one in modes if query_of(one.reconstruction) == query]
+        for run in dict.fromkeys(one.run for one in each):
+            by_name = {of_images(one.reconstruction): one for one in each if one.run == run}
+            one_step = by_name.pop(ONE_STEP, None)
+            if one_step is not None and by_name:
+                full = by_name[preferred(by_name)]
+                said.append(f"{run}{asked}: {_against_one_step(full, one_step)}")
+        whole = [
+            row
+            for row in differences
+            if row.sigma is None and query_of(row.reconstruction) == query
+        ]
+        for base, run in dict.fromkeys((row.base, row.run) for row in whole):
+            found = {r.reconstruction: r.direction for r in whole if (r.base, r.run) == (base, run)}
+            if len(set(found.values())) > 1:
+                by_mode = ", ".join(f"by {mode} {direction}" for mode, direction in found.items())
+                said.append(f"{run} against {base}: the reconstructions disagree ({by_mode})")
     return said
 
 
 def _against_one_step(full: ModeEvidence, one_step: ModeEvidence) -> str:
-    run, shown = full.run, f"{full.reconstruction} {_shown(full)}, one step {_shown(one_step)}"
+    shown = f"{of_images(full.reconstruction)} {_shown(full)}, one step {_shown(one_step)}"
     if full.evidence and not one_step.evidence:
-        return (
-            f"{run}: one step exonerates what full sampling convicts ({shown}); rely on full "
-            "sampling"
-        )
+        return f"one step exonerates what full sampling convicts ({shown}); rely on full sampling"
     if one_step.evidence and not full.evidence:
-        return f"{run}: one step gives evidence where full sampling shows nothing ({shown})"
+        return f"one step gives evidence where full sampling shows nothing ({shown})"
     both = "both give evidence" if full.evidence else "neither gives evidence"
-    return f"{run}: one step and full sampling agree, {both} ({shown})"
+    return f"one step and full sampling agree, {both} ({shown})"
 
 
 def _shown(one: ModeEvidence) -> str:
@@ -167,8 +127,10 @@ def _quality(run: FinishedRun) -> str:
 
 
 def describe_runs(runs: Sequence[FinishedRun]) -> list[str]:
-    """Name each run, its model and its verdict."""
-    return [f"  {run.name}: {run.model}; {run.outcome}" for run in dict.fromkeys(runs)]
+    """Name each run, its directory, its model and its verdict."""
+    return [
+        f"  {run.name}: {run.path}, model {run.model}; {run.outcome}" for run in dict.fromkeys(runs)
+    ]
 
 
 def lay_out(differences: Sequence[Difference]) -> list[str]:
@@ -176,9 +138,9 @@ def lay_out(differences: Sequence[Difference]) -> list[str]:
     if not differences:
         return ["  no member was scored in both"]
     head = (
-        f"  {'':10}{'':>8}{'own similarity':^16}{'beyond controls':^24}{'sign':>9}"
+        f"  {'':15}{'':>7}{'own similarity':^16}{'beyond controls':^24}{'sign':>9}"
         f"{'win/tie/loss':>15}{'flagged':>14}{'excess above controls':^30}",
-        f"  {'':10}{'sigma':>8}{'base':>8}{'run':>8}{'difference':^24}{'flip p':>9}"
+        f"  {'':15}{'sigma':>7}{'base':>8}{'run':>8}{'difference':^24}{'flip p':>9}"
         f"{'':>15}{'base, run':>14}{'difference':^30}",
     )
     return [*head, *(_line(row) for row in differences)]
@@ -188,10 +150,16 @@ def _line(row: Difference) -> str:
     counts = f"{row.wins}/{row.ties}/{row.losses}"
     flagged = f"{row.flags.base}, {row.flags.run}" if row.flags else "-"
     return (
-        f"  {row.reconstruction:10}{row.level:>8}{row.own_similarity_base:8.3f}"
-        f"{row.own_similarity_run:8.3f}{_signed(row.beyond_controls, 2):^24}{row.sign_flip_p:9.2g}"
-        f"{counts:>15}{flagged:>14}{_points(row.excess.difference if row.excess else None):^30}"
+        f"  {row.reconstruction:15}{row.level:>7}{row.own_similarity_base:8.3f}"
+        f"{row.own_similarity_run:8.3f}{signed(row.beyond_controls, 2):^24}{row.sign_flip_p:9.2g}"
+        f"{counts:>15}{flagged:>14}{points(row.excess.difference if row.excess else None):^30}"
     )
+
+
+def how_to_read(differences: Iterable[Difference]) -> str:
+    """What the numbers of a comparison are, and are not."""
+    noisy = any(query_of(row.reconstruction) == COPY for row in differences)
+    return f"{LIMITS} {OF_COPIES}" if noisy else LIMITS
 
 
 def wrap(title: str, sentences: Sequence[str]) -> list[str]:
@@ -211,13 +179,3 @@ def wrap(title: str, sentences: Sequence[str]) -> list[str]:
         )
     ]
     return ["", title, *folded]
-
-
-def _signed(one: Interval | None, digits: int) -> str:
-    if one is None:
-        return "-"
-    return f"{one.estimate:+.{digits}f} ({one.low:+.{digits}f} .. {one.high:+.{digits}f})"
-
-
-def _points(one: Interval | None) -> str:
-    return "-" if one is None else f"{one.estimate:+.1%} ({one.low:+.1%} .. {one.high:+.1%})"

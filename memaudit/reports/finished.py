@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.run_directory import RunDirectory, Work
-from memaudit.stages.calibrate import COPY, HALF_LEVEL, Excess, Outcome, screened
+from memaudit.stages.calibrate import COPY, HALF_LEVEL, Excess, Outcome, query_of, screened
 
 FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full scan stand
 
@@ -70,11 +70,13 @@ class OfCopies:
 class FinishedRun:
     """A complete scan: `findings` as it wrote them, `scores` of full passes only.
 
-    `screened` says that only part of the images were scanned in full; `of_copies` is None where no
-    noisy copies were queried.
+    `name` is what it is called beside others, at first its path. `screened` says that only part of
+    the images were scanned in full. `copies` is the digest of the noisy copies that were queried,
+    and it and `of_copies` are None where none were.
     """
 
     name: str
+    path: str
     model: str
     fingerprint: str
     setting: Setting
@@ -85,6 +87,7 @@ class FinishedRun:
     copy_threshold: float | None
     excess: Excess | None
     quality: Drawn | None
+    copies: str | None
     of_copies: OfCopies | None
     findings: pd.DataFrame
     scores: pd.DataFrame
@@ -96,8 +99,9 @@ class FinishedRun:
 
     @property
     def reconstructions(self) -> list[str]:
-        """Those of the full passes."""
-        return sorted(str(name) for name in self.scores["reconstruction"].unique())
+        """Those of the full passes, of clean images first."""
+        names = {str(name) for name in self.scores["reconstruction"].unique()}
+        return sorted(names, key=lambda name: (query_of(name) == COPY, name))
 
 
 def read_run(path: str) -> FinishedRun:
@@ -114,7 +118,7 @@ def read_run(path: str) -> FinishedRun:
             "version of memaudit writes them; run its scan again with the same arguments"
         ) from error
     scores = _scores(RunDirectory(folder), findings)
-    return FinishedRun(name=path, findings=findings, scores=scores, **facts)
+    return FinishedRun(name=path, path=path, findings=findings, scores=scores, **facts)
 
 
 def _expect_finished(folder: Path) -> None:
@@ -163,6 +167,7 @@ def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
         "copy_threshold": embedder["copy_threshold"],
         "excess": Excess(**excess) if excess else None,
         "quality": Drawn(**{name: quality[name] for name in _DRAWN}) if quality else None,
+        "copies": (provenance.get("copies") or {}).get("digest"),
         "of_copies": _of_copies(summary.get("noisy"), outcome, findings),
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memaudit.reports.finished import FinishedRun
+from memaudit.stages.calibrate import CLEAN, COPY, query_of
 from memaudit.stages.compare import THRESHOLDS, Distribution
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KINDS = ("png", "svg")
 BINS = 40
 STYLES = {"member": "-", "control": "--"}
+LABELS = {CLEAN: "own similarity", COPY: "correlation with the noise of the copy"}
 ROWS = ("density", "share at or below", "share at or above")
 
 
@@ -47,7 +49,7 @@ def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
         grid[2, column].set_yscale("log")
         for threshold in THRESHOLDS:
             grid[2, column].axvline(threshold, color="grey", linewidth=0.6, alpha=0.5)
-        grid[2, column].set_xlabel("own similarity")
+        grid[2, column].set_xlabel(LABELS[query_of(found[0].reconstruction)])
     _legend(figure, grid[0, 0])
     _save(figure, path)
 

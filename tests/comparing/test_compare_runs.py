@@ -1,24 +1,28 @@
 """Whole comparisons of real runs."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from noisy_models import TRAINING, noisy, unaware
 from noisy_models import memorizer as memorizer_of_copies
 from noisy_models import write as noisy_copies
 from PIL import Image as PillowImage
 
 import memaudit
 from memaudit.comparing import ComparisonResult, compare
+from memaudit.comparing.names import short_names
 from memaudit.config import CompareConfig, Corruption
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.stages.compare import COLUMNS, SHARE_COLUMNS
 
 MODES = ("ode", "one-step")
+OF_COPIES = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
 
 
 def rows(result, level="all"):
@@ -53,7 +57,7 @@ def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
         assert row.flags.base == row.flags.no_longer == 15
         assert row.flags.run == row.flags.newly == 0
     [sentence] = result.sentences
-    assert sentence.startswith(f"{runs.stranger} memorizes less than {runs.memorizer} (ode): ")
+    assert sentence.startswith("stranger memorizes less than memorizer (ode): ")
     assert set(result.changed["change"]) == {"no longer flagged"}
     assert len(result.changed) == 15
     assert "not memorized" not in result.text
@@ -123,17 +127,17 @@ def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
     assert len(table) == 2 * 2 * 3 * 2  # runs, reconstructions, levels, sides
     whole = table[(table["level"] == "all") & (table["reconstruction"] == "ode")]
     by_run = whole.set_index(["run", "split"])["above_0.95"]
-    assert by_run[(runs.memorizer, "member")] == 1
-    assert by_run[(runs.memorizer, "control")] < 0.2
-    assert by_run[(runs.stranger, "member")] < 0.2
+    assert by_run[("memorizer", "member")] == 1
+    assert by_run[("memorizer", "control")] < 0.2
+    assert by_run[("stranger", "member")] < 0.2
 
 
 def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
     said = " ".join(result.text.split())
-    assert f"{runs.memorizer}: Frechet distance" in said
+    assert "memorizer: Frechet distance" in said
     assert "(biased upwards: few images) of 30 images and as many controls" in said
-    assert f"{runs.stranger}: quality unknown; give its scan command once more with" in said
+    assert "stranger: quality unknown; give its scan command once more with" in said
 
 
 def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_below):
@@ -156,8 +160,8 @@ def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_
 def test_runs_that_agree_are_said_to_agree(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
     said = " ".join(result.text.split())
-    assert f"{runs.memorizer}: one step and full sampling agree, both give evidence" in said
-    assert f"{runs.stranger}: one step and full sampling agree, neither gives evidence" in said
+    assert "memorizer: one step and full sampling agree, both give evidence" in said
+    assert "stranger: one step and full sampling agree, neither gives evidence" in said
 
 
 def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
@@ -171,11 +175,11 @@ def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
     )
     result = compare(CompareConfig((one, other)))
     said = " | ".join(result.comparisons[0].remarks)
-    assert f"{other} is inconclusive by itself: nothing stands out" in said
-    assert f"only {one} has sigma 1: not compared" in said
-    assert f"only {other} has sigma 3: not compared" in said
-    assert f"only {other} has the reconstruction sample: not compared" in said
-    assert f"steps differ: 1 in {one}, 2 in {other}" in said
+    assert "other is inconclusive by itself: nothing stands out" in said
+    assert "only one has sigma 1: not compared" in said
+    assert "only other has sigma 3: not compared" in said
+    assert "only other has the reconstruction sample: not compared" in said
+    assert "steps differ: 1 in one, 2 in other" in said
     assert "draws differ: 2" in said
     assert list(result.table["level"]) == ["all", "2"]
     assert set(result.table["draws"]) == {1}
@@ -189,7 +193,7 @@ def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
     said = " | ".join(result.comparisons[0].remarks)
     in_full = set(result.runs[1].scores["example_id"])
     if result.runs[1].screened:
-        assert f"{part} scanned only part of the images in full" in said
+        assert "part scanned only part of the images in full" in said
     row = rows(result)["ode"]
     assert row.members + row.controls == len(in_full)
     assert row.ties == row.members
@@ -201,18 +205,81 @@ def test_the_public_names_compare():
     assert memaudit.CompareConfig is CompareConfig
 
 
-def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, tmp_path):
-    members = [np.array(PillowImage.open(path)) for path in sorted(runs.members.glob("*.png"))]
-    folder = noisy_copies(tmp_path / "model", members)
-    levels = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
-    clean = runs.make("clean", **levels)
-    noisy = runs.make("noisy", memorizer_of_copies(members, folder), model="noisy", **levels)
-    forth = compare(CompareConfig((clean, noisy)))
-    back = compare(CompareConfig((noisy, clean)))
+@pytest.fixture(scope="module")
+def of_copies(runs, tmp_path_factory):
+    """Scans of models of noisy copies, by name, with the members' copies beside them."""
+    root = tmp_path_factory.mktemp("copies")
+    members, others = (
+        [np.array(PillowImage.open(path)) for path in sorted(folder.glob("*.png"))]
+        for folder in (runs.members, runs.others)
+    )
+    again = replace(TRAINING, seed=1)
+    folder = noisy_copies(root / "model", members)
+    elsewhere = noisy_copies(root / "again", members, noisy(members, again))
+    models = {
+        "copier": memorizer_of_copies(members, folder),
+        "unaware": unaware(others, folder),
+        "again": memorizer_of_copies(members, elsewhere, again),
+    }
+    return {
+        name: runs.make(name, model, model=name, reconstruct=MODES, **OF_COPIES)
+        for name, model in models.items()
+    }
+
+
+def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copies):
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    forth = compare(CompareConfig((clean, of_copies["copier"])))
+    back = compare(CompareConfig((of_copies["copier"], clean)))
     assert rows(forth)["ode"].direction == "less"
-    assert f"{noisy} brings clean images back less closely" in forth.sentences[0]
-    assert f"{clean} brings clean images back more closely" in back.sentences[0]
     for result in (forth, back):
-        assert "memorized its noisy copies" in result.sentences[0]
-        assert f"15 members of {noisy} flagged by their noisy copies" in result.sentences[0]
+        [sentence] = result.sentences
+        assert "copier brings clean images back less closely than clean, but memor" in sentence
+        assert "15 members of copier flagged by their noisy copies" in sentence
         assert "memorizes less than" not in result.text
+
+
+def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):
+    result = compare(CompareConfig((of_copies["copier"], of_copies["unaware"])))
+    by_mode = rows(result)
+    assert list(by_mode) == [*MODES, *(f"noisy {mode}" for mode in MODES)]
+    for mode in MODES:
+        row = by_mode[f"noisy {mode}"]
+        assert row.own_similarity_base > 0.2  # the correlation with the frozen noise
+        assert row.beyond_controls.high < -0.2
+        assert (row.direction, row.wins) == ("less", 15)
+        assert (row.flags.base, row.flags.run) == (15, 0)
+    sentence = result.sentences[1]
+    assert sentence.startswith("by the noisy copies that both were trained on, unaware memorizes")
+    assert "less than copier (noisy ode): correlation with the noise of members' copies" in sentence
+    noisy_rows = [one for one in result.modes if one.reconstruction == "noisy ode"]
+    assert [(one.run, one.flagged) for one in noisy_rows] == [("copier", 15), ("unaware", 0)]
+    assert "copier, asked for its noisy copies: one step and full sampling agree" in result.text
+    tables = result.shares[result.shares["reconstruction"] == "noisy ode"]
+    mean = tables[tables["level"] == "all"].set_index(["run", "split"])["mean"]
+    assert mean[("copier", "member")] == pytest.approx(by_mode["noisy ode"].own_similarity_base)
+
+
+def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path):
+    config = CompareConfig((of_copies["copier"], of_copies["again"]), str(tmp_path / "out"))
+    result = compare(config)
+    assert list(rows(result)) == list(MODES)
+    assert len(result.sentences) == 1
+    assert any("noisy copies are not the same" in said for said in result.comparisons[0].remarks)
+    drawn = {path.name for path in (tmp_path / "out").glob("similarity-*.png")}
+    assert drawn == {f"similarity-{kind}{mode}.png" for kind in ("", "noisy-") for mode in MODES}
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/clean", "runs/ambient"], ["clean", "ambient"]),
+        (["/a/clean-0/scan", "/a/sure-0/scan"], ["clean-0", "sure-0"]),
+        (["/a/clean/scan", "/a/sure/scan2"], ["clean/scan", "sure/scan2"]),
+        (["runs", "runs/later"], ["runs", "runs/later"]),
+        (["one", "./one"], ["one", "./one"]),
+        (["a/runs/one"], ["one"]),
+    ],
+)
+def test_runs_are_called_by_the_part_of_their_paths_that_differs(paths, names):
+    assert list(short_names(paths).values()) == names

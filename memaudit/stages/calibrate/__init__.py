@@ -42,7 +42,18 @@ from memaudit.stages.calibrate.levels import Level, per_level
 from memaudit.stages.calibrate.literature import THRESHOLDS, LiteratureLevel
 from memaudit.stages.calibrate.options import Options
 from memaudit.stages.calibrate.power import Power, graded, measure_power
-from memaudit.stages.calibrate.queries import COPY, Query, QueryResult, of_copies, rows_of
+from memaudit.stages.calibrate.queries import (
+    CLEAN,
+    COPY,
+    Query,
+    QueryResult,
+    column_of,
+    of_copies,
+    of_images,
+    query_of,
+    rows_of,
+    similarity_of,
+)
 from memaudit.stages.calibrate.roc import RocPoint, roc_points
 from memaudit.stages.calibrate.severity import Severity
 from memaudit.stages.calibrate.summary import (
@@ -64,6 +75,7 @@ from memaudit.stages.calibrate.verdict import (
 )
 
 __all__ = [
+    "CLEAN",
     "COLUMNS",
     "COPY",
     "FEWEST_FOR_EVIDENCE",
@@ -103,6 +115,7 @@ __all__ = [
     "calibrates",
     "clopper_pearson",
     "closeness",
+    "column_of",
     "combine",
     "conformal_p",
     "controls_needed",
@@ -118,10 +131,12 @@ __all__ = [
     "mann_whitney_permutation",
     "measure_power",
     "of_copies",
+    "of_images",
     "per_level",
     "pooled_score",
     "preferred",
     "promoted",
+    "query_of",
     "reach",
     "roc_points",
     "rounded",
@@ -129,6 +144,7 @@ __all__ = [
     "screened",
     "screening_order",
     "share_above",
+    "similarity_of",
     "summarise",
     "tail_order",
 ]

@@ -46,7 +46,20 @@ def of_images(reconstruction: str) -> str:
 
 def column_of(reconstruction: str, column: str) -> str:
     """The column that is pooled of a reconstruction, where that of clean images is `column`."""
-    return COPY_COLUMN if reconstruction.startswith(NOISY) else column
+    return COPY_COLUMN if query_of(reconstruction) == COPY else column
+
+
+def similarity_of(reconstruction: str) -> str:
+    """The column that says how closely a reconstruction brings back what was corrupted.
+
+    That of noisy copies is their frozen noise: embedded, copies look all alike.
+    """
+    return column_of(reconstruction, "own_similarity")
+
+
+def query_of(reconstruction: str) -> Query:
+    """What was corrupted under a name."""
+    return COPY if reconstruction.startswith(NOISY) else CLEAN
 
 
 def names_in(scores: pd.DataFrame, reconstruction: str) -> dict[Query, str]:

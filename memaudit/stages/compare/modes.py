@@ -12,6 +12,7 @@ from memaudit.stages.calibrate import (
     Sides,
     auc,
     benjamini_hochberg,
+    column_of,
     combine,
     conformal_p,
     dataset_test,
@@ -43,7 +44,7 @@ def mode_evidence(
     """Describe each reconstruction in `scores`, in the order of their names."""
     found = []
     for name, rows in scores.groupby("reconstruction", sort=True):
-        score = combine(rows, column, str(name))
+        score = combine(rows, column_of(str(name), column), str(name))
         among = sides.among(score.index)
         if not (among.members and among.controls):
             continue

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.stages.calibrate import Sides, calibrates, closeness, combine, level_means
+from memaudit.stages.calibrate import (
+    Sides,
+    calibrates,
+    closeness,
+    column_of,
+    combine,
+    level_means,
+    similarity_of,
+)
 
 KEYS = ["example_id", "sigma", "draw"]
 
@@ -31,7 +39,7 @@ class Paired:
     """Base and run, [2, images], at one place: own similarity and score, draws averaged.
 
     The first `members` images are members, the others controls; each stands for one group of
-    duplicates.
+    duplicates. Of noisy copies, own similarity is the correlation with their frozen noise.
     """
 
     place: Place
@@ -57,9 +65,10 @@ class Pairs:
 
     def places(self) -> list[Paired]:
         """All levels together, then each, weakest noise first."""
-        own = [level_means(rows, "own_similarity", self.reconstruction) for rows in self._both]
-        near = [closeness(rows, self.column, self.reconstruction) for rows in self._both]
-        pooled = [combine(rows, self.column, self.reconstruction) for rows in self._both]
+        name, column = self.reconstruction, column_of(self.reconstruction, self.column)
+        own = [level_means(rows, similarity_of(name), name) for rows in self._both]
+        near = [closeness(rows, column, name) for rows in self._both]
+        pooled = [combine(rows, column, name) for rows in self._both]
         means = [table.mean(axis=1) for table in own]
         snr = self.base.groupby("sigma")["snr_db"].first()
         return [

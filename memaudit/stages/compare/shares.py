@@ -9,20 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.stages.calibrate import Sides, level_means
+from memaudit.stages.calibrate import Sides, level_means, similarity_of
 
 THRESHOLDS = (0.5, 0.75, 0.9, 0.95, 0.99)
 SHARE_COLUMNS = (
     ("run", "the run"),
-    ("reconstruction", "ode, sample or one-step"),
+    ("reconstruction", "ode, sample or one-step; after noisy, of noisy copies"),
     ("level", "sigma of the noise, or all: the levels averaged"),
     ("split", "member or control"),
     ("images", "images, one a duplicate group"),
-    ("mean", "mean own similarity, draws averaged"),
-    *(
-        (f"above_{t:g}", f"share of them with an own similarity of {t:g} or more")
-        for t in THRESHOLDS
-    ),
+    ("mean", "mean own similarity, or correlation with a copy's noise, draws averaged"),
+    *((f"above_{t:g}", f"share of them with {t:g} or more of it") for t in THRESHOLDS),
 )
 
 
@@ -41,7 +38,7 @@ def distributions(run: str, scores: pd.DataFrame, sides: Sides) -> Iterator[Dist
     """Both sides at each reconstruction and level, all levels averaged first."""
     for name in sorted(scores["reconstruction"].unique()):
         rows = scores[scores["reconstruction"] == name]
-        own = level_means(rows, "own_similarity", str(name))
+        own = level_means(rows, similarity_of(str(name)), str(name))
         among = sides.among(own.index)
         levels = {"all": own.mean(axis=1)} | {f"{s:.4g}": own[s] for s in own.columns}
         for level, values in levels.items():
