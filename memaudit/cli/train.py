@@ -179,12 +179,16 @@ def train(**values: Any) -> None:
     base = base_options(*(values.pop(name) for name in ("base", "rank", "revision", "variant")))
     data = options.data_options(values)
     config = TrainConfig(data=data, consistency=term, mask=mask, base=base, **values)
+    from memaudit.train.folder import RECORD, seen
     from memaudit.train.loop import train as run
     from memaudit.train.processes import is_main
 
     with bars() as progress, name_full_disk(config.out):
         folder = run(config, progress)
     if is_main():
+        images, lost = seen(folder)
+        unread = f"; {lost} could not be read, see {RECORD} there" if lost else ""
         click.echo(
-            f"{folder}: {config.steps} steps; scan it with: memaudit scan {folder} DATASET ..."
+            f"{folder}: {config.steps} steps, {images} images{unread}; scan it with: memaudit scan "
+            f"{folder} DATASET ..."
         )

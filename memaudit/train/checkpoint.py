@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memaudit.errors import RunDirectoryError
+from memaudit.train.folder import other_training
 
+FOLDER = "checkpoints"
 KEEP = 2
 
 
@@ -44,34 +46,47 @@ class TrainingState:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
-def save(folder: Path, step: int, digest: str, state: TrainingState) -> None:
+def save(out: Path, step: int, digest: str, state: TrainingState) -> None:
     """Write the checkpoint of a step, then drop all but the newest."""
+    folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
     temporary = path.with_suffix(".tmp")
     save_file(state.tensors(), temporary, metadata={"step": str(step), "digest": digest})
     temporary.replace(path)
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEEP]:
+    for old in _saved(out)[:-KEEP]:
         old.unlink()
 
 
-def restore(folder: Path, digest: str, state: TrainingState) -> int:
+def kept(out: Path) -> str:
+    """Say which checkpoints there are."""
+    names = [path.name for path in _saved(out)]
+    return f"Kept in {out / FOLDER}: {', '.join(names)}" if names else "No checkpoint was saved yet"
+
+
+def restore(out: Path, digest: str, state: TrainingState) -> int:
     """Load the newest checkpoint and return its step; 0 where there is none.
 
-    Raises RunDirectoryError if it was made with other arguments.
+    Raises RunDirectoryError if it was made with other arguments, or is damaged.
     """
-    paths = sorted(folder.glob("step-*.safetensors"))
+    paths = _saved(out)
     if not paths:
         return 0
-    with safe_open(paths[-1], framework="pt") as file:
-        metadata = file.metadata()
-        if metadata["digest"] != digest:
-            raise RunDirectoryError(
-                f"{folder.parent} holds the training of other arguments or other images; give "
-                "another --out, or the arguments it was started with"
-            )
-        state.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return int(metadata["step"])
+    try:
+        with safe_open(paths[-1], framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step, made_by = int(metadata["step"]), metadata["digest"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        instead = f"from {paths[-2].name}" if len(paths) > 1 else "anew"
+        raise RunDirectoryError(
+            f"{paths[-1]} is not a whole checkpoint ({error}); remove it, and the same command "
+            f"trains on {instead}"
+        ) from error
+    if made_by != digest:
+        raise other_training(out)
+    state.load(tensors)
+    return step
 
 
 def make_state(network: nn.Module, lr: float, weight_decay: float, ema: float) -> TrainingState:
@@ -80,6 +95,10 @@ def make_state(network: nn.Module, lr: float, weight_decay: float, ema: float) -
     average = AveragedModel(network, multi_avg_fn=average_of, use_buffers=True)
     optimizer = AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
     return TrainingState(network, average, optimizer)
+
+
+def _saved(out: Path) -> list[Path]:
+    return sorted((out / FOLDER).glob("step-*.safetensors"))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

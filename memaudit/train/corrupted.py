@@ -73,6 +73,11 @@ def record(config: TrainConfig) -> Ambient:
     )
 
 
+def lowest(config: TrainConfig) -> float | None:
+    """Noise at which the model's sampling stops; None for the lowest of its schedule."""
+    return None if config.loss == "clean" else record(config).lowest
+
+
 def _masks(config: TrainConfig, mask: Mask, share: float, keys: list[tuple[str, int]]) -> Tensor:
     size = (config.side, config.side)
     generators = (generator(config.seed, name, 0.0, draw) for name, draw in keys)

@@ -32,8 +32,10 @@ class Learner(Protocol):
     def estimate(self, batch: Batch) -> Estimate:
         """The network as a loss asks it, told what it may know of the images of a batch."""
 
-    def averaged(self, average: AveragedModel) -> AbstractContextManager[Denoiser]:
-        """The model as it would be finished now, with the averaged weights."""
+    def averaged(
+        self, average: AveragedModel, lowest: float | None
+    ) -> AbstractContextManager[Denoiser]:
+        """The model as it would be finished now: averaged weights, sampled down to `lowest`."""
 
     def save(self, average: AveragedModel, out: Path) -> None:
         """Write the finished model in safetensors; the last use of the learner."""

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memaudit.config import TrainConfig, digest
+from memaudit.config import TrainConfig
 from memaudit.errors import ConfigError, TrainingDivergedError
 from memaudit.models.ambient import RECORD
 from memaudit.progress import Progress, silent
 from memaudit.reports.files import write_json
-from memaudit.train import checkpoint
+from memaudit.train import checkpoint, folder
 from memaudit.train.batch import Batch
 from memaudit.train.consistency import consistency
-from memaudit.train.corrupted import record, write_evidence
+from memaudit.train.corrupted import lowest, record, write_evidence
 from memaudit.train.curve import LossLog
 from memaudit.train.feed import Feed, lowest_step
 from memaudit.train.grids import write_grid
@@ -58,26 +58,35 @@ def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     out = Path(config.out)
     _check_precision(config, group.device)
     rows = group.rows(config.batch_size)
-    asked = config.digest
+    asked = config
     learner = _learner(config, group.device)
     config = _settled(config, learner)
     images = TrainingImages(config)
     state = checkpoint.make_state(learner.weights, config.lr, config.weight_decay, config.ema)
-    key = digest([asked, len(images)])
-    start = checkpoint.restore(out / "checkpoints", key, state)
+    key = folder.key_of(asked, images)
+    begun = folder.check(out, key)
+    start = checkpoint.restore(out, key, state)
+    if group.main and not begun:
+        folder.begin(out, key, asked, images)
     feed = Feed(config, images, learner.denoiser, learner.reading.schedule, rows)
     training = _Training(config, group, state, learner, feed)
     if group.main:
         write_evidence(config, images.ids, feed.clean)
     log = LossLog(out / "loss.csv", start)
     for step in range(start, config.steps):
-        log.add(step + 1, _step(training, step))
+        try:
+            log.add(step + 1, _step(training, step))
+        except TrainingDivergedError as error:
+            if group.main:
+                log.flush(step)
+                log.draw()
+            raise TrainingDivergedError(f"{error} {checkpoint.kept(out)}") from error
         progress("train", step + 1, config.steps)
         if group.main and _due(step + 1, config.save_every, config.steps):
             log.flush(step + 1)
-            checkpoint.save(out / "checkpoints", step + 1, key, state)
+            checkpoint.save(out, step + 1, key, state)
         if group.main and config.sample_every and (step + 1) % config.sample_every == 0:
-            with learner.averaged(state.average) as finished:
+            with learner.averaged(state.average, lowest(config)) as finished:
                 path = out / "samples" / f"step-{step + 1:08d}.png"
                 write_grid(path, finished, config.seed)
     if group.main:
@@ -126,8 +135,7 @@ def _step(training: _Training, step: int) -> float:
     if not bool(torch.isfinite(seen + slope)):
         raise TrainingDivergedError(
             f"the loss is {float(seen)} and its gradient {float(slope)} at step "
-            f"{step + 1}; the last checkpoint is kept. Try a lower --lr than {config.lr}, with "
-            "another --out"
+            f"{step + 1}. Try a lower --lr than {config.lr}, with another --out."
         )
     state.optimizer.step()
     state.average.update_parameters(state.network)

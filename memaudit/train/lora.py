@@ -47,12 +47,12 @@ class Lora:
         return partial(self.denoiser.denoise, prompts=batch.prompts)
 
     @contextmanager
-    def averaged(self, average: AveragedModel) -> Iterator[Denoiser]:
-        """The pipeline with the averaged adapters, for as long as the context lasts."""
+    def averaged(self, average: AveragedModel, lowest: float | None) -> Iterator[Denoiser]:
+        """The pipeline with the averaged adapters, as the finished model samples."""
         moving = [weight.detach().clone() for weight in self.weights]
         self._set(average.module)
         try:
-            yield self.denoiser
+            yield replace(self.denoiser, lowest=lowest)
         finally:
             self._set(moving)
 

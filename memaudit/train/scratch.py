@@ -42,15 +42,14 @@ class Scratch:
         return self.denoiser.denoise
 
     @contextmanager
-    def averaged(self, average: AveragedModel) -> Iterator[Denoiser]:
+    def averaged(self, average: AveragedModel, lowest: float | None) -> Iterator[Denoiser]:
         """The averaged UNet, as the finished model samples."""
-        ambient = record(self.config)
         yield replace(
             self.denoiser,
             network=average.module,
-            lowest=None if self.config.loss == "clean" else ambient.lowest,
+            lowest=lowest,
             clip=1.0,
-            mask=fixed_mask(ambient, self.denoiser),
+            mask=fixed_mask(record(self.config), self.denoiser),
         )
 
     def save(self, average: AveragedModel, out: Path) -> None:

@@ -1,6 +1,7 @@
 """index, plan, doctor and train, on small images."""
 
 import json
+import shutil
 
 import pytest
 
@@ -175,9 +176,20 @@ def test_training_ends_in_a_model_folder(memaudit_command, members, tmp_path):
     run = memaudit_command("train", members, "--out", tmp_path / "model", *shape)
     assert run.code == 0
     assert f"scan it with: memaudit scan {tmp_path / 'model'}" in run.out
+    assert "2 steps, 6 images; scan" in run.out
     run = memaudit_command("train", members, "--out", tmp_path / "model", *shape, "--seed", 1)
     assert run.code == 2
     assert "the training of other arguments" in run.err
+
+
+def test_images_that_a_training_could_not_read_are_told(memaudit_command, members, tmp_path):
+    shutil.copytree(members, tmp_path / "images")
+    (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
+    shape = ("--resolution", 16, "--channels", "8,16", "--steps", 1)
+    run = memaudit_command("train", tmp_path / "images", "--out", tmp_path / "model", *shape)
+    assert "1 steps, 6 images; 1 could not be read, see training.json there" in run.out
+    told = json.loads((tmp_path / "model" / "training.json").read_text())["unreadable"]
+    assert [one["source"] for one in told] == ["broken.png"]
 
 
 def test_trainings_that_cannot_be_are_refused(memaudit_command, members, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from PIL import Image as Picture
 from safetensors.torch import load_file
 
 from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
@@ -22,6 +24,7 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.scanning import scan
 from memaudit.stages.data import image_id
+from memaudit.train.grids import write_grid
 from memaudit.train.loop import train
 
 WriteFolder = Callable[[str, list[Image]], Path]
@@ -137,6 +140,33 @@ def test_the_consistency_term_counts_from_its_first_step(config: TrainConfig) ->
     early, late = first(2), first(4)
     assert early[:3] == late[:3]  # the head and two steps
     assert early[3] != late[3]
+
+
+def test_samples_while_training_are_those_of_the_finished_model(config: TrainConfig) -> None:
+    config = replace(config, sigma_n=None, timestep_n=400, sample_every=6)
+    out = train(config)
+    finished = load_model(str(out), ModelOptions()).denoiser
+    write_grid(out / "again.png", finished, config.seed)
+    drawn, again = (
+        np.asarray(Picture.open(out / name), np.int16)
+        for name in ("samples/step-00000006.png", "again.png")
+    )
+    assert np.abs(drawn - again).max() <= 1
+    write_grid(out / "further.png", replace(finished, lowest=None), config.seed)
+    assert np.abs(drawn - np.asarray(Picture.open(out / "further.png"), np.int16)).max() > 1
+
+
+def test_copies_of_an_earlier_training_do_not_stay(config: TrainConfig) -> None:
+    out = Path(train(replace(config, seed=1)))
+    (out / "training.json").unlink()
+    shutil.rmtree(out / "checkpoints")
+    fresh = copies(train(replace(config, out=f"{config.out}-fresh")))
+    assert all(torch.equal(x_n, fresh[name]) for name, x_n in copies(train(config)).items())
+    (out / "training.json").unlink()
+    shutil.rmtree(out / "checkpoints")
+    train(replace(config, loss="clean", sigma_n=None))
+    assert not (out / "noisy").exists()
+    assert not (out / "ambient.json").exists()
 
 
 def test_a_clean_model_has_no_record_and_no_copies(config: TrainConfig) -> None:

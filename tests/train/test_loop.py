@@ -120,6 +120,44 @@ def test_other_images_are_refused_in_the_same_folder(
     more = write_folder("more", tiles[:11])
     with pytest.raises(RunDirectoryError, match="other arguments or other images"):
         train(replace(config, dataset=str(more)))
+    for path in Path(config.dataset).iterdir():
+        path.unlink()
+    for path in sorted(more.iterdir())[1:]:
+        path.rename(Path(config.dataset) / path.name)
+    with pytest.raises(RunDirectoryError, match="other arguments or other images"):
+        train(config)  # of as many images at the same place
+
+
+def test_other_arguments_are_refused_before_the_first_checkpoint(config: TrainConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(config, interrupt_at(1))
+    with pytest.raises(RunDirectoryError, match="other arguments or other images"):
+        train(replace(config, seed=1))
+    assert len(log(train(config))) == 3
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda _: b"", lambda _: b"{" * 99])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
+    config: TrainConfig, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    whole = train(replace(config, out=str(tmp_path / "whole")))
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(config, save_every=5), interrupt_at(12))
+    newest = Path(config.out) / "checkpoints/step-00000010.safetensors"
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.raises(RunDirectoryError, match=r"step-00000010.* trains on from step-00000005"):
+        train(config)
+    newest.unlink()
+    assert all(
+        torch.equal(one, weights(whole)[name]) for name, one in weights(train(config)).items()
+    )
+
+
+def test_what_is_kept_of_a_diverging_run_is_said(config: TrainConfig) -> None:
+    with pytest.raises(TrainingDivergedError, match="No checkpoint was saved yet"):
+        train(replace(config, lr=1e30, warmup=0))
+    assert (Path(config.out) / "loss.csv").is_file()
+    assert (Path(config.out) / "loss.png").is_file()
 
 
 def test_unreadable_images_are_skipped(
@@ -141,9 +179,11 @@ def test_folder_without_a_readable_image_is_refused(config: TrainConfig, tmp_pat
 
 
 def test_diverging_run_stops_and_keeps_a_finite_checkpoint(config: TrainConfig) -> None:
-    with pytest.raises(TrainingDivergedError, match=r"at step \d.* lower --lr than 1000000.0"):
+    said = r"at step \d.* lower --lr than 1000000.0"
+    with pytest.raises(TrainingDivergedError, match=said) as error:
         train(replace(config, lr=1e6, warmup=0, save_every=1))
     newest = sorted(Path(config.out, "checkpoints").iterdir())[-1]
+    assert newest.name in str(error.value)
     saved = load_file(newest)
     assert all(bool(tensor.isfinite().all()) for tensor in saved.values())
 

@@ -5,21 +5,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from PIL import Image as Picture
 from safetensors.torch import load_file
 from tiny import write_sd, write_sdxl
 
 from memaudit.config import Base, Consistency, TrainConfig
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.load import load_model
 from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.stages.data import image_id
 from memaudit.train.feed import Feed
+from memaudit.train.grids import write_grid
 from memaudit.train.images import TrainingImages
 from memaudit.train.loop import train
 from memaudit.train.lora import Lora, adapt
@@ -175,7 +179,13 @@ def test_samples_are_drawn_with_the_averaged_adapters_and_change_nothing(
 ) -> None:
     plain = train(config)
     shown = train(replace(config, out=str(tmp_path / "shown"), sample_every=3))
+    last = shown / "samples/step-00000006.png"
     assert (shown / "samples/step-00000003.png").is_file()
+    finished = load_model(str(shown), ModelOptions()).denoiser
+    assert finished.sigma_min > 0.1
+    write_grid(tmp_path / "again.png", finished, config.seed)
+    drawn, again = (np.asarray(Picture.open(p), int) for p in (last, tmp_path / "again.png"))
+    assert np.abs(drawn - again).max() <= 1
     ours, theirs = load_file(plain / WEIGHTS), load_file(shown / WEIGHTS)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 

@@ -72,7 +72,13 @@ def test_the_defaults_of_a_mask_are_filled_in() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"out": "a"}, {"save_every": 7}, {"sample_every": 5}, {"gradient_checkpointing": True}],
+    [
+        {"out": "a"},
+        {"save_every": 7},
+        {"sample_every": 5},
+        {"gradient_checkpointing": True},
+        {"device": "cpu"},
+    ],
 )
 def test_digest_ignores_what_does_not_change_the_weights(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest == CONFIG.digest

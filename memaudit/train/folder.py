@@ -1,0 +1,72 @@
+"""The folder of a training: whose it is, said before the first step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from memaudit.config import TrainConfig, digest
+from memaudit.errors import RunDirectoryError
+from memaudit.models import ambient
+from memaudit.reports.files import write_json
+from memaudit.train.corrupted import MASKS, NOISY
+from memaudit.train.images import TrainingImages
+
+RECORD = "training.json"
+
+
+def key_of(config: TrainConfig, images: TrainingImages) -> str:
+    """Digest of the arguments, the images and, where the network is told them, the captions."""
+    told = images.prompts if config.base else []
+    return digest([config.digest, images.ids, told])
+
+
+def check(out: Path, key: str) -> bool:
+    """Whether a training of this key was begun here before.
+
+    Raises RunDirectoryError if another one was.
+    """
+    path = out / RECORD
+    if not path.is_file():
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{path} cannot be read ({error!r}); expected the record of a training. Give another "
+            "--out"
+        ) from error
+    if found != key:
+        raise other_training(out)
+    return True
+
+
+def begin(out: Path, key: str, config: TrainConfig, images: TrainingImages) -> None:
+    """Say whose the folder is, after what an earlier training left in it as evidence is gone."""
+    for name in (NOISY, MASKS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / ambient.RECORD).unlink(missing_ok=True)
+    content = {
+        "digest": key,
+        "images": len(images),
+        "unreadable": [{"source": source, "error": said} for source, said in images.unreadable],
+        "asked": asdict(config),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / RECORD, content)
+
+
+def seen(out: Path) -> tuple[int, int]:
+    """How many images a training saw, and how many could not be read."""
+    content = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    return content["images"], len(content["unreadable"])
+
+
+def other_training(out: Path) -> RunDirectoryError:
+    """That a folder belongs to something else."""
+    return RunDirectoryError(
+        f"{out} holds the training of other arguments or other images; give another --out, or the "
+        "arguments and images it was started with"
+    )
