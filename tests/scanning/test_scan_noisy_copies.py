@@ -245,6 +245,27 @@ def test_without_copies_it_is_said_what_to_do(asked, images, folder, choice, pla
     assert "audited against clean images only" in said
 
 
+def test_without_copies_a_model_of_noisy_data_is_never_acquitted(asked, images, folder):
+    training = Ambient("ambient", 2.0, 0)
+    model = memorizer(images[:MEMBERS], folder / "bare", training)
+    blind = {
+        "noisy_copies": "none",
+        "corruption": Corruption(sigmas=(4.0,), draws=2),
+        "steps": 20,
+        "embedder": "sscd-distilled",
+        "index": folder / "index-sscd",
+        "power": True,
+    }
+    result = scan(asked("blind", **blind), loaded=model)
+    assert result.summary.flagged.min_q > 0.05
+    assert result.summary.power.share > 0.5  # of a memorizer of clean images
+    assert result.summary.verdict.outcome is Outcome.INCONCLUSIVE
+    assert (
+        "was not asked for them: its noisy copies were left out"
+        in (result.summary.verdict.reasons[0])
+    )
+
+
 def test_copies_are_found_where_they_are_said_to_be(asked, finished, model, folder):
     config = asked("elsewhere", noisy_copies=folder / "model" / "noisy")
     result = scan(config, loaded=replace(model, folder=None))

@@ -40,6 +40,11 @@ class NoisyTraining:
     by_query: tuple[QueryResult, ...] = ()
     correlation: CorrelationTest | None = None
 
+    @property
+    def unasked(self) -> str:
+        """Why a model whose training images held noise was not asked for them; empty if it was."""
+        return self.advice if self.sigma_n else ""
+
 
 @dataclass(frozen=True)
 class Conduct:

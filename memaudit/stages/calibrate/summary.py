@@ -148,6 +148,7 @@ def summarise(
         shift=_shift(conduct.fairness),
         by_query="" if noisy is None else rests_on(noisy),
         one_step_of_noisy=noisy is not None and reconstruction == "one-step",
+        unasked="" if noisy is None else noisy.unasked,
     )
     return Summary(
         column=options.column,

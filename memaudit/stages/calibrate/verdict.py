@@ -32,7 +32,8 @@ class Facts:
     `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
     `informative` counts noise levels; `shift` says what separates members from controls without
     the model, empty if nothing does; `by_query` says what the flagged rest on, where noisy copies
-    were queried; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only.
+    were queried; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
+    `unasked` says why a model of noisy copies was not asked for these, empty if it was.
     """
 
     members: int
@@ -49,6 +50,7 @@ class Facts:
     shift: str = ""
     by_query: str = ""
     one_step_of_noisy: bool = False
+    unasked: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ def decide(facts: Facts) -> Verdict:
 
 def _blind(facts: Facts) -> str:
     """Why a scan that found nothing could have found nothing; empty if it could have."""
+    if facts.unasked:
+        return (
+            "nothing stands out, but a model that memorized noisy copies brings those back and not "
+            f"the clean images, and it was not asked for them: {facts.unasked}"
+        )
     if facts.power is None:
         return (
             "nothing stands out, but the power of the scan was not measured; scan without "
