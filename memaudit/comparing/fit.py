@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.finished import FinishedRun
 from memaudit.stages.calibrate import COPY, query_of
+from memaudit.stages.compare import Difference
 
+ENOUGH = 200  # controls from which intervals of the excess keep their level for any members
 HOW = {
     "seed": "the noise of each image is drawn by it: scan with the same --seed",
     "resize": "images are not the same: scan with the same --resize",
@@ -16,6 +18,7 @@ HOW = {
     "embedder": "similarities are not the same measure: scan with the same --embedder",
     "embedder_digest": "the weights or the preprocessing of the embedder changed: scan both anew",
     "duplicate_threshold": "groups are not the same: scan with the same --duplicate-threshold",
+    "reference": "scores are differences to it: scan both with the same --reference",
     "score": "another column was pooled: scan with the same score",
 }
 
@@ -122,6 +125,16 @@ def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
             "full are compared, which are the suspicious ones"
         )
     return said
+
+
+def few_controls(differences: Sequence[Difference]) -> Iterator[str]:
+    """Say where the interval of the excess is too narrow, as simulations show."""
+    counts = {(row.members, row.controls) for row in differences}
+    if any(0 < controls < min(members, ENOUGH) for members, controls in counts):
+        yield (
+            f"fewer controls than members, and fewer than {ENOUGH}: intervals of the excess are "
+            "too narrow; give more controls"
+        )
 
 
 CONSEQUENCE = {

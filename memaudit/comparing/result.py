@@ -55,14 +55,14 @@ class ComparisonResult:
     @property
     def sentences(self) -> tuple[str, ...]:
         """Which run memorizes less, a sentence a pair of runs and query."""
-        return tuple(said for one in self.comparisons for said in judge(one.differences, self.runs))
+        return tuple(said for one in self.comparisons for said in self._judge(one))
 
     @property
     def text(self) -> str:
         """All of it in words."""
         lines = ["Compared, the first is the base:", *describe_runs(self.runs)]
         for one in self.comparisons:
-            lines += wrap("", judge(one.differences, self.runs))[1:]
+            lines += wrap("", self._judge(one))[1:]
             lines += lay_out(one.differences)
             lines += wrap("What to know of it:", one.remarks)
         lines += wrap("One step and full sampling:", self._between_modes)
@@ -71,6 +71,9 @@ class ComparisonResult:
         if self.config.out is not None:
             lines.append(f"Tables and plots: {self.config.out}")
         return "\n".join(lines)
+
+    def _judge(self, one: Comparison) -> list[str]:
+        return judge(one.differences, self.runs, self.modes)
 
     @property
     def _between_modes(self) -> list[str]:

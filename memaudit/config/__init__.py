@@ -7,6 +7,7 @@ from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
     BESIDE,
     NO_COPIES,
+    REFERENCE_SCORE,
     SCORE,
     UNRELATED,
     Corruption,
@@ -32,6 +33,7 @@ __all__ = [
     "BESIDE",
     "CLOSED_FORM",
     "NO_COPIES",
+    "REFERENCE_SCORE",
     "RESOLUTION",
     "SCORE",
     "UNRELATED",

@@ -9,18 +9,18 @@ from typing import Any
 import pandas as pd
 
 from memaudit.reports.finished import FinishedRun
-from memaudit.reports.judgement import points, signed
+from memaudit.reports.judgement import ONE_STEP, points, signed
 from memaudit.stages.calibrate import CLEAN, COPY, of_images, preferred, query_of
 from memaudit.stages.compare import COLUMNS, CONFIDENCE, Difference, ModeEvidence
 
 WIDTH = 118
-ONE_STEP = "one-step"
 ASKED = {CLEAN: "", COPY: ", asked for its noisy copies"}
 LIMITS = (
     "Read it so: differences are the run's value minus the base's, over the same images and draws; "
     f"intervals are of {CONFIDENCE:.1%}, images resampled. A win is a member that comes back less "
-    "closely from the run than from the base. 'Less' means less than the other under this attack "
-    "at this noise, and does not say that nothing was memorized."
+    "closely from the run than from the base; + are members flagged in the run alone, - in the "
+    "base alone. 'Less' means less than the other under this attack at this noise, and does not "
+    "say that nothing was memorized."
 )
 OF_COPIES = (
     "Where noisy copies were asked for, own similarity is the correlation of what came back with "
@@ -99,12 +99,13 @@ def _shown(one: ModeEvidence) -> str:
 def of_quality(runs: Sequence[FinishedRun]) -> list[str]:
     """Quality of each run's images, how to get it where it is missing, and what cannot be told."""
     said = [_quality(run) for run in dict.fromkeys(runs)]
-    kinds = {(q.n, q.steps, q.sampler) for run in runs if (q := run.quality) and q.frechet}
+    kinds = dict.fromkeys(q.kind for run in runs if (q := run.quality) and q.frechet)
     if len(kinds) > 1:
         each = "; ".join(f"{n} images, {steps} steps of {sampler}" for n, steps, sampler in kinds)
         said.append(
             f"these Frechet distances cannot be compared ({each}): their bias depends on the "
-            "number of images; give every scan the same --generate and --sampler"
+            "number of images, and the picture leaves out those unlike the first; give every scan "
+            "the same --generate and --sampler"
         )
     return said
 
@@ -139,20 +140,21 @@ def lay_out(differences: Sequence[Difference]) -> list[str]:
         return ["  no member was scored in both"]
     head = (
         f"  {'':15}{'':>7}{'own similarity':^16}{'beyond controls':^24}{'sign':>9}"
-        f"{'win/tie/loss':>15}{'flagged':>14}{'excess above controls':^30}",
+        f"{'win/tie/loss':>14}{'flagged':>18}{'excess above controls':^30}",
         f"  {'':15}{'sigma':>7}{'base':>8}{'run':>8}{'difference':^24}{'flip p':>9}"
-        f"{'':>15}{'base, run':>14}{'difference':^30}",
+        f"{'':>14}{'base, run (+ -)':>18}{'difference':^30}",
     )
     return [*head, *(_line(row) for row in differences)]
 
 
 def _line(row: Difference) -> str:
     counts = f"{row.wins}/{row.ties}/{row.losses}"
-    flagged = f"{row.flags.base}, {row.flags.run}" if row.flags else "-"
+    flags = row.flags
+    flagged = f"{flags.base}, {flags.run} (+{flags.newly} -{flags.no_longer})" if flags else "-"
     return (
         f"  {row.reconstruction:15}{row.level:>7}{row.own_similarity_base:8.3f}"
         f"{row.own_similarity_run:8.3f}{signed(row.beyond_controls, 2):^24}{row.sign_flip_p:9.2g}"
-        f"{counts:>15}{flagged:>14}{points(row.excess.difference if row.excess else None):^30}"
+        f"{counts:>14}{flagged:>18}{points(row.excess.difference if row.excess else None):^30}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from memaudit.config import REFERENCE_SCORE, digest
 from memaudit.errors import RunDirectoryError
+from memaudit.reports.noisy_data import NoisyData, noisy_data
 from memaudit.reports.run_directory import RunDirectory, Work
-from memaudit.stages.calibrate import COPY, HALF_LEVEL, Excess, Outcome, query_of, screened
+from memaudit.stages.calibrate import COPY, Excess, Outcome, query_of, screened
 
 FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full scan stand
 
@@ -28,6 +31,7 @@ class Setting:
     embedder_digest: str
     duplicate_threshold: float | None
     score: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,10 @@ class Drawn:
     recall: float | None
     reason: str
 
-
-@dataclass(frozen=True)
-class OfCopies:
-    """What the noisy copies that a model was trained on show, queried by themselves."""
-
-    flagged: int  # members whose finding rests on their copy
-    memorized: bool  # whether the verdict is evidence and copies alone suffice for it
+    @property
+    def kind(self) -> tuple[int, int, str]:
+        """What Frechet distances must share to be compared."""
+        return self.n, self.steps, self.sampler
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,7 @@ class FinishedRun:
     """A complete scan: `findings` as it wrote them, `scores` of full passes only.
 
     `name` is what it is called beside others, at first its path. `screened` says that only part of
-    the images were scanned in full. `copies` is the digest of the noisy copies that were queried,
-    and it and `of_copies` are None where none were.
+    the images were scanned in full. `noisy` is None for a model of clean data.
     """
 
     name: str
@@ -87,10 +87,19 @@ class FinishedRun:
     copy_threshold: float | None
     excess: Excess | None
     quality: Drawn | None
-    copies: str | None
-    of_copies: OfCopies | None
+    noisy: NoisyData | None
     findings: pd.DataFrame
     scores: pd.DataFrame
+
+    @property
+    def copies(self) -> str | None:
+        """Digest of the noisy copies that were asked for; None where none were."""
+        return self.noisy.copies if self.noisy else None
+
+    @property
+    def untold(self) -> str:
+        """Why it cannot be said to memorize less by its clean images; empty if it can."""
+        return self.noisy.untold if self.noisy else ""
 
     @property
     def sigmas(self) -> list[float]:
@@ -151,7 +160,8 @@ def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
             embedder=embedder["name"],
             embedder_digest=embedder["digest"],
             duplicate_threshold=config["duplicate_threshold"],
-            score=config["score"],
+            score=REFERENCE_SCORE if config.get("reference") else config["score"],
+            reference=weights_digest(provenance.get("reference") or {}) or "none",
         ),
         "way": Way(
             sampler=config["sampler"],
@@ -167,26 +177,18 @@ def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
         "copy_threshold": embedder["copy_threshold"],
         "excess": Excess(**excess) if excess else None,
         "quality": Drawn(**{name: quality[name] for name in _DRAWN}) if quality else None,
-        "copies": (provenance.get("copies") or {}).get("digest"),
-        "of_copies": _of_copies(summary.get("noisy"), outcome, findings),
+        "noisy": noisy_data(report, findings),
     }
+
+
+def weights_digest(provenance: Mapping[str, Any]) -> str:
+    """What tells a model from others: its weights, or the images it memorized; "" if not known."""
+    known = [provenance.get(name) for name in ("weights", "adapters", "fingerprint")]
+    return digest(known)[:12] if any(known) else ""
 
 
 def _captions(told: dict[str, Any] | None) -> str:
     return "none" if told is None else f"{told['policy']} of {told['images']} images"
-
-
-def _of_copies(
-    noisy: dict[str, Any] | None, outcome: Outcome, findings: pd.DataFrame
-) -> OfCopies | None:
-    """The noisy copies share the level of the verdict with the clean images."""
-    for one in noisy["by_query"] if noisy else ():
-        if one["query"] == COPY:
-            q = findings.loc[findings["query"] == COPY, "q_value"].min()
-            p = one["test"]["p_value"] if one["test"] else 1.0
-            found = bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / 2
-            return OfCopies(one["flagged"], found and outcome is Outcome.EVIDENCE)
-    return None
 
 
 _DRAWN = tuple(Drawn.__dataclass_fields__)
@@ -204,6 +206,13 @@ def _scores(run: RunDirectory, findings: pd.DataFrame) -> pd.DataFrame:
         raise RunDirectoryError(
             f"{run.path} has no scores: expected parts in {run.path / 'scores'}; run its scan again"
         )
-    scored = findings.loc[findings["score"].notna(), "example_id"]
+    scored = findings.loc[findings["score"].notna(), ["example_id", "stage"]]
     scores = pd.concat(tables, ignore_index=True)
-    return scores[scores["example_id"].isin(scored)].reset_index(drop=True)
+    in_full = scored.loc[scored["stage"] == "full", "example_id"]
+    lost = in_full[~in_full.isin(scores["example_id"])]
+    if len(lost):
+        raise RunDirectoryError(
+            f"{run.path} has lost the scores of {len(lost)} of {len(in_full)} images: parts are "
+            "missing; run its scan again, it makes them anew"
+        )
+    return scores[scores["example_id"].isin(scored["example_id"])].reset_index(drop=True)

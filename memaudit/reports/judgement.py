@@ -6,35 +6,34 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from memaudit.reports.finished import FinishedRun
 from memaudit.stages.calibrate import CLEAN, COPY, Query, of_images, preferred, query_of
-from memaudit.stages.compare import Difference, Interval
+from memaudit.stages.compare import Difference, Interval, ModeEvidence
 
-UNTOLD = "but memorized its noisy copies: which of the two memorizes less is not told"
+ONE_STEP = "one-step"
 MEASURED: dict[Query, str] = {
     CLEAN: "own similarity of members beyond that of controls",
     COPY: "correlation with the noise of members' copies beyond that of controls'",
 }
 
 
-def judge(differences: Sequence[Difference], runs: Sequence[FinishedRun]) -> list[str]:
+def judge(
+    differences: Sequence[Difference], runs: Sequence[FinishedRun], modes: Sequence[ModeEvidence]
+) -> list[str]:
     """Say of one pair what clean images show, and noisy copies if both were asked for them.
 
     A run that memorized the copies it was trained on brings those back and not the clean images:
     it is not said to memorize less because of these.
     """
-    by_query = {query: chief(differences, query) for query in (CLEAN, COPY)}
-    clean, copies = by_query[CLEAN], by_query[COPY]
-    memorized = {
-        one.name: one.of_copies.flagged
-        for one in runs
-        if one.of_copies is not None and one.of_copies.memorized
-    }
+    clean, copies = (chief(differences, query) for query in (CLEAN, COPY))
+    by_name = {one.name: one for one in runs}
     said = []
     if clean is not None:
-        lead = _of_images(clean, set(memorized), copies is not None)
-        said.append(_with_figures(lead, clean, {} if copies else memorized))
+        lead = _of_images(clean, by_name, copies is not None)
+        figures = [*_figures(clean), *_by_copies(clean, by_name), *_by_one_step(clean, modes)]
+        said.append(_sentence(lead, clean, figures))
     if copies is not None:
         lead = f"by the noisy copies that both were trained on, {_direction(copies)}"
-        said.append(_with_figures(lead, copies, {}))
+        figures = [*_figures(copies), *_by_one_step(copies, modes)]
+        said.append(_sentence(lead, copies, figures))
     return said
 
 
@@ -50,41 +49,58 @@ def chief(differences: Sequence[Difference], query: Query = CLEAN) -> Difference
 
 def _direction(row: Difference) -> str:
     run, base = row.run, row.base
-    if row.direction == "inconclusive" and row.ties == row.members:
+    match row.direction:
+        case "less":
+            return f"{run} memorizes less than {base}"
+        case "more":
+            return f"{run} memorizes more than {base}"
+        case "mixed":
+            return f"mixed: {run} memorizes less than {base} by one measure and more by the other"
+        case "not told":
+            other = base if row.lesser == run else run
+            return f"{row.lesser} brings clean images back less closely than {other}"
+    if row.ties == row.members:
         return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
-    return {
-        "less": f"{run} memorizes less than {base}",
-        "more": f"{run} memorizes more than {base}",
-        "mixed": f"mixed: {run} memorizes less than {base} by one measure and more by the other",
-        "inconclusive": f"inconclusive whether {run} memorizes less or more than {base}",
-    }[row.direction]
+    return f"inconclusive whether {run} memorizes less or more than {base}"
 
 
-def _of_images(row: Difference, memorized: set[str], both_asked: bool) -> str:
-    run, base = row.run, row.base
-    if row.direction == "less" and run in memorized:
-        said = f"{run} brings clean images back less closely than {base}"
-    elif row.direction == "more" and base in memorized:
-        said = f"{base} brings clean images back less closely than {run}"
-    else:
+def _of_images(row: Difference, runs: Mapping[str, FinishedRun], copies_compared: bool) -> str:
+    if row.direction != "not told" or copies_compared or row.lesser is None:
         return _direction(row)
-    return said if both_asked else f"{said}, {UNTOLD}"
+    why = runs[row.lesser].untold
+    return f"{_direction(row)}, but {why}: which of the two memorizes less is not told"
 
 
-def _with_figures(lead: str, row: Difference, memorized: Mapping[str, int]) -> str:
+def _sentence(lead: str, row: Difference, figures: Sequence[str]) -> str:
     if row.beyond_controls is None:
         return f"{lead}: there are no controls that both share"
-    return f"{lead} ({row.reconstruction}): {'; '.join(_figures(row, memorized))}"
+    return f"{lead} ({row.reconstruction}): {'; '.join(figures)}"
 
 
-def _figures(row: Difference, memorized: Mapping[str, int]) -> Iterator[str]:
+def _figures(row: Difference) -> Iterator[str]:
     yield f"{MEASURED[query_of(row.reconstruction)]} {signed(row.beyond_controls, 3)}"
     if row.excess:
         yield f"excess above controls {points(row.excess.difference)}"
-    yield f"sign-flip p {row.sign_flip_p:.2g} over {row.members} members"
-    for name, count in memorized.items():
-        if name in (row.run, row.base):
-            yield f"{count} members of {name} flagged by their noisy copies"
+    yield f"sign-flip p of the {row.members} members alone {row.sign_flip_p:.2g}"
+
+
+def _by_copies(row: Difference, runs: Mapping[str, FinishedRun]) -> Iterator[str]:
+    for name in dict.fromkeys((row.base, row.run)):
+        noisy = runs[name].noisy
+        if noisy is not None and noisy.flagged:
+            yield f"{noisy.flagged} members of {name} flagged by their noisy copies"
+
+
+def _by_one_step(row: Difference, modes: Sequence[ModeEvidence]) -> Iterator[str]:
+    """The run that is favoured, where its one step gives evidence and its full sampling none."""
+    query = query_of(row.reconstruction)
+    shown = {
+        of_images(one.reconstruction): one.evidence
+        for one in modes
+        if one.run == row.lesser and query_of(one.reconstruction) == query
+    }
+    if shown.get(ONE_STEP) and not shown.get(of_images(row.reconstruction), True):
+        yield f"one step of {row.lesser} gives evidence all the same"
 
 
 def signed(one: Interval | None, digits: int) -> str:

@@ -57,14 +57,17 @@ def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
 def draw_quality(path: Path, runs: Sequence[FinishedRun]) -> bool:
     """One labelled point a run: its excess above controls against its Frechet distance.
 
-    False, and no picture, if no run has both.
+    Distances that cannot be compared with that of the first are left out. False, and no picture, if
+    no run has both.
     """
     from matplotlib.figure import Figure
 
+    kind = next((run.quality.kind for run in runs if run.quality and run.quality.frechet), None)
     points = [
         (run.name, run.quality.frechet, run.excess)
         for run in dict.fromkeys(runs)
         if run.quality and run.quality.frechet is not None and run.excess
+        if run.quality.kind == kind
     ]
     if not points:
         return False

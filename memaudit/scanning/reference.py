@@ -17,6 +17,7 @@ from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
+from memaudit.reports.finished import weights_digest
 from memaudit.scanning.copies import frozen_in, open_copies
 from memaudit.scanning.models import open_model
 from memaudit.scanning.pool import Pool, smallest_ids, stack
@@ -45,8 +46,8 @@ class Twin:
 def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
     """Load the reference model, if one is asked for.
 
-    Raises ConfigError if it was trained on the controls by its path, ModelError if it cannot be
-    opened or makes images of another size than the model under audit.
+    Raises ConfigError if it was trained on the controls by its path or is the model under audit,
+    ModelError if it cannot be opened or makes images of another size.
     """
     if config.reference is None:
         return None
@@ -69,6 +70,12 @@ def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
         reference = open_model(options)
     except ModelError as error:
         raise type(error)(f"--reference {config.reference}: {error}") from error
+    weights = weights_digest(reference.provenance)
+    if weights and weights == weights_digest(loaded.provenance):
+        raise ConfigError(
+            f"the reference {config.reference} is the model under audit itself, and every "
+            "difference would be 0; give another model"
+        )
     if reference.denoiser.shape != loaded.denoiser.shape:
         raise ModelError(
             f"the reference {config.reference} makes images of {_size(reference.denoiser)}, the "

@@ -57,6 +57,17 @@ def test_members_that_are_controls_elsewhere_are_other_images(runs, base):
         compare(CompareConfig((base, runs.make("turned", **sides))))
 
 
+def test_another_reference_is_refused(runs, base):
+    folders = {"reference": f"closed-form:{runs.others}", "reference_trained_on": str(runs.others)}
+    referred = runs.make("referred", corruption=Corruption(sigmas=(0.5, 2.0), draws=1), **folders)
+    with pytest.raises(RunDirectoryError, match=r"reference is .* scan both with the same"):
+        compare(CompareConfig((base, referred)))
+    result = compare(CompareConfig((referred, referred)))
+    flagged = result.runs[0].findings["flagged"].sum()
+    [row] = [one for one in result.comparisons[0].differences if one.level == "all"]
+    assert row.flags.base == flagged > 0
+
+
 def test_copies_of_the_same_images_are_the_same_images(runs, base, tmp_path):
     for name in ("members", "controls"):
         shutil.copytree(getattr(runs, name), tmp_path / name, copy_function=shutil.copyfile)
@@ -123,6 +134,15 @@ def test_a_damaged_run_is_refused(base, tmp_path, damage, named):
     damage(run)
     with pytest.raises(RunDirectoryError, match=named):
         compare(CompareConfig((base, str(run))))
+
+
+def test_a_run_that_lost_its_last_scores_is_refused(runs, tmp_path):
+    run = runs.make("in parts", shard_size=30)
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "scores" / "part-00001.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"has lost the scores of \d+ of 55 images"):
+        compare(CompareConfig((run, str(copy))))
 
 
 def test_one_run_is_no_comparison(base):

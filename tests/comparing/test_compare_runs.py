@@ -19,6 +19,7 @@ from memaudit.comparing.names import short_names
 from memaudit.config import CompareConfig, Corruption
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.reports.judgement import judge
 from memaudit.stages.compare import COLUMNS, SHARE_COLUMNS
 
 MODES = ("ode", "one-step")
@@ -157,6 +158,32 @@ def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_
     assert "one step exonerates what full sampling convicts" in " ".join(result.text.split())
 
 
+def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    [row] = [row for row in result.comparisons[0].differences if row.level == "all"][:1]
+    modes = [
+        replace(one, flagged=15, min_q=0.001, dataset_p=1e-9)
+        if (one.run, one.reconstruction) == ("stranger", "one-step")
+        else one
+        for one in result.modes
+    ]
+    [sentence] = judge(result.comparisons[0].differences, result.runs, modes)
+    assert sentence.endswith("; one step of stranger gives evidence all the same")
+    assert "all the same" not in result.sentences[0]
+    assert row.lesser == "stranger"
+
+
+def test_runs_of_one_step_alone_are_compared(runs, of_copies):
+    both = [
+        runs.make(f"{name} in one step", model, model=name, reconstruct=("one-step",), **OF_COPIES)
+        for name, model in of_copies["models"].items()
+        if name != "again"
+    ]
+    result = compare(CompareConfig(tuple(both)))
+    assert list(rows(result)) == ["one-step", "noisy one-step"]
+    assert result.report()["one_step_and_full_sampling"] == []
+
+
 def test_runs_that_agree_are_said_to_agree(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
     said = " ".join(result.text.split())
@@ -221,22 +248,48 @@ def of_copies(runs, tmp_path_factory):
         "unaware": unaware(others, folder),
         "again": memorizer_of_copies(members, elsewhere, again),
     }
-    return {
+    scans = {
         name: runs.make(name, model, model=name, reconstruct=MODES, **OF_COPIES)
         for name, model in models.items()
     }
+    return {**scans, "models": models}
 
 
 def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copies):
     clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
     forth = compare(CompareConfig((clean, of_copies["copier"])))
     back = compare(CompareConfig((of_copies["copier"], clean)))
-    assert rows(forth)["ode"].direction == "less"
     for result in (forth, back):
+        assert rows(result)["ode"].direction == "not told"
+        assert rows(result)["ode"].lesser == "copier"
+        assert (result.table["direction"] == "not told").all()
         [sentence] = result.sentences
-        assert "copier brings clean images back less closely than clean, but memor" in sentence
+        assert "copier brings clean images back less closely than clean, but it memor" in sentence
         assert "15 members of copier flagged by their noisy copies" in sentence
         assert "memorizes less than" not in result.text
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "why"),
+    [
+        (
+            "unasked",
+            {"noisy_copies": "none"},
+            "it was not asked for the noisy copies that it was trained on",
+        ),
+        ("unchecked", {"self_check": False}, "it memorized its noisy copies"),
+    ],
+)
+def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, changes, why):
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    model = of_copies["models"]["copier"]
+    other = runs.make(name, model, model="copier", reconstruct=MODES, **OF_COPIES, **changes)
+    result = compare(CompareConfig((clean, other)))
+    assert (
+        f"{name} brings clean images back less closely than clean, but {why}" in result.sentences[0]
+    )
+    assert rows(result)["ode"].direction == "not told"
+    assert "memorizes less than" not in result.text
 
 
 def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):

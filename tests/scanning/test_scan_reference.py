@@ -105,9 +105,14 @@ def test_both_models_get_the_same_corrupted_images(asked, finished, alone):
     assert_same_scores(finished.scores[alone.scores.columns], alone.scores)
 
 
-def test_a_target_that_is_its_reference_differs_nowhere(asked, folder):
-    model = f"closed-form:{folder / 'others'}"
-    result = scan(asked("same", model=model, power=True, batch_size=7))
+def test_a_target_that_is_its_reference_is_refused(asked, folder):
+    with pytest.raises(ConfigError, match="is the model under audit itself"):
+        scan(asked("same", model=f"closed-form:{folder / 'others'}"))
+
+
+def test_a_target_that_answers_as_its_reference_differs_nowhere(asked, images):
+    twin = Loaded(ClosedForm(clean(images[MEMBERS + CONTROLS :])), {"model": "my own"})
+    result = scan(asked("twin", power=True, batch_size=7), loaded=twin)
     assert (result.scores["similarity_gain"] == 0).all()
     assert result.summary.flagged.groups == 0
     assert (result.findings["score"] == 0).all()

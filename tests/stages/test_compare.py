@@ -10,6 +10,7 @@ from scipy import stats
 from memaudit.stages.calibrate import Sides, excess_interval
 from memaudit.stages.compare import (
     CONFIDENCE,
+    Asked,
     Interval,
     bootstrap,
     compare_pairs,
@@ -20,6 +21,7 @@ from memaudit.stages.compare import (
     shares,
     sign_flip_p,
 )
+from memaudit.stages.compare.flags import Flagging, flags_difference
 
 MEMBERS = tuple(f"a{k:03}" for k in range(40))
 CONTROLS = tuple(f"b{k:03}" for k in range(100))
@@ -42,7 +44,7 @@ def scores(memorized=0, ability=0.0, modes=("ode",), sigmas=SIGMAS, draws=2, see
 
 def compared(base, run, mode="ode"):
     pairs = pair(base, run, SIDES, mode, "margin")
-    return {row.level: row for row in compare_pairs(pairs, ("a", "b"), 0.05, 0)}
+    return {row.level: row for row in compare_pairs(pairs, Asked(("a", "b"), 0.05, 0))}
 
 
 def test_the_sign_flip_p_is_that_of_all_sign_vectors():
@@ -170,9 +172,28 @@ def test_of_images_scanned_in_part_only_those_in_both_are_paired():
     assert (row.members, row.controls) == (10, 60)
 
 
+def test_flags_of_two_runs_of_one_law_differ_by_chance():
+    """Flags hang together on a few controls, which an interval of independent ones would miss."""
+    rng, left_out = np.random.default_rng(0), 0
+    n, m, rounds = 200, 100, 40
+    for seed in range(rounds):
+        runs = rng.standard_normal((2, n + m)) + 2 * (np.arange(n + m) < n)
+        before, after = (Flagging.of(score, n, 0.05) for score in runs)
+        [drawn] = bootstrap(
+            lambda a, b, ends=(before, after): [ends[1].share(a, b) - ends[0].share(a, b)],
+            (n, m),
+            rounds=400,
+            seed=seed,
+        )
+        flags = flags_difference(before, after, drawn)
+        assert drawn.estimate == pytest.approx((flags.run - flags.base) / n)
+        left_out += flags.difference.sign != 0
+    assert left_out <= stats.binom.ppf(0.999, rounds, 1 - CONFIDENCE)
+
+
 def test_without_controls_nothing_is_decided():
     pairs = pair(scores(40), scores(0), Sides(MEMBERS, ()), "ode", "margin")
-    row = compare_pairs(pairs, ("a", "b"), 0.05, 0)[0]
+    row = compare_pairs(pairs, Asked(("a", "b"), 0.05, 0))[0]
     assert row.own_similarity.estimate == pytest.approx(-0.6)
     assert (row.beyond_controls, row.flags, row.excess) == (None, None, None)
     assert row.direction == "inconclusive"

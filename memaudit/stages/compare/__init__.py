@@ -1,6 +1,6 @@
 """Two finished runs, paired image by image: what differs, and how surely."""
 
-from memaudit.stages.compare.difference import compare_pairs
+from memaudit.stages.compare.difference import Asked, compare_pairs
 from memaudit.stages.compare.intervals import (
     CONFIDENCE,
     Interval,
@@ -30,6 +30,7 @@ __all__ = [
     "CONFIDENCE",
     "SHARE_COLUMNS",
     "THRESHOLDS",
+    "Asked",
     "Difference",
     "Direction",
     "Distribution",

@@ -26,8 +26,7 @@ def excess_difference(
     base, run = (excess_interval(s[:n], s[n:], TAIL, seed).estimate for s in paired.score)
     before, after = (tail.above for tail in tails)
     exact = discordant_interval(int((after & ~before).sum()), int((before & ~after).sum()), n)
-    wider = Interval(drawn.estimate, min(drawn.low, exact.low), max(drawn.high, exact.high))
-    return ExcessDifference(base, run, wider)
+    return ExcessDifference(base, run, drawn.spanning(exact))
 
 
 @dataclass(frozen=True, eq=False)

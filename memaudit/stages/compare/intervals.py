@@ -34,6 +34,10 @@ class Interval:
         """-1 or 1 where the interval leaves 0 out, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    def spanning(self, other: Interval) -> Interval:
+        """The same estimate in the smallest interval that holds both."""
+        return Interval(self.estimate, min(self.low, other.low), max(self.high, other.high))
+
 
 def bootstrap(
     statistic: Statistic, sizes: tuple[int, int], rounds: int = 2000, seed: int = 0

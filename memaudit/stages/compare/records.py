@@ -7,7 +7,7 @@ from typing import Literal
 
 from memaudit.stages.compare.intervals import Interval
 
-Direction = Literal["less", "more", "mixed", "inconclusive"]
+Direction = Literal["less", "more", "mixed", "not told", "inconclusive"]
 
 COLUMNS = (
     ("base", "run that the other is compared with"),
@@ -45,7 +45,7 @@ COLUMNS = (
     ("excess_difference", "their difference"),
     ("excess_difference_low", "lower end of its interval"),
     ("excess_difference_high", "upper end"),
-    ("direction", "whether the run memorizes less, more, mixed, or inconclusive"),
+    ("direction", "whether the run memorizes less, more, mixed, not told, or inconclusive"),
 )
 
 
@@ -74,7 +74,8 @@ class Difference:
     """A run minus its base, paired, at one level or over all (`sigma` None).
 
     What takes controls is None without them. `wins` are members that come back less closely from
-    the run.
+    the run. `untold` names those of the two that cannot be said to memorize less, whatever the
+    intervals show, because they may have memorized something else than what was asked for.
     """
 
     base: str
@@ -97,14 +98,29 @@ class Difference:
     beyond_controls: Interval | None
     flags: Flags | None
     excess: ExcessDifference | None
+    untold: tuple[str, ...] = ()
+
+    @property
+    def lesser(self) -> str | None:
+        """The run of which the intervals show less than of the other; None if they show neither."""
+        match self._signs:
+            case [-1]:
+                return self.run
+            case [1]:
+                return self.base
+        return None
 
     @property
     def direction(self) -> Direction:
         """Whether the run memorizes less or more than the base, as far as the intervals tell."""
+        if self.lesser is None:
+            return "mixed" if self._signs else "inconclusive"
+        if self.lesser in self.untold:
+            return "not told"
+        return "less" if self.lesser == self.run else "more"
+
+    @property
+    def _signs(self) -> list[int]:
+        """The sides of 0 on which intervals lie."""
         measured = [self.beyond_controls, self.excess.difference if self.excess else None]
-        signs = {one.sign for one in measured if one is not None} - {0}
-        if not signs:
-            return "inconclusive"
-        if len(signs) == 2:
-            return "mixed"
-        return "less" if signs == {-1} else "more"
+        return sorted({one.sign for one in measured if one is not None} - {0})

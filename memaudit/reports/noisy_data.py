@@ -1,0 +1,56 @@
+"""What a finished run of a model of noisy data can tell beside one of clean data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from memaudit.stages.calibrate import COPY, HALF_LEVEL
+
+RETURNED = 0.05  # the level of the test of the frozen noise
+
+
+@dataclass(frozen=True)
+class NoisyData:
+    """A model of noisy or masked images: own similarity falls for that reason alone.
+
+    `copies` is the digest of the noisy copies that were asked for, None if none were; `flagged`
+    members rest on them. `untold` says why it cannot be said to memorize less than another model
+    by its clean images; empty if it can.
+    """
+
+    copies: str | None
+    flagged: int
+    untold: str
+
+
+def noisy_data(report: dict[str, Any], findings: pd.DataFrame) -> NoisyData | None:
+    """Read it from the content of scan.json; None for a model of clean data."""
+    noisy, provenance = report["summary"].get("noisy"), report["provenance"]
+    if not noisy:
+        return None
+    copies = next((one for one in noisy["by_query"] if one["query"] == COPY), None)
+    returned = noisy["correlation"]
+    untold = ""
+    if provenance["model"].get("mask"):
+        untold = "it was asked through one mask that hides a part of every image"
+    elif copies is None:
+        untold = "it was not asked for the noisy copies that it was trained on"
+    elif _memorized(copies, findings):
+        untold = "it memorized its noisy copies"
+    elif returned and returned["p_value"] <= RETURNED:
+        untold = "it returns the frozen noise of its noisy copies"
+    return NoisyData(
+        copies=provenance["copies"]["digest"] if copies else None,
+        flagged=copies["flagged"] if copies else 0,
+        untold=untold,
+    )
+
+
+def _memorized(copies: dict[str, Any], findings: pd.DataFrame) -> bool:
+    """Whether they would be evidence by themselves; they share the level with clean images."""
+    q = findings.loc[findings["query"] == COPY, "q_value"].min()
+    p = copies["test"]["p_value"] if copies["test"] else 1.0
+    return bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / 2
