@@ -24,6 +24,7 @@ class ClosedForm:
     The minimiser of the denoising loss over a finite set (Karras et al. 2022, eq. 57, arXiv
     2206.00364): what any model that memorized exactly these images would answer. `images` is
     [N, C, H, W] float32, in [-1, 1], or in the space of another model; sums run in float64.
+    Through a `mask` [1, 1, H, W], 1 where x is seen, w = softmax_i(-|mask (x - x_i)|^2 / (2 sigma^2)).
     """
 
     images: Tensor
@@ -31,6 +32,7 @@ class ClosedForm:
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
     space: Denoiser | None = None
+    mask: Tensor | None = None
     told_captions: Literal[False] = False
 
     @property
@@ -76,12 +78,20 @@ class ClosedForm:
 
     def _mean(self, flat: Tensor, variance: Tensor) -> Tensor:
         """Mean of the images, weighted by their likelihood given x [B, D] at a variance [B]."""
-        logits = torch.cat([self._distances(flat, block) for block in self._blocks()], dim=1)
+        seen = self._seen()
+        x = flat * seen
+        logits = torch.cat([self._distances(x, block * seen) for block in self._blocks()], dim=1)
         weights = torch.softmax(-logits / (2 * per_row(variance, flat)), dim=1)
         mean = torch.zeros_like(flat)
         for k, block in enumerate(self._blocks()):
             mean += weights[:, k * BLOCK : k * BLOCK + len(block)] @ block.double()
         return mean
+
+    def _seen(self) -> Tensor:
+        """[D] 1 where x is seen; or 1."""
+        if self.mask is None:
+            return torch.ones((), device=self.device)
+        return self.mask.to(self.images).expand(1, *self.shape).flatten()
 
     def _blocks(self) -> tuple[Tensor, ...]:
         flat = self.images.flatten(1)

@@ -110,3 +110,8 @@ class _LastAnswer(nn.Module):
             last = (x_t, time, cast(Any, self.network)(x_t, time, return_dict=return_dict))
             self._last = last
         return last[2]
+
+
+def mask_of(denoiser: Denoiser) -> Tensor | None:
+    """The mask through which a model is asked, [1, 1, H, W]; None without one."""
+    return denoiser.mask if isinstance(denoiser, PixelDenoiser) else None

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
+from memaudit.models.pixel import mask_of
 from memaudit.progress import Progress
 from memaudit.reports.run_directory import RunDirectory
 from memaudit.scanning.passes import full_passes
@@ -68,7 +69,8 @@ def _room(stages: Stages) -> int:
 def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
     """Build the perfect memorizer of these rows; None if none of them can be read any more.
 
-    Where noisy copies are queried it memorized those, as a model of that training would.
+    Where noisy copies are queried it memorized those, as a model of that training would; through a
+    mask it sees what the model does.
     """
     blocks, ids = [], []
     for start in range(0, len(rows), READ):
@@ -80,7 +82,7 @@ def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
     if not blocks:
         return None
     x0, copies, space = torch.cat(blocks), stages.copies, stages.denoiser
-    clean = ClosedForm(x0.to(space.device), space=space)
+    clean = ClosedForm(x0.to(space.device), space=space, mask=mask_of(space))
     if copies is None or not stages.grid.noisy:
         return clean
     return AmbientClosedForm(

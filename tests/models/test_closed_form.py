@@ -34,6 +34,21 @@ def test_posterior_mean_is_that_of_brute_force(members: int) -> None:
     torch.testing.assert_close(answer.double(), brute_force(images, x, sigma), rtol=0, atol=1e-6)
 
 
+def test_through_a_mask_only_what_is_seen_tells_the_images_apart() -> None:
+    images, mask = gaussian(9, 3, 4, 4), (gaussian(1, 1, 4, 4, seed=2) > 0).float()
+    sigma = torch.tensor([0.1, 0.7, 3.0])
+    x = images[:3] + sigma.view(-1, 1, 1, 1) * gaussian(3, 3, 4, 4, seed=1)
+    masked = ClosedForm(images, mask=mask)
+    rows = []
+    for row, level in zip(x.double(), sigma.double(), strict=True):
+        squares = (mask * (row - images.double()) ** 2).sum((1, 2, 3))
+        weights = torch.softmax(-squares / (2 * level**2), dim=0)
+        rows.append((weights.view(-1, 1, 1, 1) * images.double()).sum(0))
+    answer = masked.denoise(x, sigma)
+    torch.testing.assert_close(answer.double(), torch.stack(rows), rtol=0, atol=1e-6)
+    assert torch.equal(answer, masked.denoise(torch.where(mask > 0, x, 7.0), sigma))
+
+
 def test_at_tiny_noise_it_returns_the_nearest_image_exactly() -> None:
     images = gaussian(50, 3, 4, 4)
     x = images[[3, 17]] + 0.2 * gaussian(2, 3, 4, 4, seed=1)

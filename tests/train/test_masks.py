@@ -164,11 +164,11 @@ def test_a_scan_needs_nothing_but_the_model(
             embedder="pixels",
             corruption=Corruption(sigmas=(0.5, 1.0), draws=1),
             self_check=False,
-            power=False,
             steps=2,
             images=0,
             device="cpu",
         )
     )
     assert set(result.scores["sigma"]) == {0.5, 1.0}
+    assert result.summary.power is not None  # of the memorizer that sees as much
     assert "one mask of the trained kind" in str(result.provenance["model"]["mask"])
