@@ -6,10 +6,11 @@
 Two kinds of images, 24 members and 200 controls. Clean, ambient and ambient-mixed training with
 three seeds, ambient with the consistency term, masks and SURE with one: the same network, the same
 steps of the same batches. Each model is audited with full sampling and one step, clean images and
-noisy copies as queries, and compared with the clean model of its seed; 200 images of its own are
-compared with the controls. Budget: about three hours a kind on one core, of which consistency and
-SURE take 40 minutes; interrupted it goes on, and seed 0 comes first. Expected: ambient training
-memorizes no more than clean training.
+noisy copies as queries, and compared with the clean model of its seed by clean images, with the
+ambient model of its seed by their noisy copies; 200 images of its own are compared with the
+controls. Budget: about three hours a kind on one core, of which consistency and SURE take 40
+minutes; interrupted it goes on, and seed 0 comes first. Expected: no method brings clean images
+back more closely than clean training.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ from memaudit.config import (
 from memaudit.errors import MisreadModelError
 from memaudit.scanning import ScanResult, scan
 from memaudit.stages.calibrate import (
+    CLEAN,
+    COPY,
+    Query,
     benjamini_hochberg,
     calibrates,
     conformal_p,
     excess_interval,
     of_copies,
     pooled_score,
+    query_of,
     roc_points,
 )
 from memaudit.stages.calibrate.queries import COPY_COLUMN
@@ -147,7 +152,7 @@ def run_of(kind: str, name: str, seed: int) -> Path:
 
 
 def table(kind: str) -> Iterator[bool]:
-    """Print what is finished; -> for each ambient model whether it memorizes no more than clean."""
+    """Print what is finished; -> for each model whether clean images show no more than of clean."""
     planned = [(name, seed) for seed in range(SEEDS) for name in of_seed(seed)]
     done = [one for one in planned if (run_of(kind, *one) / "scan.json").is_file()]
     print(f"\n=== {kind}: {MEMBERS} members, {CONTROLS} controls, {STEPS} steps, sigma_n {SIGMA_N}")
@@ -163,12 +168,14 @@ def table(kind: str) -> Iterator[bool]:
             print(f"{name + ' ' + str(seed):18}{query:14}{measures(score, result)}{frechet:>9}")
         print(f"{'':18}{result.summary.verdict.outcome}, {result.summary.flagged.groups} flagged")
     for seed in range(SEEDS):
-        others = [name for name, s in done if s == seed and name != "clean"]
-        if ("clean", seed) in done and others:
-            runs = tuple(str(run_of(kind, name, seed)) for name in ("clean", *others))
-            compared = compare(CompareConfig(runs, str(FOLDER / kind / f"comparison-{seed}")))
-            print(f"\nagainst the clean model of seed {seed}")
-            yield from no_more(compared, others)
+        there = [name for name, s in done if s == seed]
+        for base, query in (("clean", CLEAN), ("ambient", COPY)):
+            others = [name for name in there if name not in ("clean", base)]
+            if base in there and others:
+                runs = tuple(str(run_of(kind, name, seed)) for name in (base, *others))
+                out = FOLDER / kind / f"comparison-{base}-{seed}"
+                print(f"\nby the {query}, against the {base} model of seed {seed}")
+                yield from no_more(compare(CompareConfig(runs, str(out))), query)
 
 
 def by_query(result: ScanResult) -> Iterator[tuple[str, pd.Series]]:
@@ -193,20 +200,23 @@ def measures(score: pd.Series, result: ScanResult) -> str:
     return f"{flagged:4} / {len(members)}{interval:>26}{point.tpr:11.2f}{point.realised_fpr:6.2f}"
 
 
-def no_more(compared: ComparisonResult, names: list[str]) -> Iterator[bool]:
-    for name, one in zip(names, compared.comparisons, strict=True):
+def no_more(compared: ComparisonResult, query: Query) -> Iterator[bool]:
+    for one in compared.comparisons:
         for row in one.differences:
-            if row.sigma is None and row.beyond_controls and row.excess:
+            asked = query_of(row.reconstruction) == query
+            if asked and row.sigma is None and row.beyond_controls and row.excess:
                 beyond, excess = row.beyond_controls, row.excess.difference
                 print(
-                    f"  {name:15}{row.reconstruction:10}{row.direction:13} own similarity beyond "
-                    f"controls {beyond.estimate:+.3f} ({beyond.low:+.3f} .. {beyond.high:+.3f}), "
-                    f"excess {excess.estimate:+.2f} ({excess.low:+.2f} .. {excess.high:+.2f})"
+                    f"  {row.run:17}{row.reconstruction:15}{row.direction:13}"
+                    f"beyond controls {beyond.estimate:+.3f} ({beyond.low:+.3f} .. "
+                    f"{beyond.high:+.3f}), excess {excess.estimate:+.2f} ({excess.low:+.2f} .. "
+                    f"{excess.high:+.2f})"
                 )
-                if row.reconstruction == "ode":
+                if query == CLEAN and row.reconstruction == "ode":
                     yield row.direction != "more"
-    for said in compared.report()["one_step_and_full_sampling"]:
-        print(f"  {said}")
+    if query == CLEAN:
+        for said in compared.report()["one_step_and_full_sampling"]:
+            print(f"  {said}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class ClosedForm:
     The minimiser of the denoising loss over a finite set (Karras et al. 2022, eq. 57, arXiv
     2206.00364): what any model that memorized exactly these images would answer. `images` is
     [N, C, H, W] float32, in [-1, 1], or in the space of another model; sums run in float64.
-    Through a `mask` [1, 1, H, W], 1 where x is seen, w = softmax_i(-|mask (x - x_i)|^2 / (2 sigma^2)).
+    Through a `mask` M [1, 1, H, W], 1 where x is seen, the distance is |M (x - x_i)|.
     """
 
     images: Tensor
