@@ -207,7 +207,7 @@ def no_more(compared: ComparisonResult, query: Query) -> Iterator[bool]:
             if asked and row.sigma is None and row.beyond_controls and row.excess:
                 beyond, excess = row.beyond_controls, row.excess.difference
                 print(
-                    f"  {row.run:17}{row.reconstruction:15}{row.direction:13}"
+                    f"  {row.run:21}{row.reconstruction:15}{row.direction:13}"
                     f"beyond controls {beyond.estimate:+.3f} ({beyond.low:+.3f} .. "
                     f"{beyond.high:+.3f}), excess {excess.estimate:+.2f} ({excess.low:+.2f} .. "
                     f"{excess.high:+.2f})"
