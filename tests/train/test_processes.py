@@ -79,11 +79,34 @@ def test_two_processes_end_in_the_weights_of_one(ends: Ends) -> None:
     folder, codes = ends
     assert codes["one"] == [0]
     assert codes["two"] == [0, 0]
-    ours, theirs = weights(folder / "one"), weights(folder / "two")
+    assert_alike(folder / "one", folder / "two")
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    ours, theirs = weights(one), weights(other)
     for name, tensor in ours.items():
         if not name.endswith("to_k.bias"):  # no output depends on it, so its gradient is rounding
             torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
-    assert losses(folder / "two") == pytest.approx(losses(folder / "one"), rel=1e-5)
+    assert losses(other) == pytest.approx(losses(one), rel=1e-5)
+
+
+def test_accelerate_launches_two_processes_on_the_cpu(ends: Ends) -> None:
+    folder, _ = ends
+    words = ["launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    words += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    words += ["-m", "memaudit", "train", str(folder / "data"), "--out", str(folder / "launched")]
+    launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
+    run = subprocess.run(
+        [*launcher, *words, *SMALL, *STEPS, *AMBIENT],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("8 steps, 10 images; scan it with") == 1  # the first process speaks
+    assert_alike(folder / "one", folder / "launched")
+    assert losses(folder / "launched") != losses(folder / "one")  # rounded otherwise: there are two
 
 
 def test_two_processes_that_are_killed_go_on_to_the_same_weights(ends: Ends) -> None:
