@@ -1,7 +1,7 @@
 """What a run is asked to do: frozen, checked when made, with a digest."""
 
 from memaudit.config.base import Base, base_options
-from memaudit.config.checks import CLOSED_FORM, absolute, digest
+from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
 from memaudit.config.scan import (
@@ -59,5 +59,6 @@ __all__ = [
     "absolute",
     "base_options",
     "digest",
+    "keep_apart",
     "mask_options",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ CLOSED_FORM = "closed-form:"  # prefix of a MODEL that is the perfect memorizer 
 def digest(content: Any) -> str:
     """sha256 (hex) of anything JSON can hold, keys sorted."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def keep_apart(option: str, written: str | None, data: str | None) -> None:
+    """Raise ConfigError for a place inside a data set, if both are given."""
+    if written and data and Path(realpath(written)).is_relative_to(realpath(data)):
+        raise ConfigError(
+            f"{option} {written} lies inside the data set {data}, and what is written there would "
+            "be taken for images of it; give a directory elsewhere"
+        )
 
 
 def absolute(path: str | None) -> str | None:

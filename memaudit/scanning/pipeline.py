@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from os.path import realpath
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from memaudit.config import ScanConfig
-from memaudit.errors import ConfigError
+from memaudit.config import ScanConfig, keep_apart
 from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, silent
@@ -103,11 +101,7 @@ def _keep_apart(config: ScanConfig) -> None:
     """Refuse to write among the images: the next listing would take strips and parts for data."""
     for option, written in (("--out", config.out), ("--index", config.index)):
         for data in (config.dataset, config.controls):
-            if written and data and Path(realpath(written)).is_relative_to(realpath(data)):
-                raise ConfigError(
-                    f"{option} {written} lies inside the data set {data}, and what is written "
-                    "there would be taken for images of it; give a directory elsewhere"
-                )
+            keep_apart(option, written, data)
 
 
 def build_pool(

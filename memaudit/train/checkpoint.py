@@ -77,7 +77,11 @@ def restore(out: Path, digest: str, state: TrainingState) -> int:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step, made_by = int(metadata["step"]), metadata["digest"]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{paths[-1]} cannot be read ({error}); check the file and its permissions"
+        ) from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         instead = f"from {paths[-2].name}" if len(paths) > 1 else "anew"
         raise RunDirectoryError(
             f"{paths[-1]} is not a whole checkpoint ({error}); remove it, and the same command "

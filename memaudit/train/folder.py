@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from memaudit.train.corrupted import MASKS, NOISY
 from memaudit.train.images import TrainingImages
 
 RECORD = "training.json"
+PARTS = "part-*.safetensors"
+SIGNS = (ambient.RECORD, "checkpoints", "model_index.json")  # that memaudit trained here
 
 
 def key_of(config: TrainConfig, images: TrainingImages) -> str:
@@ -26,10 +27,16 @@ def key_of(config: TrainConfig, images: TrainingImages) -> str:
 def check(out: Path, key: str) -> bool:
     """Whether a training of this key was begun here before.
 
-    Raises RunDirectoryError if another one was.
+    Raises RunDirectoryError if another one was, or if evidence lies here that no training left.
     """
     path = out / RECORD
     if not path.is_file():
+        foreign = _evidence(out) if not any((out / name).exists() for name in SIGNS) else []
+        if foreign:
+            raise RunDirectoryError(
+                f"{foreign[0].parent} holds noisy copies or masks of no training in {out}; give "
+                "another --out"
+            )
         return False
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["digest"]
@@ -45,9 +52,8 @@ def check(out: Path, key: str) -> bool:
 
 def begin(out: Path, key: str, config: TrainConfig, images: TrainingImages) -> None:
     """Say whose the folder is, after what an earlier training left in it as evidence is gone."""
-    for name in (NOISY, MASKS):
-        shutil.rmtree(out / name, ignore_errors=True)
-    (out / ambient.RECORD).unlink(missing_ok=True)
+    for path in (*_evidence(out), out / ambient.RECORD):  # the sign of an earlier one goes last
+        path.unlink(missing_ok=True)
     content = {
         "digest": key,
         "images": len(images),
@@ -56,6 +62,10 @@ def begin(out: Path, key: str, config: TrainConfig, images: TrainingImages) -> N
     }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RECORD, content)
+
+
+def _evidence(out: Path) -> list[Path]:
+    return [path for name in (NOISY, MASKS) for path in sorted((out / name).glob(PARTS))]
 
 
 def seen(out: Path) -> tuple[int, int]:
@@ -67,6 +77,6 @@ def seen(out: Path) -> tuple[int, int]:
 def other_training(out: Path) -> RunDirectoryError:
     """That a folder belongs to something else."""
     return RunDirectoryError(
-        f"{out} holds the training of other arguments or other images; give another --out, or the "
-        "arguments and images it was started with"
+        f"{out} holds the training of other arguments or other images, or of another version of "
+        "memaudit; give another --out, or what it was started with"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memaudit.config import TrainConfig
+from memaudit.config import TrainConfig, keep_apart
 from memaudit.errors import ConfigError, TrainingDivergedError
 from memaudit.models.ambient import RECORD
 from memaudit.progress import Progress, silent
@@ -56,6 +56,7 @@ class _Training:
 
 def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     out = Path(config.out)
+    keep_apart("--out", config.out, config.dataset)
     _check_precision(config, group.device)
     rows = group.rows(config.batch_size)
     asked = config

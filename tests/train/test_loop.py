@@ -153,6 +153,30 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
     )
 
 
+def test_what_is_not_of_a_training_stays(config: TrainConfig) -> None:
+    out = Path(config.out)
+    mine = [out / "masks/mine.png", out / "noisy/notes.txt"]
+    for path in mine:
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    train(config)
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+
+def test_noisy_copies_of_no_training_are_not_overwritten(config: TrainConfig) -> None:
+    part = Path(config.out) / "noisy/part-00000.safetensors"
+    part.parent.mkdir(parents=True)
+    part.write_text("mine")
+    with pytest.raises(RunDirectoryError, match="holds noisy copies or masks of no training"):
+        train(config)
+    assert part.read_text() == "mine"
+
+
+def test_a_folder_inside_the_images_is_refused(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="lies inside the data set"):
+        train(replace(config, out=f"{config.dataset}/model"))
+
+
 def test_what_is_kept_of_a_diverging_run_is_said(config: TrainConfig) -> None:
     with pytest.raises(TrainingDivergedError, match="No checkpoint was saved yet"):
         train(replace(config, lr=1e30, warmup=0))
