@@ -7,10 +7,10 @@ Two kinds of images, 24 members and 200 controls. Clean, ambient and ambient-mix
 three seeds, ambient with the consistency term, masks and SURE with one: the same network, the same
 steps of the same batches. Each model is audited with full sampling and one step, clean images and
 noisy copies as queries, and compared with the clean model of its seed by clean images, with the
-ambient model of its seed by their noisy copies; 200 images of its own are compared with the
-controls. Budget: about three hours a kind on one core, of which consistency and SURE take 40
-minutes; interrupted it goes on, and seed 0 comes first. Expected: no method brings clean images
-back more closely than clean training.
+ambient model of its seed by their noisy copies (of full sampling that is not told: the trainings
+differ below sigma_n); 200 images of its own are compared with the controls. Budget: about three
+hours a kind on one core, of which consistency and SURE take 40 minutes; interrupted it goes on, and
+seed 0 comes first. Expected: no method brings clean images back more closely than clean training.
 """
 
 from __future__ import annotations

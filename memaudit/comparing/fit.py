@@ -7,7 +7,8 @@ from dataclasses import fields
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.finished import FinishedRun
-from memaudit.stages.calibrate import COPY, query_of
+from memaudit.reports.judgement import ONE_STEP
+from memaudit.stages.calibrate import COPY, of_images, query_of
 from memaudit.stages.compare import Difference
 
 ENOUGH = 200  # controls from which intervals of the excess keep their level for any members
@@ -21,6 +22,7 @@ HOW = {
     "reference": "scores are differences to it: scan both with the same --reference",
     "score": "another column was pooled: scan with the same score",
 }
+CAUSES = {"embedder_digest": "embedder", "score": "reference"}
 
 
 def refuse_unlike(base: FinishedRun, run: FinishedRun) -> None:
@@ -58,13 +60,14 @@ def _other_setting(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
     for field in fields(base.setting):
         expected, found = getattr(base.setting, field.name), getattr(run.setting, field.name)
         unknown = field.name == "resolution" and "" in (expected, found)
-        other_embedder = (
-            field.name == "embedder_digest" and base.setting.embedder != run.setting.embedder
-        )
-        if expected == found or unknown or other_embedder:
+        cause = CAUSES.get(field.name)  # told once, by its cause
+        told = cause and getattr(base.setting, cause) != getattr(run.setting, cause)
+        if expected == found or unknown or told:
             continue
         if field.name == "embedder_digest":
             yield f"the embedder changed; {HOW[field.name]}"
+        elif field.name == "reference":
+            yield f"reference is {run.reference}, expected {base.reference}; {HOW[field.name]}"
         else:
             name = field.name.replace("_", " ")
             yield f"{name} is {found}, expected {expected}; {HOW[field.name]}"
@@ -125,6 +128,21 @@ def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
             "full are compared, which are the suspicious ones"
         )
     return said
+
+
+def untold(base: FinishedRun, run: FinishedRun, reconstruction: str) -> tuple[str, ...]:
+    """Names of those runs of which a reconstruction cannot say that they memorize less.
+
+    By clean images, models of noisy data that may have memorized what was not asked for. By noisy
+    copies, both where their trainings go on differently below the noise of these: sampled to its
+    end, one may return the clean image where the other returns the copy.
+    """
+    both = dict.fromkeys((base, run))
+    if query_of(reconstruction) != COPY:
+        return tuple(one.name for one in both if one.untold)
+    if of_images(reconstruction) == ONE_STEP or base.training == run.training:
+        return ()
+    return tuple(one.name for one in both)
 
 
 def few_controls(differences: Sequence[Difference]) -> Iterator[str]:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from memaudit.comparing.fit import few_controls, refuse_unlike, remarks, shared_reconstructions
+from memaudit.comparing.fit import (
+    few_controls,
+    refuse_unlike,
+    remarks,
+    shared_reconstructions,
+    untold,
+)
 from memaudit.comparing.names import short_names
 from memaudit.comparing.result import Comparison, ComparisonResult
 from memaudit.comparing.write import write
@@ -15,7 +21,7 @@ from memaudit.config import CompareConfig
 from memaudit.progress import Progress, silent
 from memaudit.reports.comparison import difference_table
 from memaudit.reports.finished import FinishedRun, read_run
-from memaudit.stages.calibrate import CLEAN, calibrates, query_of
+from memaudit.stages.calibrate import calibrates
 from memaudit.stages.compare import (
     Asked,
     Difference,
@@ -79,12 +85,10 @@ def _compare(base: FinishedRun, run: FinishedRun) -> Comparison:
     sides = sides_of(base.findings, run.findings)
     column = base.setting.score
     asked = Asked((base.name, run.name), base.way.q, base.setting.seed)
-    untold = tuple(dict.fromkeys(one.name for one in (base, run) if one.untold))
     differences: list[Difference] = []
     for mode in shared_reconstructions(base, run):
         pairs = pair(base.scores, run.scores, sides, mode, column)
-        clean = query_of(mode) == CLEAN
-        differences += compare_pairs(pairs, replace(asked, untold=untold) if clean else asked)
+        differences += compare_pairs(pairs, replace(asked, untold=untold(base, run, mode)))
     said = (*remarks(base, run), *few_controls(differences))
     return Comparison(base, run, tuple(differences), _changed(base, run), said)
 

@@ -72,11 +72,16 @@ def between_modes(modes: Sequence[ModeEvidence], differences: Sequence[Differenc
             if row.sigma is None and query_of(row.reconstruction) == query
         ]
         for base, run in dict.fromkeys((row.base, row.run) for row in whole):
-            found = {r.reconstruction: r.direction for r in whole if (r.base, r.run) == (base, run)}
-            if len(set(found.values())) > 1:
-                by_mode = ", ".join(f"by {mode} {direction}" for mode, direction in found.items())
+            found = {r.reconstruction: r for r in whole if (r.base, r.run) == (base, run)}
+            if len({_favoured(row) for row in found.values()}) > 1:
+                by_mode = ", ".join(f"by {mode} {_favoured(row)}" for mode, row in found.items())
                 said.append(f"{run} against {base}: the reconstructions disagree ({by_mode})")
     return said
+
+
+def _favoured(row: Difference) -> str:
+    """What the intervals of a row show, whether or not that tells who memorizes less."""
+    return row.direction if row.lesser is None else f"less of {row.lesser}"
 
 
 def _against_one_step(full: ModeEvidence, one_step: ModeEvidence) -> str:

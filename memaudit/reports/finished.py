@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from memaudit.config import REFERENCE_SCORE, digest
+from memaudit.config import REFERENCE_SCORE
 from memaudit.errors import RunDirectoryError
+from memaudit.reports.identity import weights_digest
 from memaudit.reports.noisy_data import NoisyData, noisy_data
 from memaudit.reports.run_directory import RunDirectory, Work
 from memaudit.stages.calibrate import COPY, Excess, Outcome, query_of, screened
@@ -78,6 +78,7 @@ class FinishedRun:
     name: str
     path: str
     model: str
+    reference: str
     fingerprint: str
     setting: Setting
     way: Way
@@ -95,6 +96,11 @@ class FinishedRun:
     def copies(self) -> str | None:
         """Digest of the noisy copies that were asked for; None where none were."""
         return self.noisy.copies if self.noisy else None
+
+    @property
+    def training(self) -> tuple[str, float | None]:
+        """The loss of a model of noisy data, and the noise at which its sampling stops."""
+        return self.noisy.training if self.noisy else ("clean", None)
 
     @property
     def untold(self) -> str:
@@ -152,6 +158,7 @@ def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
     excess = dataset and dataset["excess"]
     return {
         "model": config["model"],
+        "reference": config.get("reference") or "none",
         "fingerprint": data["fingerprint"],
         "setting": Setting(
             seed=config["seed"],
@@ -181,12 +188,6 @@ def _facts(report: dict[str, Any], findings: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def weights_digest(provenance: Mapping[str, Any]) -> str:
-    """What tells a model from others: its weights, or the images it memorized; "" if not known."""
-    known = [provenance.get(name) for name in ("weights", "adapters", "fingerprint")]
-    return digest(known)[:12] if any(known) else ""
-
-
 def _captions(told: dict[str, Any] | None) -> str:
     return "none" if told is None else f"{told['policy']} of {told['images']} images"
 
@@ -206,7 +207,7 @@ def _scores(run: RunDirectory, findings: pd.DataFrame) -> pd.DataFrame:
         raise RunDirectoryError(
             f"{run.path} has no scores: expected parts in {run.path / 'scores'}; run its scan again"
         )
-    scored = findings.loc[findings["score"].notna(), ["example_id", "stage"]]
+    scored = findings.loc[findings["score"].notna() & findings["representative"]]
     scores = pd.concat(tables, ignore_index=True)
     in_full = scored.loc[scored["stage"] == "full", "example_id"]
     lost = in_full[~in_full.isin(scores["example_id"])]

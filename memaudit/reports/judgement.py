@@ -27,11 +27,10 @@ def judge(
     by_name = {one.name: one for one in runs}
     said = []
     if clean is not None:
-        lead = _of_images(clean, by_name, copies is not None)
         figures = [*_figures(clean), *_by_copies(clean, by_name), *_by_one_step(clean, modes)]
-        said.append(_sentence(lead, clean, figures))
+        said.append(_sentence(_lead(clean, by_name), clean, figures))
     if copies is not None:
-        lead = f"by the noisy copies that both were trained on, {_direction(copies)}"
+        lead = f"by the noisy copies that both were trained on, {_lead(copies, by_name)}"
         figures = [*_figures(copies), *_by_one_step(copies, modes)]
         said.append(_sentence(lead, copies, figures))
     return said
@@ -47,7 +46,7 @@ def chief(differences: Sequence[Difference], query: Query = CLEAN) -> Difference
     return whole[preferred(whole)] if whole else None
 
 
-def _direction(row: Difference) -> str:
+def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
     run, base = row.run, row.base
     match row.direction:
         case "less":
@@ -57,18 +56,22 @@ def _direction(row: Difference) -> str:
         case "mixed":
             return f"mixed: {run} memorizes less than {base} by one measure and more by the other"
         case "not told":
-            other = base if row.lesser == run else run
-            return f"{row.lesser} brings clean images back less closely than {other}"
+            return _untold(row, runs)
     if row.ties == row.members:
         return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
     return f"inconclusive whether {run} memorizes less or more than {base}"
 
 
-def _of_images(row: Difference, runs: Mapping[str, FinishedRun], copies_compared: bool) -> str:
-    if row.direction != "not told" or copies_compared or row.lesser is None:
-        return _direction(row)
-    why = runs[row.lesser].untold
-    return f"{_direction(row)}, but {why}: which of the two memorizes less is not told"
+def _untold(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
+    lesser, other = (row.run, row.base) if row.lesser == row.run else (row.base, row.run)
+    if query_of(row.reconstruction) == CLEAN:
+        shown, why = "clean images", f"{lesser} {runs[lesser].untold}"
+    else:
+        shown, why = "they", "the two trainings go on differently below the noise of the copies"
+    return (
+        f"{shown} show less of {lesser} than of {other}, but {why}: which of the two memorizes "
+        "less is not told by them"
+    )
 
 
 def _sentence(lead: str, row: Difference, figures: Sequence[str]) -> str:
@@ -88,7 +91,7 @@ def _by_copies(row: Difference, runs: Mapping[str, FinishedRun]) -> Iterator[str
     for name in dict.fromkeys((row.base, row.run)):
         noisy = runs[name].noisy
         if noisy is not None and noisy.flagged:
-            yield f"{noisy.flagged} members of {name} flagged by their noisy copies"
+            yield f"{noisy.flagged} members of {name} flagged by their noisy copies in its scan"
 
 
 def _by_one_step(row: Difference, modes: Sequence[ModeEvidence]) -> Iterator[str]:

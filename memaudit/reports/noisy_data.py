@@ -17,12 +17,13 @@ class NoisyData:
     """A model of noisy or masked images: own similarity falls for that reason alone.
 
     `copies` is the digest of the noisy copies that were asked for, None if none were; `flagged`
-    members rest on them. `untold` says why it cannot be said to memorize less than another model
-    by its clean images; empty if it can.
+    members rest on them. `training` is its loss and the noise at which its sampling stops. `untold`
+    says why clean images do not tell that it memorizes less than another; empty if they do.
     """
 
     copies: str | None
     flagged: int
+    training: tuple[str, float | None]
     untold: str
 
 
@@ -35,16 +36,19 @@ def noisy_data(report: dict[str, Any], findings: pd.DataFrame) -> NoisyData | No
     returned = noisy["correlation"]
     untold = ""
     if provenance["model"].get("mask"):
-        untold = "it was asked through one mask that hides a part of every image"
+        untold = "was asked through one mask that hides a part of every image"
+    elif noisy.get("masked"):
+        untold = "was trained on noisy copies with masks, for which it cannot be asked"
     elif copies is None:
-        untold = "it was not asked for the noisy copies that it was trained on"
+        untold = "was not asked for the noisy copies that it was trained on"
     elif _memorized(copies, findings):
-        untold = "it memorized its noisy copies"
+        untold = "memorized its noisy copies"
     elif returned and returned["p_value"] <= RETURNED:
-        untold = "it returns the frozen noise of its noisy copies"
+        untold = "returns the frozen noise of its noisy copies"
     return NoisyData(
         copies=provenance["copies"]["digest"] if copies else None,
         flagged=copies["flagged"] if copies else 0,
+        training=(noisy["loss"], (provenance["model"].get("ambient") or {}).get("sample_from")),
         untold=untold,
     )
 

@@ -27,6 +27,7 @@ def describe_training(
         loss=ambient.loss,
         sigma_n=ambient.sigma_n,
         advice=_advice(stages, found) if ambient.mask is None else MASKED,
+        masked=ambient.mask is not None,
         correlation=_correlation(stages, scored),
     )
 

@@ -10,15 +10,22 @@ from dataclasses import asdict, dataclass, replace
 from os.path import realpath
 from typing import Any
 
-from memaudit.config import CLOSED_FORM, UNRELATED, DataOptions, ScanConfig
-from memaudit.errors import ConfigError, MisreadModelError, ModelError, UnreadableImageError
+from memaudit.config import CLOSED_FORM, NO_COPIES, UNRELATED, DataOptions, ScanConfig
+from memaudit.errors import (
+    ConfigError,
+    DataError,
+    MisreadModelError,
+    ModelError,
+    UnreadableImageError,
+)
+from memaudit.models.ambient import DOUBLE_TWEEDIE
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
-from memaudit.reports.finished import weights_digest
-from memaudit.scanning.copies import frozen_in, open_copies
+from memaudit.reports.identity import weights_digest
+from memaudit.scanning.copies import Copies, frozen_in, open_copies
 from memaudit.scanning.models import open_model
 from memaudit.scanning.pool import Pool, smallest_ids, stack
 from memaudit.scanning.shards import encode
@@ -112,12 +119,19 @@ def _reading(config: ScanConfig, reference: Loaded, pool: Pool) -> SelfCheck | N
         return None
     examples = smallest_ids(pool, CHECKED)
     x0 = encode(denoiser, stack(examples))
-    copies = open_copies(replace(config, noisy_copies=None), reference)  # those beside it
-    frozen = frozen_in(reference, copies, [example.id for example in examples])
     try:
+        frozen = frozen_in(reference, _copies(config, reference), [one.id for one in examples])
         return self_check(denoiser, x0, config.seed, frozen, config.batch_size)
-    except MisreadModelError as error:
-        raise MisreadModelError(f"the reference {config.reference}: {error}") from error
+    except (MisreadModelError, DataError) as error:
+        raise type(error)(f"the reference {config.reference}: {error}") from error
+
+
+def _copies(config: ScanConfig, reference: Loaded) -> Copies | None:
+    """The noisy copies beside a reference that was trained to find them."""
+    ambient = reference.ambient
+    if config.noisy_copies == NO_COPIES or ambient is None or ambient.loss not in DOUBLE_TWEEDIE:
+        return None
+    return open_copies(replace(config, noisy_copies=None), reference)
 
 
 def _training(config: ScanConfig, pool: Pool, progress: Progress) -> ReferenceUse:

@@ -1,6 +1,7 @@
 """Whole comparisons of real runs."""
 
 import json
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -177,7 +178,7 @@ def test_runs_of_one_step_alone_are_compared(runs, of_copies):
     both = [
         runs.make(f"{name} in one step", model, model=name, reconstruct=("one-step",), **OF_COPIES)
         for name, model in of_copies["models"].items()
-        if name != "again"
+        if name in ("copier", "unaware")
     ]
     result = compare(CompareConfig(tuple(both)))
     assert list(rows(result)) == ["one-step", "noisy one-step"]
@@ -240,13 +241,14 @@ def of_copies(runs, tmp_path_factory):
         [np.array(PillowImage.open(path)) for path in sorted(folder.glob("*.png"))]
         for folder in (runs.members, runs.others)
     )
-    again = replace(TRAINING, seed=1)
+    again, mixed = replace(TRAINING, seed=1), replace(TRAINING, loss="ambient-mixed")
     folder = noisy_copies(root / "model", members)
     elsewhere = noisy_copies(root / "again", members, noisy(members, again))
     models = {
         "copier": memorizer_of_copies(members, folder),
         "unaware": unaware(others, folder),
         "again": memorizer_of_copies(members, elsewhere, again),
+        "mixed": memorizer_of_copies(members, folder, mixed),  # knows the clean images as well
     }
     scans = {
         name: runs.make(name, model, model=name, reconstruct=MODES, **OF_COPIES)
@@ -264,7 +266,8 @@ def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copie
         assert rows(result)["ode"].lesser == "copier"
         assert (result.table["direction"] == "not told").all()
         [sentence] = result.sentences
-        assert "copier brings clean images back less closely than clean, but it memor" in sentence
+        said = "clean images show less of copier than of clean, but copier memorized its noisy"
+        assert sentence.startswith(said)
         assert "15 members of copier flagged by their noisy copies" in sentence
         assert "memorizes less than" not in result.text
 
@@ -275,9 +278,9 @@ def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copie
         (
             "unasked",
             {"noisy_copies": "none"},
-            "it was not asked for the noisy copies that it was trained on",
+            "was not asked for the noisy copies that it was trained on",
         ),
-        ("unchecked", {"self_check": False}, "it memorized its noisy copies"),
+        ("unchecked", {"self_check": False}, "memorized its noisy copies"),
     ],
 )
 def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, changes, why):
@@ -285,9 +288,8 @@ def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, 
     model = of_copies["models"]["copier"]
     other = runs.make(name, model, model="copier", reconstruct=MODES, **OF_COPIES, **changes)
     result = compare(CompareConfig((clean, other)))
-    assert (
-        f"{name} brings clean images back less closely than clean, but {why}" in result.sentences[0]
-    )
+    said = f"clean images show less of {name} than of clean, but {name} {why}"
+    assert result.sentences[0].startswith(said)
     assert rows(result)["ode"].direction == "not told"
     assert "memorizes less than" not in result.text
 
@@ -311,6 +313,30 @@ def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):
     tables = result.shares[result.shares["reconstruction"] == "noisy ode"]
     mean = tables[tables["level"] == "all"].set_index(["run", "split"])["mean"]
     assert mean[("copier", "member")] == pytest.approx(by_mode["noisy ode"].own_similarity_base)
+
+
+def test_a_model_that_returns_the_clean_image_does_not_win_by_the_noisy_copies(of_copies):
+    result = compare(CompareConfig((of_copies["copier"], of_copies["mixed"])))
+    by_mode = rows(result)
+    assert (by_mode["ode"].direction, by_mode["ode"].lesser) == ("not told", "copier")
+    assert (by_mode["noisy ode"].direction, by_mode["noisy ode"].lesser) == ("not told", "mixed")
+    assert by_mode["noisy one-step"].direction != "not told"  # above the noise they are alike
+    assert "they show less of mixed than of copier, but the two trainings" in result.sentences[1]
+    assert "memorizes less than" not in result.text
+
+
+def test_an_image_that_stands_for_others_is_no_lost_score(runs, tiles, tmp_path):
+    shutil.copytree(runs.members, tmp_path / "members")
+    PillowImage.fromarray(tiles[0]).save(tmp_path / "members" / "copy.png")
+    levels = {"corruption": Corruption(sigmas=(0.3, 1.0), draws=1), "index": None}
+    run = runs.make("with a copy", dataset=str(tmp_path / "members"), **levels)
+    darker = tiles[0] - np.minimum(tiles[0], 2)  # another id, of the same group
+    PillowImage.fromarray(darker).save(tmp_path / "members" / "near.png")
+    near = runs.make("with a near copy", dataset=str(tmp_path / "members"), **levels)
+    for one in (run, near):
+        result = compare(CompareConfig((one, one)))
+        assert (result.table["ties"] == 15).all()
+    assert not result.runs[0].findings["representative"].all()
 
 
 def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path):

@@ -260,10 +260,8 @@ def test_without_copies_a_model_of_noisy_data_is_never_acquitted(asked, images, 
     assert result.summary.flagged.min_q > 0.05
     assert result.summary.power.share > 0.5  # of a memorizer of clean images
     assert result.summary.verdict.outcome is Outcome.INCONCLUSIVE
-    assert (
-        "was not asked for them: its noisy copies were left out"
-        in (result.summary.verdict.reasons[0])
-    )
+    said = "and not the clean images, and its noisy copies were left out by --noisy-copies none"
+    assert said in result.summary.verdict.reasons[0]
 
 
 def test_copies_are_found_where_they_are_said_to_be(asked, finished, model, folder):
@@ -344,5 +342,11 @@ def test_a_network_that_memorized_copies_of_other_images_is_not_taken_for_misrea
     twin = replace(config, model=str(MODELS / "twin"), out=str(tmp_path / "by"), **unrelated)
     compared = scan(twin)
     assert compared.provenance["reference"]["self_check"]["best_log_ratio"] > 0
+    shutil.copytree(MODELS / "ambient", tmp_path / "torn", copy_function=shutil.copyfile)
+    part = tmp_path / "torn/noisy/part-00000.safetensors"
+    part.write_bytes(part.read_bytes()[:1000])
+    torn = replace(twin, reference=str(tmp_path / "torn"), out=str(tmp_path / "by torn"))
+    with pytest.raises(DataError, match=r"the reference .*torn: .* is not a whole"):
+        scan(torn)
     with pytest.raises(MisreadModelError, match="trained on other images and overfit"):
         scan(replace(config, noisy_copies="none", out=str(tmp_path / "without")))

@@ -91,7 +91,7 @@ def test_the_sentences_claim_nothing_beyond_the_attack() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"unasked": "no copies"}, "was not asked for them: no copies"),
+        ({"unasked": "no copies"}, "brings those back and not the clean images, and no copies"),
         ({"power": None}, "power of the scan was not measured"),
         ({"power": 0.4}, "no power: .* 40%"),
         ({"informative": 0}, "no informative noise level"),

@@ -30,13 +30,15 @@ class ReferenceUse:
 class NoisyTraining:
     """How a model of noisy data was audited.
 
-    `advice` says why its noisy copies were not queried and what to do, empty if they were.
+    `advice` says why its noisy copies were not queried and what to do, empty if they were;
+    `masked`: parts of its training images were hidden, so that they are no copies to query.
     `by_query` is empty without them; `correlation` is the test of the frozen noise.
     """
 
     loss: str
     sigma_n: float
     advice: str
+    masked: bool = False
     by_query: tuple[QueryResult, ...] = ()
     correlation: CorrelationTest | None = None
 

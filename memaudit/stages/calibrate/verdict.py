@@ -108,7 +108,7 @@ def _blind(facts: Facts) -> str:
     if facts.unasked:
         return (
             "nothing stands out, but a model that memorized noisy copies brings those back and not "
-            f"the clean images, and it was not asked for them: {facts.unasked}"
+            f"the clean images, and {facts.unasked}"
         )
     if facts.power is None:
         return (
