@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image as PillowImage
 import memaudit
 from memaudit.comparing import ComparisonResult, compare
 from memaudit.comparing.names import short_names
-from memaudit.config import CompareConfig, Corruption
+from memaudit.config import CompareConfig, Corruption, Mask
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.reports.judgement import judge
@@ -292,6 +293,18 @@ def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, 
     assert result.sentences[0].startswith(said)
     assert rows(result)["ode"].direction == "not told"
     assert "memorizes less than" not in result.text
+
+
+def test_a_model_of_masked_noisy_copies_does_not_win(runs, of_copies):
+    hidden = replace(TRAINING, loss="gsure", mask=Mask("pixels", 0.2))
+    model = replace(of_copies["models"]["unaware"], ambient=hidden)
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    other = runs.make("hidden", model, model="hidden", reconstruct=MODES, **OF_COPIES)
+    [sentence] = compare(CompareConfig((clean, other))).sentences
+    said = "hidden was trained on noisy copies with masks, for which it cannot be asked"
+    assert said in sentence
+    report = json.loads((Path(other) / "scan.json").read_text())
+    assert "no noisy copies to query" in report["verdict"]["reasons"][0]
 
 
 def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):
