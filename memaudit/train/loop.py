@@ -48,6 +48,7 @@ class _Training:
     """What the steps of a training share."""
 
     config: TrainConfig
+    key: str
     group: Processes
     state: checkpoint.TrainingState
     learner: Learner
@@ -70,32 +71,44 @@ def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     if group.main and not begun:
         folder.begin(out, key, asked, images)
     feed = Feed(config, images, learner.denoiser, learner.reading.schedule, rows)
-    training = _Training(config, group, state, learner, feed)
+    training = _Training(config, key, group, state, learner, feed)
     if group.main:
         write_evidence(config, images.ids, feed.clean)
+    _run(training, start, progress)
+    if group.main:
+        learner.save(state.average, out)
+        if config.loss != "clean":
+            write_json(out / RECORD, record(config).content())
+    return out
+
+
+def _run(training: _Training, start: int, progress: Progress) -> None:
+    """Take all steps from `start`; the first process logs, saves and shows them."""
+    config, out, main = training.config, Path(training.config.out), training.group.main
     log = LossLog(out / "loss.csv", start)
     for step in range(start, config.steps):
         try:
             log.add(step + 1, _step(training, step))
         except TrainingDivergedError as error:
-            if group.main:
+            if main:
                 log.flush(step)
                 log.draw()
             raise TrainingDivergedError(f"{error} {checkpoint.kept(out)}") from error
         progress("train", step + 1, config.steps)
-        if group.main and _due(step + 1, config.save_every, config.steps):
+        if main and _due(step + 1, config.save_every, config.steps):
             log.flush(step + 1)
-            checkpoint.save(out, step + 1, key, state)
-        if group.main and config.sample_every and (step + 1) % config.sample_every == 0:
-            with learner.averaged(state.average, lowest(config)) as finished:
-                path = out / "samples" / f"step-{step + 1:08d}.png"
-                write_grid(path, finished, config.seed)
-    if group.main:
+            checkpoint.save(out, step + 1, training.key, training.state)
+        if main and config.sample_every and (step + 1) % config.sample_every == 0:
+            _show(training, out / "samples" / f"step-{step + 1:08d}.png")
+    if main:
         log.draw()
-        learner.save(state.average, out)
-        if config.loss != "clean":
-            write_json(out / RECORD, record(config).content())
-    return out
+
+
+def _show(training: _Training, path: Path) -> None:
+    """Write samples of the model as it would be finished now."""
+    config, state = training.config, training.state
+    with training.learner.averaged(state.average, lowest(config)) as finished:
+        write_grid(path, finished, config.seed)
 
 
 def _learner(config: TrainConfig, device: torch.device) -> Learner:
@@ -149,8 +162,8 @@ def _loss(training: _Training, step: int, batch: Batch) -> Tensor:
     loss = LOSSES[config.loss](h, batch)
     term = config.consistency
     if term.weight and step >= term.start:
-        lowest = learner.reading.schedule.sigma_min
-        loss = loss + term.weight * consistency(h, batch, lowest, term.samples)
+        end = learner.reading.schedule.sigma_min
+        loss = loss + term.weight * consistency(h, batch, end, term.samples)
     return loss
 
 
