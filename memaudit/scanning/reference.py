@@ -77,18 +77,22 @@ def open_reference(config: ScanConfig, loaded: Loaded) -> Loaded | None:
         reference = open_model(options)
     except ModelError as error:
         raise type(error)(f"--reference {config.reference}: {error}") from error
-    weights = weights_digest(reference.provenance)
-    if weights and weights == weights_digest(loaded.provenance):
-        raise ConfigError(
-            f"the reference {config.reference} is the model under audit itself, and every "
-            "difference would be 0; give another model"
-        )
+    _refuse_itself(config, loaded, reference)
     if reference.denoiser.shape != loaded.denoiser.shape:
         raise ModelError(
             f"the reference {config.reference} makes images of {_size(reference.denoiser)}, the "
             f"model under audit of {_size(loaded.denoiser)}; both must be of one size"
         )
     return reference
+
+
+def _refuse_itself(config: ScanConfig, loaded: Loaded, reference: Loaded) -> None:
+    weights = weights_digest(reference.provenance)
+    if weights and weights == weights_digest(loaded.provenance):
+        raise ConfigError(
+            f"the reference {config.reference} is the model under audit itself, and every "
+            "difference would be 0; give another model"
+        )
 
 
 def _refuse_controls(config: ScanConfig) -> None:
