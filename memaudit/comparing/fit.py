@@ -7,8 +7,7 @@ from dataclasses import fields
 
 from memaudit.errors import RunDirectoryError
 from memaudit.reports.finished import FinishedRun
-from memaudit.reports.judgement import ONE_STEP
-from memaudit.stages.calibrate import COPY, of_images, query_of
+from memaudit.stages.calibrate import COPY, ONE_STEP, of_images, query_of
 from memaudit.stages.compare import Difference
 
 ENOUGH = 200  # controls from which intervals of the excess keep their level for any members

@@ -16,6 +16,8 @@ from memaudit.errors import ConfigError, ModelError
 from memaudit.models.masks import draw_mask
 
 RECORD = "ambient.json"
+NOISY = "noisy"  # the folder of its noisy copies
+PARTS = "part-*.safetensors"  # in it
 DOUBLE_TWEEDIE = ("ambient", "ambient-mixed")  # losses that find the copy behind more noise
 MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
 LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")

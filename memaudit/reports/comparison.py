@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from memaudit.reports.finished import FinishedRun
-from memaudit.reports.judgement import ONE_STEP, points, signed
-from memaudit.stages.calibrate import CLEAN, COPY, of_images, preferred, query_of
+from memaudit.reports.judgement import points, signed
+from memaudit.stages.calibrate import CLEAN, COPY, ONE_STEP, of_images, preferred, query_of
 from memaudit.stages.compare import COLUMNS, CONFIDENCE, Difference, ModeEvidence
 
 WIDTH = 118

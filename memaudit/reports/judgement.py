@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from memaudit.reports.finished import FinishedRun
-from memaudit.stages.calibrate import CLEAN, COPY, Query, of_images, preferred, query_of
+from memaudit.stages.calibrate import CLEAN, COPY, ONE_STEP, Query, of_images, preferred, query_of
 from memaudit.stages.compare import Difference, Interval, ModeEvidence
 
-ONE_STEP = "one-step"
 MEASURED: dict[Query, str] = {
     CLEAN: "own similarity of members beyond that of controls",
     COPY: "correlation with the noise of members' copies beyond that of controls'",
@@ -23,7 +22,7 @@ def judge(
     A run that memorized the copies it was trained on brings those back and not the clean images:
     it is not said to memorize less because of these.
     """
-    clean, copies = (chief(differences, query) for query in (CLEAN, COPY))
+    clean, copies = (_chief(differences, query) for query in (CLEAN, COPY))
     by_name = {one.name: one for one in runs}
     said = []
     if clean is not None:
@@ -36,7 +35,7 @@ def judge(
     return said
 
 
-def chief(differences: Sequence[Difference], query: Query = CLEAN) -> Difference | None:
+def _chief(differences: Sequence[Difference], query: Query) -> Difference | None:
     """Choose the difference that a sentence is about: all levels, fullest sampling."""
     whole = {
         of_images(row.reconstruction): row

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from memaudit.stages.calibrate import COPY, HALF_LEVEL
-
-RETURNED = 0.05  # the level of the test of the frozen noise
+from memaudit.stages.correlation import LEVEL
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def noisy_data(report: dict[str, Any], findings: pd.DataFrame) -> NoisyData | No
         untold = "was not asked for the noisy copies that it was trained on"
     elif _memorized(copies, findings):
         untold = "memorized its noisy copies"
-    elif returned and returned["p_value"] <= RETURNED:
+    elif returned and returned["p_value"] <= LEVEL:
         untold = "returns the frozen noise of its noisy copies"
     return NoisyData(
         copies=provenance["copies"]["digest"] if copies else None,

@@ -12,15 +12,12 @@ from torch import Tensor
 
 from memaudit.config import BESIDE, NO_COPIES, ScanConfig, digest
 from memaudit.errors import ConfigError, DataError
-from memaudit.models.ambient import DOUBLE_TWEEDIE, Ambient
+from memaudit.models.ambient import DOUBLE_TWEEDIE, NOISY, PARTS, Ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import Frozen
 from memaudit.models.weights import sha256_file
 from memaudit.stages.corrupt import frozen_noise
-
-FOLDER = "noisy"
-PARTS = "part-*.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +111,7 @@ def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:
     if not parts:
         raise DataError(
             f"{folder} holds no noisy copies; expected {PARTS} as memaudit train writes them into "
-            f"{FOLDER}/ of a model. Give that folder, or --noisy-copies {NO_COPIES}"
+            f"{NOISY}/ of a model. Give that folder, or --noisy-copies {NO_COPIES}"
         )
     places = {name: path for path in parts for name in _names(path, loaded.denoiser)}
     return Copies(ambient, folder, places, digest([sha256_file(path) for path in parts]))
@@ -126,7 +123,7 @@ def _beside(config: ScanConfig, loaded: Loaded) -> Path:
             f"{config.model} is no folder, so no noisy copies stand beside it; name theirs with "
             "--noisy-copies DIR"
         )
-    return loaded.folder / FOLDER
+    return loaded.folder / NOISY
 
 
 def _names(path: Path, denoiser: Denoiser) -> list[str]:

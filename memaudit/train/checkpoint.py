@@ -12,9 +12,8 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memaudit.errors import RunDirectoryError
-from memaudit.train.folder import other_training
+from memaudit.train.folder import CHECKPOINTS, other_training
 
-FOLDER = "checkpoints"
 KEEP = 2
 
 
@@ -48,7 +47,7 @@ class TrainingState:
 
 def save(out: Path, step: int, digest: str, state: TrainingState) -> None:
     """Write the checkpoint of a step, then drop all but the newest."""
-    folder = out / FOLDER
+    folder = out / CHECKPOINTS
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
     temporary = path.with_suffix(".tmp")
@@ -61,7 +60,11 @@ def save(out: Path, step: int, digest: str, state: TrainingState) -> None:
 def kept(out: Path) -> str:
     """Say which checkpoints there are."""
     names = [path.name for path in _saved(out)]
-    return f"Kept in {out / FOLDER}: {', '.join(names)}" if names else "No checkpoint was saved yet"
+    return (
+        f"Kept in {out / CHECKPOINTS}: {', '.join(names)}"
+        if names
+        else "No checkpoint was saved yet"
+    )
 
 
 def restore(out: Path, digest: str, state: TrainingState) -> int:
@@ -102,7 +105,7 @@ def make_state(network: nn.Module, lr: float, weight_decay: float, ema: float) -
 
 
 def _saved(out: Path) -> list[Path]:
-    return sorted((out / FOLDER).glob("step-*.safetensors"))
+    return sorted((out / CHECKPOINTS).glob("step-*.safetensors"))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

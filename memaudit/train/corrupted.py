@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memaudit.config import Mask, TrainConfig
-from memaudit.models.ambient import Ambient
+from memaudit.models.ambient import NOISY, Ambient
 from memaudit.models.masks import draw_mask
 from memaudit.stages.corrupt import frozen_noise, generator
 
-NOISY, MASKS = "noisy", "masks"
+MASKS = "masks"
 PART = 256  # images a file
 
 Clean = Callable[[list[int]], Tensor]  # positions of images -> x0

@@ -10,12 +10,12 @@ from memaudit.config import TrainConfig, digest
 from memaudit.errors import RunDirectoryError
 from memaudit.models import ambient
 from memaudit.reports.files import write_json
-from memaudit.train.corrupted import MASKS, NOISY
+from memaudit.train.corrupted import MASKS
 from memaudit.train.images import TrainingImages
 
 RECORD = "training.json"
-PARTS = "part-*.safetensors"
-SIGNS = (ambient.RECORD, "checkpoints", "model_index.json")  # that memaudit trained here
+CHECKPOINTS = "checkpoints"
+SIGNS = (ambient.RECORD, CHECKPOINTS, "model_index.json")  # that memaudit trained here
 
 
 def key_of(config: TrainConfig, images: TrainingImages) -> str:
@@ -65,7 +65,9 @@ def begin(out: Path, key: str, config: TrainConfig, images: TrainingImages) -> N
 
 
 def _evidence(out: Path) -> list[Path]:
-    return [path for name in (NOISY, MASKS) for path in sorted((out / name).glob(PARTS))]
+    return [
+        path for name in (ambient.NOISY, MASKS) for path in sorted((out / name).glob(ambient.PARTS))
+    ]
 
 
 def seen(out: Path) -> tuple[int, int]:

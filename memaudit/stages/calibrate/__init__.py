@@ -8,7 +8,7 @@ from memaudit.stages.calibrate.adaptive import (
     screened,
     screening_order,
 )
-from memaudit.stages.calibrate.combine import closeness, combine, level_means, preferred
+from memaudit.stages.calibrate.combine import ONE_STEP, closeness, combine, level_means, preferred
 from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import (
     benjamini_hochberg,
@@ -80,6 +80,7 @@ __all__ = [
     "COPY",
     "FEWEST_FOR_EVIDENCE",
     "HALF_LEVEL",
+    "ONE_STEP",
     "SCREENS",
     "THRESHOLDS",
     "Auc",

@@ -13,7 +13,8 @@ from memaudit.errors import InputError
 from memaudit.stages.calibrate.queries import column_of, names_in
 
 # Full sampling convicts what one step exonerates, and a sampled draw is closer to it than a mean.
-RECONSTRUCTIONS = ("ode", "sample", "one-step")
+ONE_STEP = "one-step"
+RECONSTRUCTIONS = ("ode", "sample", ONE_STEP)
 LOWER_IS_CLOSER = frozenset(
     {"own_rank", "l2", "tile_l2", "adaptive_l2", "l2_ratio", "distance_ratio"}
 )

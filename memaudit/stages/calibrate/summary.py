@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memaudit.records import Split
 from memaudit.stages.calibrate.adaptive import screened
-from memaudit.stages.calibrate.combine import pooled_reconstruction
+from memaudit.stages.calibrate.combine import ONE_STEP, pooled_reconstruction
 from memaudit.stages.calibrate.conduct import Conduct, NoisyTraining, ReferenceUse
 from memaudit.stages.calibrate.conformal import controls_needed, reach
 from memaudit.stages.calibrate.dataset import DatasetTest, dataset_test
@@ -147,7 +147,7 @@ def summarise(
         informative=sum(level.grade == "informative" for level in levels),
         shift=_shift(conduct.fairness),
         by_query="" if noisy is None else rests_on(noisy),
-        one_step_of_noisy=noisy is not None and reconstruction == "one-step",
+        one_step_of_noisy=noisy is not None and reconstruction == ONE_STEP,
         unasked="" if noisy is None else noisy.unasked,
     )
     return Summary(
