@@ -16,9 +16,17 @@ from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
 from memaudit.models.loaded import DTYPES, ModelOptions
-from memaudit.models.weights import freeze, require_fitting
+from memaudit.models.weights import (
+    OF_DIFFUSERS,
+    OF_TRANSFORMERS,
+    freeze,
+    has_weights,
+    require_fitting,
+    staged,
+    weight_files,
+)
 
-OF_DIFFUSERS = (UNet2DConditionModel, AutoencoderKL)
+STEMS = {UNet2DConditionModel: OF_DIFFUSERS, AutoencoderKL: OF_DIFFUSERS}  # else transformers'
 OF_BOTH: dict[str, Any] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
@@ -33,21 +41,21 @@ PARTS: dict[str, dict[str, Any]] = {  # of a pipeline: the networks that decide 
 def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
     """Load one network of a pipeline, whole; raises ModelError if anything is missing."""
     dtype = torch.float32 if kind is AutoencoderKL else DTYPES[options.dtype]
+    files = part_files(kind, folder, options.variant)
     if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
             ".safetensors, and no adapter_config.json, which names other models"
         )
     try:
-        with quiet():
+        with quiet(), staged(folder, files, _stem(kind)) as stage:
             part, report = kind.from_pretrained(
-                folder,
-                variant=variant_of(folder, options.variant),
+                stage,
                 torch_dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                **({"low_cpu_mem_usage": False} if kind in OF_DIFFUSERS else {}),
+                **({"low_cpu_mem_usage": False} if kind in STEMS else {}),
             )
     except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
         raise ModelError(
@@ -56,7 +64,7 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
             "loaded)"
         ) from error
     strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
-    if kind in OF_DIFFUSERS:  # text encoders of old carry tensors nobody needs
+    if kind in STEMS:  # text encoders of old carry tensors nobody needs
         strays += report["unexpected_keys"]
     require_fitting(strays, folder)
     network: nn.Module = part
@@ -64,19 +72,15 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
     return network
 
 
-def variant_of(folder: Path, asked: str | None) -> str | None:
-    """The variant of one part; parts that have no file of it are taken plain."""
-    return asked if asked is not None and files_of(folder, asked) else None
+def part_files(kind: Any, folder: Path, variant: str | None) -> list[Path]:
+    """The weight files of a part; parts that have none of a variant are taken plain."""
+    stem = _stem(kind)
+    there = variant is not None and has_weights(folder, variant, stem)
+    return weight_files(folder, variant if there else None, stem)
 
 
-def files_of(folder: Path, variant: str | None) -> list[Path]:
-    """The weights of a part: model.safetensors, or model.fp16.safetensors."""
-
-    def fits(path: Path) -> bool:
-        between = path.name.split(".")[1:-1]
-        return not between if variant is None else any(b.startswith(variant) for b in between)
-
-    return [path for path in sorted(folder.glob("*.safetensors")) if fits(path)]
+def _stem(kind: Any) -> str:
+    return STEMS.get(kind, OF_TRANSFORMERS)
 
 
 def brief(error: Exception) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, schedulers
 from torch import nn
+from transformers import CLIPTokenizer
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import PARTS, brief, files_of, load_part, quiet, variant_of
+from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.reading import reading_from_config
@@ -62,22 +64,42 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
 
 
 def _assemble(folder: Path, name: str, parts: dict[str, nn.Module]) -> Any:
-    """Put a pipeline together with its tokenizers and its scheduler."""
+    """Put a pipeline together with its tokenizers and its scheduler, and nothing else it names."""
     without = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     try:
         with quiet():
-            return CLASSES[name].from_pretrained(
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
+            tokenizers = {
+                part.replace("text_encoder", "tokenizer"): CLIPTokenizer.from_pretrained(
+                    folder / part.replace("text_encoder", "tokenizer"), local_files_only=True
+                )
+                for part in parts
+                if part.startswith("text_encoder")
+            }
+            return CLASSES[name](
                 **parts,
-                **(without if name == "StableDiffusionPipeline" else {}),
+                **tokenizers,
+                scheduler=_scheduler(folder / "scheduler"),
+                **(without if name == "StableDiffusionPipeline" else {"add_watermarker": False}),
             )
+    except ModelError:
+        raise
     except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
         raise ModelError(
             f"the {name} in {folder} cannot be loaded: {brief(error)}; it needs the parts that "
             "its model_index.json names: copy it again"
         ) from error
+
+
+def _scheduler(folder: Path) -> Any:
+    """The scheduler, for its configuration; of the classes of diffusers and no other."""
+    name = read_json(folder / "scheduler_config.json").get("_class_name")
+    kind: Any = getattr(schedulers, str(name), None)
+    if not inspect.isclass(kind) or not issubclass(kind, schedulers.SchedulerMixin):
+        raise ModelError(
+            f"{folder / 'scheduler_config.json'} names no scheduler of diffusers but {name!r}; "
+            "expected one such as DDIMScheduler under _class_name. Copy the model again"
+        )
+    return cast(Any, kind).from_pretrained(folder, local_files_only=True)
 
 
 def _resolution(pipeline: Any, asked: int | None, folder: Path) -> tuple[int, int]:
@@ -129,8 +151,8 @@ def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions)
         "parameters": sum(p.numel() for p in unet.parameters()),
         "weights": {
             f"{part}/{path.name}": sha256_file(path)
-            for part in PARTS[name]
-            for path in files_of(folder / part, variant_of(folder / part, options.variant))
+            for part, kind in PARTS[name].items()
+            for path in part_files(kind, folder / part, options.variant)
         },
     }
 

@@ -18,7 +18,7 @@ from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.reading import reading_from_config
-from memaudit.models.weights import freeze, require_fitting, sha256_file, weight_files
+from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
 
 
 def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
@@ -27,7 +27,7 @@ def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
     config = read_json(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
     weights = weight_files(unet_folder, options.variant)
-    network = _load_unet(unet_folder, options)
+    network = _load_unet(unet_folder, weights, options)
     ambient = read_ambient(folder)
     told = ambient is not None and ambient.told_its_mask
     denoiser = wrap(network, scheduler_config, options.resolution, told)
@@ -129,17 +129,17 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _load_unet(folder: Path, options: ModelOptions) -> UNet2DModel:
+def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet2DModel:
     try:
-        network, report = UNet2DModel.from_pretrained(
-            folder,
-            variant=options.variant,
-            torch_dtype=DTYPES[options.dtype],
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
+        with staged(folder, weights) as stage:
+            network, report = UNet2DModel.from_pretrained(
+                stage,
+                torch_dtype=DTYPES[options.dtype],
+                use_safetensors=True,
+                local_files_only=True,
+                low_cpu_mem_usage=False,
+                output_loading_info=True,
+            )
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         lines = " ".join(str(error).split("\n")[:2]) or type(error).__name__
         raise ModelError(

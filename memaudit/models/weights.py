@@ -3,38 +3,122 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from memaudit.errors import ModelError
+from memaudit.models.locate import read_json
 
-WEIGHTS = "diffusion_pytorch_model"  # what diffusers calls the weights of any of its models
+OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
+OF_TRANSFORMERS = "model"  # and transformers
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """The .safetensors files that make up the weights, whole as far as their headers tell."""
-    stem = WEIGHTS if variant is None else f"{WEIGHTS}.{variant}"
-    files = [
-        *folder.glob(f"{stem}.safetensors"),
-        *sorted(folder.glob(f"{stem}-*-of-*.safetensors")),
-    ]
-    if not files:
-        raise _no_weights(folder, f"{stem}.safetensors")
+def weight_files(folder: Path, variant: str | None, stem: str = OF_DIFFUSERS) -> list[Path]:
+    """Resolve the .safetensors files of a network: exactly those are to be hashed and loaded.
+
+    The shards that an index names, or the one file. Where both are there, those that the library
+    itself takes: diffusers goes by the index, transformers by the file. Raises ModelError for names
+    in an index that are not plain .safetensors names, for files that are missing or not whole.
+    """
+    single = folder / f"{_with(stem, variant)}.safetensors"
+    index = next(filter(Path.is_file, _indexes(folder, variant, stem)), None)
+    if index is not None and (stem == OF_DIFFUSERS or not single.is_file()):
+        files = _shards(index)
+    elif single.is_file():
+        files = [single]
+    else:
+        raise _no_weights(folder, single.name)
     for path in files:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
-                "copy or download it again"
-            ) from error
+        _tensors(path)
     return files
+
+
+def has_weights(folder: Path, variant: str | None, stem: str) -> bool:
+    """Whether a folder holds weights of a variant, whole or not."""
+    single = folder / f"{_with(stem, variant)}.safetensors"
+    return any(path.is_file() for path in (single, *_indexes(folder, variant, stem)))
+
+
+@contextmanager
+def staged(folder: Path, files: Sequence[Path], stem: str = OF_DIFFUSERS) -> Iterator[Path]:
+    """Show a library these weights and the folder's config.json, and nothing else that lies there.
+
+    Yields a temporary folder of links under the library's own names, with an index of our own where
+    there are several files: what an index of the model says is never followed.
+    """
+    with TemporaryDirectory(prefix="memaudit-") as made:
+        stage = Path(made)
+        (stage / "config.json").symlink_to((folder / "config.json").resolve())
+        if len(files) == 1:
+            (stage / f"{stem}.safetensors").symlink_to(files[0].resolve())
+            yield stage
+            return
+        places: dict[str, str] = {}
+        for number, path in enumerate(files, start=1):
+            name = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
+            (stage / name).symlink_to(path.resolve())
+            places |= dict.fromkeys(_tensors(path), name)
+        index = {"metadata": {"total_size": 0}, "weight_map": places}
+        (stage / f"{stem}.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+        yield stage
+
+
+def _with(stem: str, variant: str | None) -> str:
+    return stem if variant is None else f"{stem}.{variant}"
+
+
+def _indexes(folder: Path, variant: str | None, stem: str) -> list[Path]:
+    """Where an index of shards can stand: two places for a variant, one of them of old."""
+    if variant is None:
+        return [folder / f"{stem}.safetensors.index.json"]
+    return [
+        folder / f"{stem}.safetensors.index.{variant}.json",
+        folder / f"{stem}.{variant}.safetensors.index.json",
+    ]
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index names; they lie beside it, whatever it says."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise ModelError(
+            f"{index} has no weight_map, expected one that says which file holds each tensor; copy "
+            "the model again"
+        )
+    names = sorted({str(name) for name in places.values()})
+    for name in names:
+        if not name.endswith(".safetensors") or set(name) & set("/\\\0"):
+            raise ModelError(
+                f"{index} names {name!r}, expected plain names of .safetensors files beside it: a "
+                "pickle can run any code and is never loaded, and a model does not reach outside "
+                "its folder. Convert it where it is trusted: load the model there and call "
+                "save_pretrained(folder, safe_serialization=True)"
+            )
+        if not (index.parent / name).is_file():
+            raise ModelError(
+                f"{index} names {name}, which is not there; copy or download the model again"
+            )
+    return [index.parent / name for name in names]
+
+
+def _tensors(path: Path) -> list[str]:
+    """Names of the tensors in a file; raises ModelError if it is not whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
+            "copy or download it again"
+        ) from error
 
 
 def _no_weights(folder: Path, expected: str) -> ModelError:
@@ -47,9 +131,9 @@ def _no_weights(folder: Path, expected: str) -> ModelError:
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled:
         return ModelError(
-            f"{folder} holds pickled weights only ({', '.join(pickled)}); a pickle can run any "
-            "code, so it is never loaded. Convert it where it is trusted: load the model there "
-            "and call save_pretrained(folder, safe_serialization=True)"
+            f"{folder} holds pickled weights only ({', '.join(pickled)}), expected {expected}; "
+            "a pickle can run any code, so it is never loaded. Convert it where it is trusted: "
+            "load the model there and call save_pretrained(folder, safe_serialization=True)"
         )
     return ModelError(
         f"{folder} holds no weights, expected {expected}; copy or download the model again"

@@ -280,7 +280,7 @@ def test_a_part_that_names_another_model_is_refused(base: Path, tmp_path: Path) 
     ("file", "change", "message"),
     [
         ("model_index.json", {"_class_name": ["my_pipeline", "X"]}, "expected a StableDiffusion"),
-        ("model_index.json", {"scheduler": ["diffusers", 5]}, "cannot be loaded"),
+        ("scheduler/scheduler_config.json", {"_class_name": 5}, "names no scheduler of diffusers"),
         ("unet/config.json", {"sample_size": None}, "say the side of the images"),
         ("vae/config.json", {"scaling_factor": None}, "expected a number above 0"),
         ("vae/config.json", {"latent_channels": 8}, "do not fit|cannot be loaded"),

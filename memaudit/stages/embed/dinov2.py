@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import Dinov2Model
 from transformers.utils import logging as transformers_logging
 
-from memaudit.errors import ConfigError, DependencyError
+from memaudit.errors import ConfigError, DependencyError, ModelError
+from memaudit.models.weights import OF_TRANSFORMERS, staged, weight_files
 from memaudit.records import Image
 from memaudit.stages.data.resize import resize
 from memaudit.stages.embed.base import Embedder, embedder_digest
@@ -23,6 +24,7 @@ from memaudit.stages.embed.network import NetworkEmbedder
 SIDE = 224
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 FILES = ("*.safetensors", "config.json", "preprocessor_config.json")
+INDEX = "*.safetensors.index.json"
 
 
 def load(argument: str, device: str) -> Embedder:
@@ -37,9 +39,10 @@ def load(argument: str, device: str) -> Embedder:
             "dinov2:facebook/dinov2-base."
         )
     folder = _fetch(argument)
-    model = _load_model(folder).to(device)
+    weights = _weights(folder)
+    model = _load_model(folder, weights).to(device)
     colours = _read_colours(folder)
-    files = sorted(path for pattern in FILES for path in folder.glob(pattern))
+    files = [*weights, *(folder / name for name in FILES[1:] if (folder / name).is_file())]
     return NetworkEmbedder(
         name=f"dinov2:{argument}",
         dim=model.config.hidden_size,
@@ -56,7 +59,7 @@ def _fetch(argument: str) -> Path:
     if Path(argument).is_dir():
         return Path(argument)
     try:
-        return Path(snapshot_download(argument, allow_patterns=list(FILES)))
+        return Path(snapshot_download(argument, allow_patterns=[*FILES, INDEX]))
     except Exception as error:  # the hub client raises some ten unrelated classes
         raise DependencyError(
             f"dinov2: {argument!r} is no folder here and cannot be downloaded: {error}. Download "
@@ -65,13 +68,21 @@ def _fetch(argument: str) -> Path:
         ) from error
 
 
-def _load_model(folder: Path) -> Dinov2Model:
+def _weights(folder: Path) -> list[Path]:
+    try:
+        return weight_files(folder, None, OF_TRANSFORMERS)
+    except ModelError as error:
+        raise ConfigError(f"{folder} does not hold a DINOv2 model: {error}") from error
+
+
+def _load_model(folder: Path, weights: list[Path]) -> Dinov2Model:
     bars_were_on = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        model, report = Dinov2Model.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+        with staged(folder, weights, OF_TRANSFORMERS) as stage:
+            model, report = Dinov2Model.from_pretrained(
+                stage, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"{folder} does not hold a DINOv2 model: {error}. Expected config.json and "
