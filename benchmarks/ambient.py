@@ -24,8 +24,9 @@ from typing import Any
 import pandas as pd
 from kinds import DATA, images, write
 
+from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.comparing import ComparisonResult, compare
+from memaudit.comparison import ComparisonResult, compare
 from memaudit.config import (
     SCORE,
     CompareConfig,
@@ -36,8 +37,7 @@ from memaudit.config import (
     TrainConfig,
 )
 from memaudit.errors import MisreadModelError
-from memaudit.scanning import ScanResult, scan
-from memaudit.stages.calibrate import (
+from memaudit.statistics import (
     CLEAN,
     COPY,
     Query,
@@ -50,7 +50,7 @@ from memaudit.stages.calibrate import (
     query_of,
     roc_points,
 )
-from memaudit.stages.calibrate.queries import COPY_COLUMN
+from memaudit.statistics.queries import COPY_COLUMN
 from memaudit.train.loop import train
 
 FOLDER = DATA / "ambient"

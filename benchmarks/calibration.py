@@ -34,11 +34,11 @@ from models import MODELS, truth
 from numpy.typing import NDArray
 from scipy import stats
 
+from memaudit.audit import scan
 from memaudit.cli.progress import bars
 from memaudit.config import CLOSED_FORM, SCORE, Corruption, ScanConfig
 from memaudit.records import Image
-from memaudit.scanning import scan
-from memaudit.stages.calibrate import (
+from memaudit.statistics import (
     SCREENS,
     benjamini_hochberg,
     conformal_p,

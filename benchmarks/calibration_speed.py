@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from memaudit.config import SCORE
-from memaudit.stages.calibrate import Conduct, Options, findings, summarise
+from memaudit.statistics import Conduct, Options, findings, summarise
 
 LIMIT = 60.0  # seconds
 SIDE = 100_000

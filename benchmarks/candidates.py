@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from memaudit.stages.calibrate.combine import closeness, combine
+from memaudit.statistics.combine import closeness, combine
 
 COLUMNS = (
     *("margin", "own_similarity", "own_rank", "distance_ratio"),

@@ -16,10 +16,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from memaudit.audit import ScanResult, scan
 from memaudit.config import CLOSED_FORM
 from memaudit.demo.run import demo_config, write_images
-from memaudit.scanning import ScanResult, scan
-from memaudit.stages.calibrate.queries import NOISY
+from memaudit.statistics.queries import NOISY
 
 # Share above the controls' 99th percentile.
 EXPECTED = {"overfit": 0.90, "ambient": 0.90, "closed form of the members": 0.99}

@@ -23,11 +23,11 @@ from candidates import COLUMNS, COMBINATIONS, SUMS
 from kinds import write
 from models import KINDS, MODELS, Truth, truth
 
+from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
 from memaudit.config import SCORE, Corruption, ScanConfig
-from memaudit.scanning import ScanResult, scan
-from memaudit.stages.calibrate import auc, benjamini_hochberg, conformal_p, pooled_score
-from memaudit.stages.data import image_id
+from memaudit.data import image_id
+from memaudit.statistics import auc, benjamini_hochberg, conformal_p, pooled_score
 
 RUNS = Path(__file__).parent / "data" / "detection"
 DECOYS, CONTROLS = 50, 400

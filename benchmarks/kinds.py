@@ -16,10 +16,10 @@ from PIL import Image as PillowImage
 from scipy.sparse.csgraph import connected_components
 from skimage import data as photographs
 
+from memaudit.data import decode, image_id, resize
 from memaudit.demo.tiles import TILE, photographs_by_name
 from memaudit.records import Image
-from memaudit.stages.data import decode, image_id, resize
-from memaudit.stages.embed import load_embedder
+from memaudit.similarity.embed import load_embedder
 
 DATA = Path(__file__).parent / "data"
 ICONS = DATA / "icons/package/assets"

@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
+from memaudit.audit import scan
 from memaudit.cli.progress import bars
-from memaudit.comparing import compare
+from memaudit.comparison import compare
 from memaudit.config import Base, CompareConfig, Consistency, Corruption, ScanConfig, TrainConfig
-from memaudit.scanning import scan
 from memaudit.train.loop import train
 
 TIMESTEPS = (500, 800, 900)  # of the audit

@@ -71,9 +71,9 @@ def write_images(folder: Path, size: int) -> None:
 
 def scan_here(folder: Path) -> dict[str, float]:
     """Scan in this process and tell what it took."""
+    from memaudit.audit import pool, scan, shards
     from memaudit.config import Corruption, ScanConfig
     from memaudit.demo.run import MODELS
-    from memaudit.scanning import pool, scan, shards
 
     searching = [0.0]
     shards.match = timed(shards.match, searching)

@@ -32,13 +32,14 @@ from kinds import DATA, clothes, write
 from mixture import Mixture
 from torch import Tensor
 
+from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
 from memaudit.config import Corruption, DataOptions, ScanConfig
+from memaudit.data import image_id
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.records import Image
-from memaudit.scanning import ScanResult, scan
-from memaudit.stages.calibrate import (
+from memaudit.statistics import (
     Effort,
     benjamini_hochberg,
     conformal_p,
@@ -46,8 +47,7 @@ from memaudit.stages.calibrate import (
     reach,
     screening_order,
 )
-from memaudit.stages.calibrate.adaptive import screened
-from memaudit.stages.data import image_id
+from memaudit.statistics.adaptive import screened
 
 RUNS = DATA / "rare"
 Q = 0.05

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from skimage import data as photographs
 
+from memaudit.data import decode, properties
 from memaudit.demo.tiles import photographs_by_name
 from memaudit.records import Image, Vectors
-from memaudit.stages.data import decode, properties
-from memaudit.stages.embed import load_embedder
-from memaudit.stages.fairness import Fairness, fairness
+from memaudit.similarity.embed import load_embedder
+from memaudit.statistics.exchangeability import Fairness, fairness
 
 TILE = 32
 CONTRAST = 12.0  # least standard deviation of a tile's grey levels: sky and black space stay out

@@ -27,16 +27,16 @@ import numpy as np
 import torch
 from PIL import Image as PillowImage
 
+from memaudit.attacks.samplers import euler, sampling_sigmas
+from memaudit.audit import scan
+from memaudit.audit.pipeline import CHECKED
 from memaudit.config import Corruption, ScanConfig
+from memaudit.corruption.noise import corrupt, generator, standard_normal
 from memaudit.demo.run import demo_config, write_images
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.scanning import scan
-from memaudit.scanning.pipeline import CHECKED
-from memaudit.stages.corrupt import corrupt, generator, standard_normal
-from memaudit.stages.embed import Embedder, load_embedder
-from memaudit.stages.samplers import euler, sampling_sigmas
+from memaudit.similarity.embed import Embedder, load_embedder
 
 LIMIT = 1.10
 SIZES = (8, 16, 32)

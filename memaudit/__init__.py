@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memaudit.comparing import ComparisonResult, compare
+    from memaudit.audit import ScanResult, scan
+    from memaudit.comparison import ComparisonResult, compare
     from memaudit.config import CompareConfig, Corruption, DataOptions, ScanConfig
-    from memaudit.scanning import ScanResult, scan
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,11 +35,11 @@ def __getattr__(name: str) -> Any:
 
         return getattr(config, name)
     if name in ("ScanResult", "scan"):
-        from memaudit import scanning
+        from memaudit import audit
 
-        return getattr(scanning, name)
+        return getattr(audit, name)
     if name in ("ComparisonResult", "compare"):
-        from memaudit import comparing
+        from memaudit import comparison
 
-        return getattr(comparing, name)
+        return getattr(comparison, name)
     raise AttributeError(f"module 'memaudit' has no attribute {name!r}")

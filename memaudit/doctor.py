@@ -10,9 +10,9 @@ import faiss
 import torch
 
 import memaudit
+from memaudit.audit.cache import cache_directory
 from memaudit.errors import MemauditError
-from memaudit.scanning.cache import cache_directory
-from memaudit.stages.embed import load_embedder
+from memaudit.similarity.embed import load_embedder
 
 PACKAGES = ("torch", "torchvision", "diffusers", "open_clip_torch", "onnxruntime", "scikit-image")
 LOW_DISK = 2 << 30

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as PillowImage
 from skimage import data as photographs
 
+from memaudit.data import resize
 from memaudit.records import Image
-from memaudit.stages.data import resize
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # its client reads this once, when it is imported
 

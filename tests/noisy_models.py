@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from memaudit.corruption.noise import frozen_noise
+from memaudit.data import image_id
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.loaded import Loaded
-from memaudit.stages.corrupt import frozen_noise
-from memaudit.stages.data import image_id
 
 SIGMA_N = 0.5
 TRAINING = Ambient("ambient", SIGMA_N, 0)

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from memaudit.cli.app import cli
-from memaudit.comparing.pipeline import CHANGED
-from memaudit.config import ScanConfig
-from memaudit.errors import MemauditError
-from memaudit.records import Matches
-from memaudit.stages.calibrate import COLUMNS
-from memaudit.stages.compare import COLUMNS as COMPARED
-from memaudit.stages.compare import SHARE_COLUMNS
-from memaudit.stages.copies import NoisyCopies, copy_scores
-from memaudit.stages.embed.registry import BUILT_IN
-from memaudit.stages.score import (
+from memaudit.attacks.copies import NoisyCopies, copy_scores
+from memaudit.attacks.scores import (
     Reference,
     paired_scores,
     pixel_scores,
     relative_scores,
     similarity_scores,
 )
+from memaudit.cli.app import cli
+from memaudit.comparison.pipeline import CHANGED
+from memaudit.comparison.records import COLUMNS as COMPARED
+from memaudit.comparison.shares import SHARE_COLUMNS
+from memaudit.config import ScanConfig
+from memaudit.errors import MemauditError
+from memaudit.records import Matches
+from memaudit.similarity.embed.registry import BUILT_IN
+from memaudit.statistics import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

@@ -29,8 +29,8 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     is loaded. Exits with 0 when done, with 2 if the runs cannot be compared.
     """
     config = CompareConfig(runs, out)
-    from memaudit.comparing import compare as run
-    from memaudit.reports.files import finite
+    from memaudit.comparison import compare as run
+    from memaudit.files import finite
 
     with bars() as progress, name_full_disk(out or Path.cwd()):
         result = run(config, progress)

@@ -25,7 +25,7 @@ def demo(out: str, images_only: bool) -> None:
     compared with the first.
     """
     from memaudit.demo.run import compare_demo, run_demo, write_images
-    from memaudit.reports.words import describe
+    from memaudit.report.words import describe
 
     with bars() as progress, name_full_disk(out):
         if images_only:

@@ -39,7 +39,7 @@ def build(
     A scan takes it by --index if data, controls, embedder, resolution and resize are the same.
     """
     data = options.data_options(values)
-    from memaudit.scanning.lookup import build_index
+    from memaudit.audit.lookup import build_index
 
     with bars() as progress, name_full_disk(out):
         how = (values["embedder"], resolution, values["seed"])
@@ -59,7 +59,7 @@ def build(
 @options.JSON
 def search(index_directory: str, image: str, count: int, as_json: bool) -> None:
     """Print the images of INDEX that are nearest to the file IMAGE: rank, similarity, source."""
-    from memaudit.scanning.lookup import search_index
+    from memaudit.audit.lookup import search_index
 
     found = search_index(index_directory, image, count)
     if as_json:

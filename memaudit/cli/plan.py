@@ -31,8 +31,8 @@ def plan(as_json: bool, **values: Any) -> None:
     evaluations, time, disk, and how many memorized images the scan could flag.
     """
     config = scan_config({**values, "out": ""})
-    from memaudit.reports.words import describe_plan
-    from memaudit.scanning.plan import estimate
+    from memaudit.audit.plan import estimate
+    from memaudit.report.words import describe_plan
 
     cost = estimate(config)
     click.echo(json.dumps(asdict(cost), indent=2) if as_json else describe_plan(cost))

@@ -218,10 +218,10 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
     Exits with 0 for evidence and for none alike, with 4 if the scan is inconclusive.
     """
     config = scan_config(values)
-    from memaudit.reports.remarks import remarks
-    from memaudit.reports.words import describe
-    from memaudit.scanning import scan as run
-    from memaudit.scanning.cache import cache_directory
+    from memaudit.audit import scan as run
+    from memaudit.audit.cache import cache_directory
+    from memaudit.report.remarks import remarks
+    from memaudit.report.words import describe
 
     with bars() as progress, name_full_disk(config.out, config.index or cache_directory()):
         result = run(config, progress)

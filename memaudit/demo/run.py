@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from memaudit.comparing import ComparisonResult, compare
+from memaudit.audit import ScanResult, scan
+from memaudit.comparison import ComparisonResult, compare
 from memaudit.config import CompareConfig, Corruption, ScanConfig
 from memaudit.demo.tiles import write_tiles
 from memaudit.progress import Progress, silent
-from memaudit.scanning import ScanResult, scan
 
 MODELS = Path(__file__).parent / "models"
 TITLES = {

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from skimage import data as photographs
 
+from memaudit.data import resize
 from memaudit.records import Image
-from memaudit.reports.strips import write_strip
-from memaudit.stages.data import resize
-from memaudit.stages.embed import load_embedder
+from memaudit.report.strips import write_strip
+from memaudit.similarity.embed import load_embedder
 
 TILE = 48  # pixels cut from the photograph
 SIZE = 32  # pixels of the tile that the models see

@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from memaudit.config import Mask
+from memaudit.corruption.mask import draw_mask
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.masks import draw_mask
 
 RECORD = "ambient.json"
 NOISY = "noisy"  # the folder of its noisy copies

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from memaudit.config import CLOSED_FORM
+from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import MARGIN, Ambient
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels, per_row
+from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
 
 BLOCK = 4096  # images converted to float64 at a time
 

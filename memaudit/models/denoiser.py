@@ -74,8 +74,3 @@ def decode_pixels(x: Tensor) -> Tensor:
     """[B, C, H, W] float32 in [-1, 1] -> [B, 3, H, W] uint8, clipped and rounded."""
     images = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-
-
-def per_row(values: Tensor, x: Tensor) -> Tensor:
-    """[B] -> [B, 1, 1, 1], to multiply a batch row by row."""
-    return values.view(-1, *(1,) * (x.ndim - 1))

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from memaudit.config import Prediction
+from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.denoiser import per_row
 from memaudit.models.schedule import Schedule, schedule_from_config
 
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from memaudit.models.denoiser import per_row
+from memaudit.corruption.noise import per_row
 
 SIGMA_DATA = 0.5  # standard deviation of images in [-1, 1], Karras et al. 2022
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memaudit.stages.samplers import ancestral, ancestral_step
+from memaudit.attacks.samplers import ancestral, ancestral_step
 from memaudit.train.batch import Batch, Estimate, weighted
 
 RATIO = 0.9

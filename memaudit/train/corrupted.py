@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memaudit.config import Mask, TrainConfig
+from memaudit.corruption.mask import draw_mask
+from memaudit.corruption.noise import frozen_noise, generator
 from memaudit.models.ambient import NOISY, Ambient
-from memaudit.models.masks import draw_mask
-from memaudit.stages.corrupt import frozen_noise, generator
 
 MASKS = "masks"
 PART = 256  # images a file

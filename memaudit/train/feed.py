@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from memaudit.config import TrainConfig, digest
+from memaudit.corruption.noise import frozen_noise
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.schedule import Schedule
-from memaudit.stages.corrupt import frozen_noise
 from memaudit.train.batch import Batch, Draws
 from memaudit.train.corrupted import frozen_masks, masks_on_top
 from memaudit.train.images import CACHE_BYTES, TrainingImages

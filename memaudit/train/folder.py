@@ -8,8 +8,8 @@ from pathlib import Path
 
 from memaudit.config import TrainConfig, digest
 from memaudit.errors import RunDirectoryError
+from memaudit.files import write_json
 from memaudit.models import ambient
-from memaudit.reports.files import write_json
 from memaudit.train.corrupted import MASKS
 from memaudit.train.images import TrainingImages
 

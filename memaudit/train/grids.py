@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from memaudit.attacks.samplers import euler, sampling_sigmas
 from memaudit.models.denoiser import Denoiser
-from memaudit.stages.samplers import euler, sampling_sigmas
 
 SIDE = 4  # images along each side of a grid
 STEPS = 20

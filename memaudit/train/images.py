@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from memaudit.config import TrainConfig
+from memaudit.data import Entry, Source, decode, image_id, open_source, resize, sample
 from memaudit.errors import DataError, UnreadableImageError
-from memaudit.stages.data import Entry, Source, decode, image_id, open_source, resize, sample
 
 CACHE_BYTES = 2 << 30
 

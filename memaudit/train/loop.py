@@ -12,9 +12,9 @@ from torch import Tensor
 
 from memaudit.config import TrainConfig, keep_apart
 from memaudit.errors import ConfigError, TrainingDivergedError
+from memaudit.files import write_json
 from memaudit.models.ambient import RECORD
 from memaudit.progress import Progress, silent
-from memaudit.reports.files import write_json
 from memaudit.train import checkpoint, folder
 from memaudit.train.batch import Batch
 from memaudit.train.consistency import consistency

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from memaudit.config import Base, TrainConfig, absolute
+from memaudit.files import write_json
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.load_latent import load_latent
@@ -23,7 +24,6 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.models.locate import locate
 from memaudit.models.lora import RECORD
 from memaudit.models.reading import Reading
-from memaudit.reports.files import write_json
 from memaudit.train.batch import Batch, Estimate
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention layer

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memaudit.config import LossName
-from memaudit.models.denoiser import per_row
+from memaudit.corruption.noise import per_row
 from memaudit.train.batch import SIGMA_DATA, Batch, Estimate, Loss, weighted
 from memaudit.train.stein import gsure, sure
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memaudit.models.denoiser import per_row
+from memaudit.corruption.noise import per_row
 from memaudit.train.batch import Batch, Estimate, weighted
 
 STEP = 0.02  # of the difference, times sigma: small beside what h resolves, large beside rounding

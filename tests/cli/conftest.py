@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import memaudit.scanning  # noqa: F401  imported once, before anything is timed or forbidden
+import memaudit.audit  # noqa: F401  imported once, before anything is timed or forbidden
 from memaudit.cli import main
 from memaudit.records import Image
 

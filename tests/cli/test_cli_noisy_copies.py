@@ -9,9 +9,9 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 
+from memaudit.corruption.noise import frozen_noise
+from memaudit.data import image_id
 from memaudit.models.denoiser import encode_pixels
-from memaudit.stages.corrupt import frozen_noise
-from memaudit.stages.data import image_id
 
 QUICK = ("--embedder", "pixels", "--sigma", "1,3", "--draws", 1, "--steps", 2, "--no-power")
 

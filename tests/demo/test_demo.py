@@ -7,7 +7,7 @@ import pytest
 
 from memaudit.cli import main
 from memaudit.demo.run import MODELS
-from memaudit.stages.calibrate import Outcome
+from memaudit.statistics import Outcome
 
 
 def test_the_demo_convicts_the_overfit_model_acquits_its_twin_and_sees_memorized_noisy_copies(

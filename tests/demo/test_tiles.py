@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from memaudit.demo.tiles import COUNTS, NEAR, SIZE, split_tiles, write_tiles
-from memaudit.stages.embed import load_embedder
+from memaudit.similarity.embed import load_embedder
 
 
 def test_the_split_is_the_same_every_time_and_has_the_promised_sizes() -> None:

@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from memaudit.corruption.noise import identification_limit
 from memaudit.errors import ConfigError
 from memaudit.models import closed_form
 from memaudit.models.ambient import MARGIN, Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.device import resolve_device
-from memaudit.stages.corrupt import identification_limit
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

@@ -9,6 +9,8 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from memaudit.corruption.noise import frozen_noise
+from memaudit.data import image_id
 from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import cut_tiles
 from memaudit.errors import MisreadModelError
@@ -19,8 +21,6 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.models.self_check import Frozen, self_check
-from memaudit.stages.corrupt import frozen_noise
-from memaudit.stages.data import image_id
 
 Trained = Callable[[str], PixelDenoiser]
 COSINE = "squaredcos_cap_v2"

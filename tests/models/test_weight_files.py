@@ -16,7 +16,7 @@ from memaudit.models.load import load_model
 from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.weights import sha256_file
-from memaudit.stages.embed import load_embedder
+from memaudit.similarity.embed import load_embedder
 
 OF_DIFFUSERS, OF_TRANSFORMERS = "diffusion_pytorch_model", "model"
 MakeUnet = Callable[..., UNet2DModel]

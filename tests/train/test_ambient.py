@@ -16,14 +16,14 @@ from diffusers import DDPMScheduler
 from PIL import Image as Picture
 from safetensors.torch import load_file
 
+from memaudit.audit import scan
 from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
+from memaudit.data import image_id
 from memaudit.errors import ConfigError, ModelError
 from memaudit.models.denoiser import encode_pixels
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
-from memaudit.scanning import scan
-from memaudit.stages.data import image_id
 from memaudit.train.grids import write_grid
 from memaudit.train.loop import train
 

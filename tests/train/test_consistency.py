@@ -9,8 +9,8 @@ import torch
 from mixtures import GAUSSIAN, Mixture
 from torch import Tensor, nn
 
-from memaudit.models.denoiser import per_row
-from memaudit.stages.samplers import ancestral_step, euler, sampling_sigmas
+from memaudit.attacks.samplers import ancestral_step, euler, sampling_sigmas
+from memaudit.corruption.noise import per_row
 from memaudit.train.batch import Batch, Draws
 from memaudit.train.consistency import RATIO, consistency, draw_levels, residual
 from memaudit.train.losses import ambient

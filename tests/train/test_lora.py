@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from tiny import write_sd, write_sdxl
 
 from memaudit.config import Base, Consistency, TrainConfig
+from memaudit.data import image_id
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.load import load_model
 from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
-from memaudit.stages.data import image_id
 from memaudit.train.feed import Feed
 from memaudit.train.grids import write_grid
 from memaudit.train.images import TrainingImages

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from memaudit.config import LossName
-from memaudit.models.denoiser import per_row
+from memaudit.corruption.noise import per_row
 from memaudit.train.batch import SIGMA_DATA, Batch
 from memaudit.train.losses import LOSSES, ambient, ambient_mixed, clean
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from memaudit.audit import scan
 from memaudit.config import Corruption, Mask, MaskKind, ScanConfig, TrainConfig
+from memaudit.corruption.mask import draw_mask
+from memaudit.data import image_id
 from memaudit.errors import ModelError
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
-from memaudit.models.masks import draw_mask
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.records import Image
-from memaudit.scanning import scan
-from memaudit.stages.data import image_id
 from memaudit.train.corrupted import frozen_masks, masks_on_top
 from memaudit.train.loop import train
 

@@ -1,0 +1,150 @@
+"""The noisy copies that a model was trained on, found beside it, and drawn for controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from memaudit.config import BESIDE, NO_COPIES, ScanConfig, digest
+from memaudit.corruption.noise import frozen_noise
+from memaudit.errors import ConfigError, DataError
+from memaudit.models.ambient import DOUBLE_TWEEDIE, NOISY, PARTS, Ambient
+from memaudit.models.denoiser import Denoiser
+from memaudit.models.loaded import Loaded
+from memaudit.models.self_check import Frozen
+from memaudit.models.weights import sha256_file
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Noisy copies x0 + sigma_n z, [C, H, W] in model space, of the images with an id in `places`.
+
+    Those are what the model was trained on. Other images get copies by the same law: z is the
+    function of (seed, image) by which `memaudit train` drew it.
+    """
+
+    training: Ambient
+    folder: Path
+    places: dict[str, Path]
+    digest: str
+
+    def of(self, ids: list[str], x0: Tensor) -> Tensor:
+        """The copies of images with these ids, clean in x0 [N, C, H, W]; raises DataError."""
+        z = frozen_noise(ids, tuple(x0.shape[1:]), self.training.sigma_n, self.training.seed)
+        drawn = x0 + self.training.sigma_n * z.to(x0)
+        kept = [self._read(name).to(x0) if name in self.places else None for name in ids]
+        return torch.stack([d if k is None else k for k, d in zip(kept, drawn, strict=True)])
+
+    def of_others(self, ids: list[str]) -> Tensor | None:
+        """As many copies as there are ids, of other images, [K, C, H, W]; None without; DataError.
+
+        Fewer if there are fewer; those with the smallest ids.
+        """
+        others = sorted(self.places.keys() - set(ids))[: len(ids)]
+        return torch.stack([self._read(name) for name in others]) if others else None
+
+    def fresh(self, ids: list[str], x0: Tensor) -> Tensor:
+        """Noise of the same law that no model was trained on, [N, C, H, W]."""
+        shape, training = tuple(x0.shape[1:]), self.training
+        return frozen_noise(ids, shape, training.sigma_n, training.seed, draw=1).to(x0)
+
+    def provenance(self) -> dict[str, Any]:
+        """What scan.json holds of them."""
+        return {"folder": str(self.folder), "images": len(self.places), "digest": self.digest}
+
+    def _read(self, name: str) -> Tensor:
+        path = self.places[name]
+        try:
+            with safe_open(path, framework="pt") as file:
+                copy: Tensor = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, error) from error
+        if not bool(copy.isfinite().all()):
+            raise DataError(
+                f"the noisy copy of {name[:12]} in {path} is not finite; copy the file again"
+            )
+        return copy
+
+
+def frozen_in(loaded: Loaded, copies: Copies | None, ids: list[str]) -> Frozen | None:
+    """The noise in which a model of noisy copies saw images, or would have seen them."""
+    training = loaded.ambient
+    if training is None or training.loss not in DOUBLE_TWEEDIE:
+        return None
+    z = frozen_noise(ids, loaded.denoiser.shape, training.sigma_n, training.seed)
+    seen = None if copies is None else copies.of_others(ids)
+    return Frozen(training.sigma_n, z, seen, clean_below=training.loss == "ambient-mixed")
+
+
+def open_copies(config: ScanConfig, loaded: Loaded) -> Copies | None:
+    """Find the noisy copies that a scan is asked for, or that stand beside the model.
+
+    Raises ConfigError for a model of clean or masked data, DataError for copies that are not there,
+    damaged or of another size.
+    """
+    asked, ambient = config.noisy_copies, loaded.ambient
+    if asked == NO_COPIES:
+        return None
+    if ambient is None:
+        if asked is None:
+            return None
+        raise ConfigError(
+            f"--noisy-copies is for models that were trained on noisy data, and {config.model} has "
+            "no ambient.json that says so; leave it out"
+        )
+    if ambient.mask is not None:
+        if asked is None:
+            return None
+        raise ConfigError(
+            f"{config.model} was trained on masked images, and a copy that is 0 where it was "
+            f"hidden is no noisy copy; leave out --noisy-copies, or say {NO_COPIES}"
+        )
+    folder = Path(asked) if asked not in (None, BESIDE) else _beside(config, loaded)
+    parts = sorted(folder.glob(PARTS))
+    if not parts and asked is None:
+        return None
+    if not parts:
+        raise DataError(
+            f"{folder} holds no noisy copies; expected {PARTS} as memaudit train writes them into "
+            f"{NOISY}/ of a model. Give that folder, or --noisy-copies {NO_COPIES}"
+        )
+    places = {name: path for path in parts for name in _names(path, loaded.denoiser)}
+    return Copies(ambient, folder, places, digest([sha256_file(path) for path in parts]))
+
+
+def _beside(config: ScanConfig, loaded: Loaded) -> Path:
+    if loaded.folder is None:
+        raise DataError(
+            f"{config.model} is no folder, so no noisy copies stand beside it; name theirs with "
+            "--noisy-copies DIR"
+        )
+    return loaded.folder / NOISY
+
+
+def _names(path: Path, denoiser: Denoiser) -> list[str]:
+    """Ids in a file of copies; raises DataError if it is damaged or of another size."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    for shape in shapes.values():
+        if shape != denoiser.shape:
+            raise DataError(
+                f"the noisy copies in {path} are {'x'.join(map(str, shape))}, expected "
+                f"{'x'.join(map(str, denoiser.shape))} as the model makes images; give the copies "
+                "that it was trained on"
+            )
+    return list(shapes)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is not a whole .safetensors file of noisy copies ({error}); copy it again, or "
+        "train again: the same command writes the same copies"
+    )

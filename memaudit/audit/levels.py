@@ -1,0 +1,101 @@
+"""Which noise levels a scan uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from memaudit.config import Corruption
+from memaudit.corruption.noise import (
+    identification_limit,
+    noise_grid,
+    sigma_of_snr_db,
+    snr_db,
+)
+from memaudit.errors import ConfigError
+from memaudit.models.denoiser import Denoiser
+
+ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
+ENOUGH = 2  # images from which a distance can be taken
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The sigmas of a scan, ascending; those outside the model's range are skipped and named."""
+
+    sigmas: tuple[float, ...]
+    skipped: tuple[float, ...]
+    identification_limit: float | None  # None where there are too few images to tell
+    without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are queried
+
+
+def choose_levels(
+    corruption: Corruption,
+    denoiser: Denoiser,
+    images: Tensor,
+    members: int,
+    reference: Denoiser | None = None,
+) -> Levels:
+    """Resolve the noise levels for a model and a sample `images` [P, C, H, W] of the pool.
+
+    Raises ConfigError if no level lies in the model's range, and in that of a reference model.
+    """
+    limit = _limit(images, members)
+    if corruption.automatic:
+        wanted = _automatic(limit, corruption.levels)
+    else:
+        wanted = explicit_levels(corruption, denoiser)
+    inside, outside = within_range(denoiser, sorted(set(wanted)))
+    if not inside:
+        raise ConfigError(
+            f"none of the noise levels (sigma {_row(outside)}) lies in the model's range "
+            f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --sigma, --snr-db "
+            f"({snr_db(denoiser.sigma_max):.1f} .. {snr_db(denoiser.sigma_min):.1f}) or --timestep"
+        )
+    if reference is not None:
+        inside, beyond = within_range(reference, inside)
+        outside = sorted([*outside, *beyond])
+        if not inside:
+            raise ConfigError(
+                f"none of the model's noise levels (sigma {_row(beyond)}) lies in the range of the "
+                f"reference, {reference.sigma_min:.4g} .. {reference.sigma_max:.4g}; give --sigma "
+                "in both"
+            )
+    return Levels(tuple(inside), tuple(outside), limit)
+
+
+def _row(sigmas: list[float]) -> str:
+    return ", ".join(f"{sigma:.4g}" for sigma in sigmas)
+
+
+def _limit(images: Tensor, members: int) -> float | None:
+    if len(images) < ENOUGH:
+        return None
+    return identification_limit(images.flatten(1).cpu().numpy(), members) or None
+
+
+def _automatic(limit: float | None, levels: int) -> list[float]:
+    if limit is None:
+        raise ConfigError(
+            "--noise auto derives its levels from the distances between images, and there are "
+            "fewer than two different ones; give --sigma"
+        )
+    return noise_grid(limit, levels)
+
+
+def explicit_levels(corruption: Corruption, denoiser: Denoiser) -> list[float]:
+    """Turn explicit sigmas, SNRs or time steps into sigmas of six significant digits."""
+    sigmas = [
+        *corruption.sigmas,
+        *(sigma_of_snr_db(snr) for snr in corruption.snr_db),
+        *(denoiser.sigma_of_timestep(t) for t in corruption.timesteps),
+    ]
+    return [float(f"{sigma:.6g}") for sigma in sigmas]
+
+
+def within_range(denoiser: Denoiser, sigmas: list[float]) -> tuple[list[float], list[float]]:
+    """-> the levels the model was trained on, and those it was not."""
+    low, high = denoiser.sigma_min * (1 - ROUNDING), denoiser.sigma_max * (1 + ROUNDING)
+    inside = [s for s in sigmas if low <= s <= high]
+    return inside, [s for s in sigmas if s not in inside]

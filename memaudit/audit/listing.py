@@ -1,0 +1,82 @@
+"""What is to be scanned: the entries of both data sets, before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os.path import realpath
+from pathlib import Path
+
+from memaudit.config import DataOptions, digest
+from memaudit.data import Entry, Source, fingerprint, open_source, sample
+from memaudit.errors import ConfigError
+from memaudit.records import Split
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One entry and the side it stands on."""
+
+    split: Split
+    entry: Entry
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Members first, then controls, each in the order of its sources."""
+
+    sources: dict[Split, Source]
+    rows: list[Listed]
+    fingerprint: str
+
+    def read(self, row: int) -> bytes:
+        """Read the encoded image of a row; raises UnreadableImageError."""
+        listed = self.rows[row]
+        return self.sources[listed.split].read(listed.entry)
+
+    def shards(self, size: int) -> Iterator[range]:
+        """Cut the rows into consecutive ranges."""
+        for start in range(0, len(self.rows), size):
+            yield range(start, min(start + size, len(self.rows)))
+
+
+def list_data(dataset: str, controls: str | None, options: DataOptions, seed: int) -> Listing:
+    """List members and controls; `--sample N` draws N from each side.
+
+    Raises DataError for a path that holds no images and ConfigError for one path given twice.
+    """
+    if controls is not None and options.split == options.controls_split:
+        _keep_apart(dataset, controls)
+    sources: dict[Split, Source] = {"member": _open(dataset, options, options.split)}
+    if controls is not None:
+        sources["control"] = _open(controls, options, options.controls_split)
+    drawn = {
+        split: sample(source.entries(), options.sample, seed) for split, source in sources.items()
+    }
+    rows = [Listed(split, entry) for split, entries in drawn.items() for entry in entries]
+    prints = {split: fingerprint(entries) for split, entries in drawn.items()}
+    return Listing(sources, rows, digest([prints, options.image_column]))
+
+
+def _keep_apart(dataset: str, controls: str) -> None:
+    """Refuse controls that are members: the same data set, or one inside the other."""
+    member, control = Path(realpath(dataset)), Path(realpath(controls))
+    if member == control:
+        raise ConfigError(
+            f"members and controls are the same data set ({dataset}); controls are images that "
+            "the model was not trained on. Name their splits with --split and --controls-split"
+        )
+    if member.is_relative_to(control) or control.is_relative_to(member):
+        raise ConfigError(
+            f"one of {dataset} and {controls} lies inside the other, so images would be member "
+            "and control at once; give two folders side by side"
+        )
+
+
+def _open(path: str, options: DataOptions, split: str | None) -> Source:
+    return open_source(
+        path,
+        image_column=options.image_column,
+        caption_column=options.caption_column,
+        split=split,
+    )

@@ -1,0 +1,64 @@
+"""An index by itself: build one of some images, look an image up in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from memaudit.audit.embedding import Embedded, View, embed_listing, open_embedded
+from memaudit.audit.listing import list_data
+from memaudit.config import DataOptions
+from memaudit.data import decode
+from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
+from memaudit.progress import Progress
+from memaudit.similarity.embed import load_embedder
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image of an index and its cosine similarity to the image looked up."""
+
+    example_id: str
+    split: str
+    source: str
+    similarity: float
+
+
+def build_index(
+    data: tuple[str, str | None],
+    out: str,
+    options: DataOptions,
+    how: tuple[str, int | None, int],
+    progress: Progress,
+) -> Embedded:
+    """Embed a data set and its controls; `how` is (embedder, resolution, seed of the sample)."""
+    name, resolution, seed = how
+    listing = list_data(*data, options, seed)
+    view = View(None if resolution is None else (resolution, resolution), options.resize)
+    return embed_listing(listing, load_embedder(name), view, Path(out), progress)
+
+
+def search_index(directory: str, image: str, count: int) -> list[Hit]:
+    """Find the `count` images nearest to the file `image`, most similar first.
+
+    The image is brought to the size of the index and embedded as the index was. Raises DataError
+    for a file that is no image and IndexMismatchError if the embedder changed since.
+    """
+    index, table, view = open_embedded(Path(directory))
+    embedder = load_embedder(index.meta.embedder)
+    if embedder.digest != index.meta.digest:
+        raise IndexMismatchError(
+            f"the index in {directory} was made by another version of {index.meta.embedder} than "
+            "the one installed; build it again"
+        )
+    try:
+        pixels = view.apply(decode(Path(image).read_bytes()).image)
+    except (OSError, UnreadableImageError) as error:
+        raise DataError(f"{image} cannot be read as an image: {error}") from error
+    positions, similarities = index.search(embedder.embed([pixels]), count)
+    first = table.drop_duplicates("example_id").set_index("example_id")[["split", "source"]]
+    names = [index.ids[position] for position in positions[0]]
+    return [
+        Hit(name, first.loc[name, "split"], first.loc[name, "source"], float(similarity))
+        for name, similarity in zip(names, similarities[0], strict=True)
+    ]

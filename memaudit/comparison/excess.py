@@ -1,0 +1,66 @@
+"""Excess above controls of two runs: its difference, images resampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memaudit.comparison.intervals import Interval, discordant_interval
+from memaudit.comparison.pairing import Paired
+from memaudit.comparison.records import ExcessDifference
+from memaudit.statistics import excess_interval, half_positions, rounded, tail_order
+
+TAIL = 0.01  # of the controls lies above the threshold of the excess
+ENOUGH_CONTROLS = 2  # one to set that threshold, one to count against it
+
+
+def excess_difference(
+    paired: Paired, tails: list[Tail], drawn: Interval, seed: int
+) -> ExcessDifference | None:
+    """The wider of the bootstrap and the exact interval of the members that changed sides."""
+    if not tails:
+        return None
+    n = paired.members
+    base, run = (excess_interval(s[:n], s[n:], TAIL, seed).estimate for s in paired.score)
+    before, after = (tail.above for tail in tails)
+    exact = discordant_interval(int((after & ~before).sum()), int((before & ~after).sum()), n)
+    return ExcessDifference(base, run, drawn.spanning(exact))
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """Excess above controls under resampling: the threshold is that of the drawn first half."""
+
+    members: NDArray[np.float64]
+    setting: NDArray[np.int64]  # controls of the first half, highest score first
+    counting: NDArray[np.int64]
+    controls: NDArray[np.float64]
+    order: int
+
+    @classmethod
+    def of(cls, score: NDArray[np.float64], n: int, seed: int) -> Tail:
+        """Take the scores of n members, then controls, and halve the controls as a scan does."""
+        members, controls = rounded(score[:n]), rounded(score[n:])
+        first, second = half_positions(controls, seed)
+        highest = first[np.argsort(-controls[first], kind="stable")]
+        return cls(members, highest, second, controls, tail_order(len(first), TAIL))
+
+    @property
+    def above(self) -> NDArray[np.bool_]:
+        """Members above the threshold."""
+        above: NDArray[np.bool_] = self.members > self._threshold(np.ones(len(self.controls)))
+        return above
+
+    def excess(self, members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
+        """Share of members minus share of the second half above the threshold, all weighted."""
+        threshold, counted = self._threshold(controls), controls[self.counting]
+        share = members @ (self.members > threshold) / members.sum()
+        by_chance = counted @ (self.controls[self.counting] > threshold) / max(1, counted.sum())
+        return float(share - by_chance)
+
+    def _threshold(self, controls: NDArray[np.float64]) -> np.float64:
+        reached = np.searchsorted(np.cumsum(controls[self.setting]), self.order)
+        lowest: np.float64 = self.controls[self.setting[min(int(reached), len(self.setting) - 1)]]
+        return lowest

@@ -1,0 +1,119 @@
+"""Which of two runs memorizes less, by how much and how surely: a sentence a query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from memaudit.comparison.intervals import Interval
+from memaudit.comparison.modes import ModeEvidence
+from memaudit.comparison.records import Difference
+from memaudit.run.finished import FinishedRun
+from memaudit.statistics import CLEAN, COPY, ONE_STEP, Query, of_images, preferred, query_of
+
+MEASURED: dict[Query, str] = {
+    CLEAN: "own similarity of members beyond that of controls",
+    COPY: "correlation with the noise of members' copies beyond that of controls'",
+}
+
+
+def judge(
+    differences: Sequence[Difference], runs: Sequence[FinishedRun], modes: Sequence[ModeEvidence]
+) -> list[str]:
+    """Say of one pair what clean images show, and noisy copies if both were asked for them.
+
+    A run that memorized the copies it was trained on brings those back and not the clean images:
+    it is not said to memorize less because of these.
+    """
+    clean, copies = (_chief(differences, query) for query in (CLEAN, COPY))
+    by_name = {one.name: one for one in runs}
+    said = []
+    if clean is not None:
+        figures = [*_figures(clean), *_by_copies(clean, by_name), *_by_one_step(clean, modes)]
+        said.append(_sentence(_lead(clean, by_name), clean, figures))
+    if copies is not None:
+        lead = f"by the noisy copies that both were trained on, {_lead(copies, by_name)}"
+        figures = [*_figures(copies), *_by_one_step(copies, modes)]
+        said.append(_sentence(lead, copies, figures))
+    return said
+
+
+def _chief(differences: Sequence[Difference], query: Query) -> Difference | None:
+    """Choose the difference that a sentence is about: all levels, fullest sampling."""
+    whole = {
+        of_images(row.reconstruction): row
+        for row in differences
+        if row.sigma is None and query_of(row.reconstruction) == query
+    }
+    return whole[preferred(whole)] if whole else None
+
+
+def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
+    run, base = row.run, row.base
+    match row.direction:
+        case "less":
+            return f"{run} memorizes less than {base}"
+        case "more":
+            return f"{run} memorizes more than {base}"
+        case "mixed":
+            return f"mixed: {run} memorizes less than {base} by one measure and more by the other"
+        case "not told":
+            return _untold(row, runs)
+    if row.ties == row.members:
+        return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
+    return f"inconclusive whether {run} memorizes less or more than {base}"
+
+
+def _untold(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
+    lesser, other = (row.run, row.base) if row.lesser == row.run else (row.base, row.run)
+    if query_of(row.reconstruction) == CLEAN:
+        shown, why = "clean images", f"{lesser} {runs[lesser].untold}"
+    else:
+        shown, why = "they", "the two trainings go on differently below the noise of the copies"
+    return (
+        f"{shown} show less of {lesser} than of {other}, but {why}: which of the two memorizes "
+        "less is not told by them"
+    )
+
+
+def _sentence(lead: str, row: Difference, figures: Sequence[str]) -> str:
+    if row.beyond_controls is None:
+        return f"{lead}: there are no controls that both share"
+    return f"{lead} ({row.reconstruction}): {'; '.join(figures)}"
+
+
+def _figures(row: Difference) -> Iterator[str]:
+    yield f"{MEASURED[query_of(row.reconstruction)]} {signed(row.beyond_controls, 3)}"
+    if row.excess:
+        yield f"excess above controls {points(row.excess.difference)}"
+    yield f"sign-flip p of the {row.members} members alone {row.sign_flip_p:.2g}"
+
+
+def _by_copies(row: Difference, runs: Mapping[str, FinishedRun]) -> Iterator[str]:
+    for name in dict.fromkeys((row.base, row.run)):
+        noisy = runs[name].noisy
+        if noisy is not None and noisy.flagged:
+            yield f"{noisy.flagged} members of {name} flagged by their noisy copies in its scan"
+
+
+def _by_one_step(row: Difference, modes: Sequence[ModeEvidence]) -> Iterator[str]:
+    """The run that is favoured, where its one step gives evidence and its full sampling none."""
+    query = query_of(row.reconstruction)
+    shown = {
+        of_images(one.reconstruction): one.evidence
+        for one in modes
+        if one.run == row.lesser and query_of(one.reconstruction) == query
+    }
+    if shown.get(ONE_STEP) and not shown.get(of_images(row.reconstruction), True):
+        yield f"one step of {row.lesser} gives evidence all the same"
+
+
+def signed(one: Interval | None, digits: int) -> str:
+    """A difference and its interval; a dash for none."""
+    if one is None:
+        return "-"
+    return f"{one.estimate:+.{digits}f} ({one.low:+.{digits}f} .. {one.high:+.{digits}f})"
+
+
+def points(one: Interval | None) -> str:
+    """A difference of shares and its interval; a dash for none."""
+    return "-" if one is None else f"{one.estimate:+.1%} ({one.low:+.1%} .. {one.high:+.1%})"

@@ -1,0 +1,125 @@
+"""Rows of scores that two runs share: same image, reconstruction, noise level and draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memaudit.statistics import (
+    Sides,
+    calibrates,
+    closeness,
+    column_of,
+    combine,
+    level_means,
+    similarity_of,
+)
+
+KEYS = ["example_id", "sigma", "draw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One noise level, or all of them together (None)."""
+
+    sigma: float | None
+    snr_db: float | None
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return "all" if self.sigma is None else f"{self.sigma:.4g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Base and run, [2, images], at one place: own similarity and score, draws averaged.
+
+    The first `members` images are members, the others controls; each stands for one group of
+    duplicates. Of noisy copies, own similarity is the correlation with their frozen noise.
+    """
+
+    place: Place
+    own: NDArray[np.float64]
+    score: NDArray[np.float64]
+    members: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All rows of one reconstruction that base and run share."""
+
+    reconstruction: str
+    base: pd.DataFrame
+    run: pd.DataFrame
+    sides: Sides
+    column: str
+
+    @property
+    def draws(self) -> int:
+        """Draws of each image at each level."""
+        return int(self.base["draw"].nunique())
+
+    def places(self) -> list[Paired]:
+        """All levels together, then each, weakest noise first."""
+        name, column = self.reconstruction, column_of(self.reconstruction, self.column)
+        own = [level_means(rows, similarity_of(name), name) for rows in self._both]
+        near = [closeness(rows, column, name) for rows in self._both]
+        pooled = [combine(rows, column, name) for rows in self._both]
+        means = [table.mean(axis=1) for table in own]
+        snr = self.base.groupby("sigma")["snr_db"].first()
+        return [
+            self._paired(Place(None, None), means, pooled),
+            *(
+                self._paired(
+                    Place(float(sigma), float(snr[sigma])),
+                    [table[sigma] for table in own],
+                    [table[sigma] for table in near],
+                )
+                for sigma in own[0].columns
+            ),
+        ]
+
+    @property
+    def _both(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self.base, self.run
+
+    def _paired(
+        self, place: Place, own: list[pd.Series[float]], score: list[pd.Series[float]]
+    ) -> Paired:
+        ids = [*self.sides.members, *self.sides.controls]
+        values: list[NDArray[np.float64]] = [
+            np.stack([one[ids].to_numpy(np.float64) for one in both]) for both in (own, score)
+        ]
+        return Paired(place, values[0], values[1], len(self.sides.members))
+
+
+def pair(
+    base: pd.DataFrame, run: pd.DataFrame, sides: Sides, reconstruction: str, column: str
+) -> Pairs:
+    """Keep the rows of a reconstruction that both have, of images with every shared level and draw.
+
+    Raises nothing; without a shared row the tables are empty.
+    """
+    chosen = [table[table["reconstruction"] == reconstruction] for table in (base, run)]
+    shared = chosen[0][KEYS].merge(chosen[1][KEYS], on=KEYS)
+    cells = len(shared[["sigma", "draw"]].drop_duplicates())
+    count = shared.groupby("example_id")["draw"].transform("size")
+    shared = shared[count == cells]
+    rows = [table.merge(shared, on=KEYS).reset_index(drop=True) for table in chosen]
+    kept = sides.among(pd.Index(shared["example_id"].unique()))
+    return Pairs(reconstruction, rows[0], rows[1], kept, column)
+
+
+def sides_of(*findings: pd.DataFrame) -> Sides:
+    """Ids that calibrate in each of these tables of findings, by side."""
+    entities = [table[calibrates(table)] for table in findings]
+    first = entities[0]
+    for other in entities[1:]:
+        first = first[first["example_id"].isin(other["example_id"])]
+    by_split = first.groupby("split")["example_id"]
+    ids = {str(split): tuple(sorted(rows)) for split, rows in by_split}
+    return Sides(ids.get("member", ()), ids.get("control", ()))

@@ -1,0 +1,128 @@
+"""Pictures of a comparison: whole distributions, and memorization against quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memaudit.comparison.shares import THRESHOLDS, Distribution
+from memaudit.run.finished import FinishedRun
+from memaudit.statistics import CLEAN, COPY, query_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KINDS = ("png", "svg")
+BINS = 40
+STYLES = {"member": "-", "control": "--"}
+LABELS = {CLEAN: "own similarity", COPY: "correlation with the noise of the copy"}
+ROWS = ("density", "share at or below", "share at or above")
+
+
+def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
+    """Density, cumulative share and tail of own similarity, a column a level; PNG and SVG.
+
+    `found` are the distributions of one reconstruction. `path` has no suffix.
+    """
+    from matplotlib.figure import Figure
+
+    levels = list(dict.fromkeys(one.level for one in found))
+    levels.sort(key=lambda level: -1.0 if level == "all" else float(level))
+    colours = {run: f"C{k % 10}" for k, run in enumerate(dict.fromkeys(one.run for one in found))}
+    figure = Figure(figsize=(1 + 3 * len(levels), 8.5), layout="constrained")
+    grid = figure.subplots(len(ROWS), len(levels), squeeze=False)
+    lowest = min(float(one.values.min()) for one in found if len(one.values))
+    bins = np.linspace(np.floor(10 * lowest) / 10, 1, BINS + 1)
+    for column, level in enumerate(levels):
+        grid[0, column].set_title("all levels" if level == "all" else f"sigma {level}")
+        for one in found:
+            if one.level == level and len(one.values):
+                _draw(list(grid[:, column]), one, bins, colours[one.run])
+        for row, axes in enumerate(grid[:, column]):
+            axes.set_ylabel(ROWS[row] if column == 0 else "")
+            axes.set_xlim(bins[0], 1.01)
+        grid[2, column].set_yscale("log")
+        for threshold in THRESHOLDS:
+            grid[2, column].axvline(threshold, color="grey", linewidth=0.6, alpha=0.5)
+        grid[2, column].set_xlabel(LABELS[query_of(found[0].reconstruction)])
+    _legend(figure, grid[0, 0])
+    _save(figure, path)
+
+
+def draw_quality(path: Path, runs: Sequence[FinishedRun]) -> bool:
+    """One labelled point a run: its excess above controls against its Frechet distance.
+
+    Distances that cannot be compared with that of the first are left out. False, and no picture, if
+    no run has both.
+    """
+    from matplotlib.figure import Figure
+
+    kind = next((run.quality.kind for run in runs if run.quality and run.quality.frechet), None)
+    points = [
+        (run.name, run.quality.frechet, run.excess)
+        for run in dict.fromkeys(runs)
+        if run.quality and run.quality.frechet is not None and run.excess
+        if run.quality.kind == kind
+    ]
+    if not points:
+        return False
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for k, (name, frechet, excess) in enumerate(points):
+        bar = np.array([[excess.estimate - excess.low], [excess.high - excess.estimate]])
+        colour = f"C{k % 10}"
+        axes.errorbar([frechet], [excess.estimate], yerr=bar, fmt="o", capsize=4, color=colour)
+        axes.annotate(
+            _plain(name), (frechet, excess.estimate), xytext=(6, 6), textcoords="offset points"
+        )
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.margins(x=0.3)
+    axes.set_xlabel("Frechet distance of generated images (less is better)")
+    axes.set_ylabel("excess above controls, 95 % interval (less is better)")
+    _save(figure, path)
+    return True
+
+
+def _draw(column: list[Axes], one: Distribution, bins: NDArray[np.float64], colour: str) -> None:
+    values = np.sort(one.values)
+    n = len(values)
+    label = f"{one.split}s, {_plain(one.run)}"
+    style = STYLES[one.split]
+    column[0].hist(
+        values,
+        list(bins),
+        density=True,
+        histtype="step",
+        color=colour,
+        linestyle=style,
+        label=label,
+    )
+    column[1].step(values, np.arange(1, n + 1) / n, where="post", color=colour, linestyle=style)
+    column[2].step(values, np.arange(n, 0, -1) / n, where="pre", color=colour, linestyle=style)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def _plain(name: str) -> str:
+    """Keep matplotlib from reading dollar signs of a path as mathematics."""
+    return name.replace("$", r"\$")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "memaudit"}):  # ids of an SVG file are random without it
+        for kind in KINDS:
+            target = path.with_name(f"{path.name}.{kind}")
+            temporary = target.with_name(f"{target.name}.tmp")
+            undated = {"Date": None} if kind == "svg" else {}
+            figure.savefig(temporary, format=kind, dpi=110, metadata=undated)
+            temporary.replace(target)

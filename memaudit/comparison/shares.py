@@ -1,0 +1,58 @@
+"""Whole distributions of own similarity: means fall while tails grow, so no mean alone decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memaudit.statistics import Sides, level_means, similarity_of
+
+THRESHOLDS = (0.5, 0.75, 0.9, 0.95, 0.99)
+SHARE_COLUMNS = (
+    ("run", "the run"),
+    ("reconstruction", "ode, sample or one-step; after noisy, of noisy copies"),
+    ("level", "sigma of the noise, or all: the levels averaged"),
+    ("split", "member or control"),
+    ("images", "images, one a duplicate group"),
+    ("mean", "mean own similarity, or correlation with a copy's noise, draws averaged"),
+    *((f"above_{t:g}", f"share of them with {t:g} or more of it") for t in THRESHOLDS),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """Own similarities of one side of one run, draws averaged, at one level or over all."""
+
+    run: str
+    reconstruction: str
+    level: str
+    split: str
+    values: NDArray[np.float64]
+
+
+def distributions(run: str, scores: pd.DataFrame, sides: Sides) -> Iterator[Distribution]:
+    """Both sides at each reconstruction and level, all levels averaged first."""
+    for name in sorted(scores["reconstruction"].unique()):
+        rows = scores[scores["reconstruction"] == name]
+        own = level_means(rows, similarity_of(str(name)), str(name))
+        among = sides.among(own.index)
+        levels = {"all": own.mean(axis=1)} | {f"{s:.4g}": own[s] for s in own.columns}
+        for level, values in levels.items():
+            for split, ids in (("member", among.members), ("control", among.controls)):
+                side = np.asarray(values[list(ids)], np.float64)
+                yield Distribution(run, str(name), level, split, side)
+
+
+def shares(found: list[Distribution]) -> pd.DataFrame:
+    """Share of each distribution at or above THRESHOLDS, with SHARE_COLUMNS."""
+    rows = [
+        [one.run, one.reconstruction, one.level, one.split, len(one.values), one.values.mean()]
+        + [float((np.round(one.values, 5) >= threshold).mean()) for threshold in THRESHOLDS]
+        for one in found
+        if len(one.values)
+    ]
+    return pd.DataFrame(rows, columns=[name for name, _ in SHARE_COLUMNS])

@@ -1,0 +1,26 @@
+"""Read an image data set: list it, read it, decode it, resize it."""
+
+from memaudit.data.decode import MAX_PIXELS, Decoded, decode, image_id
+from memaudit.data.open import open_source
+from memaudit.data.properties import PROPERTIES, Properties, properties
+from memaudit.data.resize import Policy, resize
+from memaudit.data.select import fingerprint, sample
+from memaudit.data.source import Damage, Entry, Source
+
+__all__ = [
+    "MAX_PIXELS",
+    "PROPERTIES",
+    "Damage",
+    "Decoded",
+    "Entry",
+    "Policy",
+    "Properties",
+    "Source",
+    "decode",
+    "fingerprint",
+    "image_id",
+    "open_source",
+    "properties",
+    "resize",
+    "sample",
+]

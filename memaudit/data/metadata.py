@@ -1,0 +1,71 @@
+"""The captions of an image folder: metadata.csv, metadata.jsonl, metadata.parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memaudit.data.files import reason
+from memaudit.data.source import caption_name, prompt_of
+from memaudit.errors import DataError
+
+Row = Mapping[str, object]
+
+
+def read_captions(path: Path, caption_column: str | None) -> Iterator[tuple[str, str]]:
+    """Give (file name, prompt) per row; names are relative to the metadata's folder.
+
+    Without a caption column all prompts are empty. Raises DataError for a file that cannot be
+    parsed, or one without `file_name` or the wanted caption column.
+    """
+    try:
+        caption = None
+        for number, row in enumerate(_READERS[path.name](path), start=1):
+            if number == 1:
+                caption = caption_name(row, caption_column, path.name)
+            name = row.get("file_name")
+            if not isinstance(name, str):
+                raise DataError(
+                    f"row {number} of {path} has no text in `file_name`; it has the columns "
+                    f"{', '.join(row)}. Each row must name its image there."
+                )
+            yield name, prompt_of(row.get(caption)) if caption else ""
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise DataError(
+            f"{path} cannot be read as {path.suffix[1:]}: {reason(error)}. Correct or remove it."
+        ) from error
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            # Cells beyond the header come under the key None.
+            yield {key: value for key, value in row.items() if isinstance(key, str)}
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for line in filter(str.strip, file):
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"expected an object a line, found {line.strip()[:40]!r}")
+            yield row
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=4096, use_threads=False):
+            yield from batch.to_pylist()
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "metadata.csv": _csv_rows,
+    "metadata.jsonl": _jsonl_rows,
+    "metadata.parquet": _parquet_rows,
+}
+METADATA_NAMES = frozenset(_READERS)

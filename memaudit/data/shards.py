@@ -1,0 +1,137 @@
+"""WebDataset tar archives."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from memaudit.data.files import Listing, read_file, reason, stamp
+from memaudit.data.source import (
+    CAPTION_NAMES,
+    IMAGE_NAMES,
+    Damage,
+    Entry,
+    Member,
+    is_image,
+    ordered,
+    prompt_of,
+    refusal,
+    shown,
+)
+from memaudit.errors import DataError, UnreadableImageError
+
+Members = dict[str, tarfile.TarInfo]  # extension -> member
+
+
+class ShardSource:
+    """The images of tar archives in which files that share a key are one sample.
+
+    The key is the path up to the first dot of its last part, the extension what follows.
+    A sample's images are those with an image extension; if there is none, those that end in one
+    ("seg.png"); `image_column` picks one extension instead. The prompt comes from key.txt, else
+    from key.json. The archive is listed with tarfile, not with the webdataset package: that
+    one streams, and resuming needs offsets.
+    """
+
+    def __init__(
+        self, listing: Listing, image_column: str | None = None, caption_column: str | None = None
+    ) -> None:
+        self.root = listing.root
+        self._listing = listing
+        self._extension = image_column
+        self._field = caption_column
+
+    def entries(self) -> list[Entry]:
+        """List the images of all archives; see Source.entries."""
+        found = [entry for name in self._listing.files for entry in self._archive(name)]
+        if self._field is not None and found and not any(entry.prompt for entry in found):
+            raise DataError(
+                f"no sample of {self.root} has a caption {self._field!r} in its .json file. "
+                "Name a field that is there with --caption-column."
+            )
+        return ordered(found + self._listing.unreadable, self.root)
+
+    def read(self, entry: Entry) -> bytes:
+        """Read one member; see Source.read."""
+        key = entry.key
+        if not isinstance(key, Member):
+            raise refusal(entry)
+        return read_file(self.root / key.file, key.offset, key.size)
+
+    def _archive(self, name: str) -> Iterator[Entry]:
+        path, mark = self.root / name, stamp(self.root / name)
+        samples: dict[str, Members] = defaultdict(dict)
+        damage = _list_members(path, samples)
+        for key, members in samples.items():
+            images = self._images(members)
+            prompt = self._prompt(path, members) if images else ""
+            for extension in images:
+                member = members[extension]
+                source = f"{shown(name)}#{shown(f'{key}.{extension}')}"
+                yield Entry(source, _key(name, member), mark, prompt)
+        if damage:
+            yield Entry(shown(name), Damage(damage), mark)
+
+    def _images(self, members: Members) -> list[str]:
+        if self._extension is not None:
+            return [self._extension] if self._extension in members else []
+        plain = [extension for extension in members if extension.lower() in IMAGE_NAMES]
+        return plain or [extension for extension in members if is_image(extension)]
+
+    def _prompt(self, path: Path, members: Members) -> str:
+        if self._field is None and "txt" in members:
+            return prompt_of(_text(path, members["txt"]))
+        if "json" not in members:
+            return ""
+        try:
+            fields = json.loads(_text(path, members["json"]))
+        except ValueError:
+            return ""
+        names = CAPTION_NAMES if self._field is None else (self._field,)
+        values: Iterator[Any] = (fields.get(name) for name in names if isinstance(fields, dict))
+        return next(filter(None, map(prompt_of, values)), "")
+
+
+def _list_members(path: Path, samples: dict[str, Members]) -> str:
+    """Add an archive's members to samples, the last of equal names; say what damage ended it."""
+    try:
+        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+            for member in archive:
+                folder, slash, name = member.name.rpartition("/")
+                stem, _, extension = name.partition(".")
+                if not member.isdir() and stem:
+                    samples[folder + slash + stem][extension] = member
+            return _unended(path, archive.offset)
+    except (tarfile.TarError, OSError, ValueError) as error:
+        return f"the archive is damaged: {reason(error)}; members from there on are lost"
+
+
+def _unended(path: Path, end: int) -> str:
+    # tarfile takes a header it cannot parse for the end of the archive.
+    with path.open("rb") as file:
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+    if block == tarfile.NUL * tarfile.BLOCKSIZE:
+        return ""
+    what = "a block that is no header" if block else "the end of the file"
+    return (
+        f"the archive is damaged: expected its end mark at byte {end}, found {what}; "
+        "members from there on are lost"
+    )
+
+
+def _key(name: str, member: tarfile.TarInfo) -> Member | Damage:
+    if not member.isreg() or member.issparse():
+        return Damage("the member is a link, a device or a sparse file: store it as a plain file")
+    return Member(name, member.offset_data, member.size)
+
+
+def _text(path: Path, member: tarfile.TarInfo) -> str:
+    try:
+        return read_file(path, member.offset_data, member.size).decode("utf-8", "replace")
+    except UnreadableImageError:
+        return ""  # the archive ends within its caption, which its listing reports

@@ -1,0 +1,82 @@
+"""What is said of models of noisy data and of reference models, and what a scan left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memaudit.statistics import NoisyTraining, QueryResult, ReferenceUse, Summary
+from memaudit.statistics.correlation import CorrelationTest
+
+Row = tuple[str, str]  # a name and what is said of it
+
+
+def remarks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
+    """What people should know at once: levels left out, and an audit that is not whole."""
+    levels, captions = provenance["levels"], provenance["captions"]
+    where = "the model's range" if summary.reference is None else "the range of model or reference"
+    for sigma in levels["skipped"]:
+        yield f"sigma {sigma:g} is outside {where}: skipped"
+    for sigma in levels["without_copies"]:
+        yield f"sigma {sigma:g} is not above the noise of the noisy copies: skipped for them"
+    if captions is not None and captions["policy"] != "empty" and not captions["images"]:
+        yield "the model is told captions and no image has one: it was told nothing"
+    if summary.noisy is not None and summary.noisy.advice:
+        yield clean_only(summary.noisy)
+
+
+def clean_only(noisy: NoisyTraining) -> str:
+    """Say that a model of noisy data was audited against clean images only, and why."""
+    return (
+        "the model was trained on noisy data and audited against clean images only, where it may "
+        f"look innocent: {noisy.advice}"
+    )
+
+
+def noisy_rows(noisy: NoisyTraining | None) -> list[Row]:
+    """Against what a model of noisy data was audited, and what each query showed."""
+    if noisy is None:
+        return []
+    trained = f"{noisy.loss}, noise {noisy.sigma_n:g} in the training images; "
+    audited = noisy.advice and "audited against clean images only: " + noisy.advice
+    rows = [("noisy data", trained + (audited or "audited against clean images and noisy copies"))]
+    rows += [(f"by {one.query}"[:14], _query(one)) for one in noisy.by_query]
+    return rows + (
+        [] if noisy.correlation is None else [("frozen noise", _frozen(noisy.correlation))]
+    )
+
+
+def reference_rows(use: ReferenceUse | None) -> list[Row]:
+    """The reference model, and what it saw."""
+    if use is None:
+        return []
+    saw = (
+        f"it saw {use.members} members and {use.controls} controls, of {use.images} images read"
+        if use.images
+        else "not checked: none of its images are at hand"
+    )
+    return [
+        ("reference", f"{use.model}, trained on {use.trained_on}: {saw}"),
+        ("", "score: own similarity minus that of the reference"),
+    ]
+
+
+def _query(one: QueryResult) -> str:
+    alone = (
+        "" if one.test is None else f"; alone: data-set p {one.test.p_value:.3g}, AUC {one.auc:.3f}"
+    )
+    return f"{one.flagged} flagged by it{alone}"
+
+
+def _frozen(test: CorrelationTest) -> str:
+    level = min(test.levels, key=lambda level: level.p_value)
+    found = (
+        "the model returns the frozen noise of its training copies"
+        if test.returned
+        else "no sign that the model returns the frozen noise of its training copies"
+    )
+    return (
+        f"{found}: p {test.p_value:.3g}, correlation {level.frozen:.3f} with it and "
+        f"{level.fresh:.3f} with fresh noise at sigma {level.sigma:.4g} (no controls needed, no "
+        "part of the verdict)"
+    )

@@ -1,0 +1,282 @@
+"""The summary in words: what a reviewer reads first."""
+
+from __future__ import annotations
+
+import textwrap
+
+from memaudit.config import ScanConfig
+from memaudit.records import Plan
+from memaudit.report.remarks import noisy_rows, reference_rows
+from memaudit.similarity.quality import Quality
+from memaudit.statistics import (
+    DatasetLevel,
+    Effort,
+    Level,
+    Outcome,
+    Power,
+    RocPoint,
+    Summary,
+)
+from memaudit.statistics.exchangeability import Fairness
+
+COLUMNS = 100
+WIDTH = 15
+MODE = 16  # the longest name of a reconstruction
+LABEL = 38  # the longest name of a published threshold
+LIMITS = {
+    Outcome.EVIDENCE: (
+        "Read it so: corrupted training images came back from this model more faithfully than "
+        "corrupted images it never saw. 'reproduction' means a recognisable copy came back from "
+        "noise that leaves the controls unrecognisable; 'influence' only that the training shows."
+    ),
+    Outcome.NONE: (
+        "Read it so: under this attack no clear difference was found between training images and "
+        "images the model never saw. A smaller effect, another attack, other noise levels or "
+        "images may still show memorization."
+    ),
+    Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
+}
+
+
+def describe(summary: Summary, config: ScanConfig, quality: Quality | None = None) -> str:
+    """Describe a finished scan for people, with the quality of generated images if there are."""
+    verdict = summary.verdict
+    lines = [
+        f"{config.model} on {config.dataset}",
+        f"Verdict: {verdict.sentence}",
+        "",
+        *_counts(summary),
+        *_flagged(summary),
+        *_dataset(summary.dataset),
+        *_power(summary.power),
+        *_fairness(summary.fairness),
+        *_effort(summary.effort, summary.flagged.screened),
+        *(_row(*row) for row in noisy_rows(summary.noisy) + reference_rows(summary.reference)),
+        *_quality(quality),
+        "",
+        *_levels(summary),
+        "",
+        *_literature(summary),
+        "",
+        *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
+        f"Findings: {config.out}/findings.csv",
+    ]
+    if verdict.outcome is Outcome.EVIDENCE:
+        lines.insert(2, f"         {'; '.join(verdict.reasons)}")
+    return "\n".join(lines)
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:{WIDTH}}{text}"
+
+
+def _counts(summary: Summary) -> list[str]:
+    counts = summary.counts
+    rows = [
+        _row("images", f"{counts.members} members, {counts.controls} controls"),
+        _row(
+            "calibrated",
+            f"{counts.member_groups} members, {counts.control_groups} controls: one of each group "
+            f"of duplicates (left out: {counts.duplicates})",
+        ),
+    ]
+    if counts.spanning_groups:
+        rows.append(_row("left out", f"{counts.spanning_groups} groups with images on both sides"))
+    if counts.unreadable or counts.unscored:
+        rows.append(
+            _row(
+                "not scanned",
+                f"{counts.unreadable} unreadable, {counts.unscored} not scored: errors.csv",
+            )
+        )
+    return rows
+
+
+def _flagged(summary: Summary) -> list[str]:
+    flagged, members = summary.flagged, summary.counts.member_groups
+    fewest = (
+        f"{flagged.reach} memorized images or more can be flagged, not fewer"
+        if flagged.reach
+        else "no single image can be flagged"
+    )
+    return [
+        _row(
+            "flagged",
+            f"{flagged.groups} of {members} members at q <= {flagged.q:g}: "
+            f"{flagged.reproductions} reproduction, {flagged.influences} influence",
+        ),
+        _row("reach", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
+    ]
+
+
+def _dataset(level: DatasetLevel | None) -> list[str]:
+    if level is None:
+        return []
+    excess = level.excess
+    rows = [
+        _row("data set", f"p {level.test.p_value:.3g} (rank sum and upper tail, Bonferroni)"),
+        _row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
+        _row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
+    ]
+    if excess is not None:
+        rows.append(
+            _row(
+                "excess",
+                f"{excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%}) above controls",
+            )
+        )
+    rows += [_row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
+    if level.extrapolated.tail.usable:
+        rows.append(
+            _row(
+                "extrapolated",
+                f"{level.extrapolated.groups} members would be flagged by a tail fitted to the "
+                "controls (model-based, no part of the verdict)",
+            )
+        )
+    return rows
+
+
+def _roc(point: RocPoint) -> str:
+    return (
+        f"{point.tpr:.1%} ({point.tpr_low:.1%} .. {point.tpr_high:.1%}) of members at a realised "
+        f"false-positive rate of {point.realised_fpr:.2%}, at most {point.realised_fpr_high:.2%}"
+    )
+
+
+def _power(power: Power | None) -> list[str]:
+    """Could the scan have seen anything?"""
+    if power is None:
+        return [_row("power", "not measured")]
+    among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
+    return [
+        _row(
+            "power",
+            f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
+            f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
+        )
+    ]
+
+
+def _fairness(fairness: Fairness | None) -> list[str]:
+    """Was the comparison fair?"""
+    if fairness is None:
+        return [_row("fair", "not measured: too few images on a side")]
+    found = "can be told apart: shift" if fairness.alarm else "are not told apart"
+    return [_row("fair", f"without the model the two sides {found} (p {fairness.p_value:.3g})")]
+
+
+def _effort(effort: Effort | None, screened: int) -> list[str]:
+    """What an adaptive scan took."""
+    if effort is None or not (effort.screen or effort.reason):
+        return []
+    if not effort.screen:
+        return [_row("not adaptive", effort.reason)]
+    rows = [
+        _row(
+            "adaptive",
+            f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
+            f"full; {effort.promoted} images promoted by {effort.screen}",
+        )
+    ]
+    if screened:
+        left = f"{screened} flagged images were not promoted to the full scan"
+        rows.append(_row("", f"{left}; raise --fraction"))
+    return rows
+
+
+def _quality(quality: Quality | None) -> list[str]:
+    """How good are the model's own images?"""
+    if quality is None:
+        return []
+    if quality.reason:
+        return [_row("quality", f"not measured: {quality.reason}")]
+    few = "" if quality.n > quality.dimensions else ", far too high for so few images"
+    return [
+        _row(
+            "quality",
+            f"Frechet distance {quality.frechet:.4g} of {quality.n} generated images and as many "
+            f"controls (compare it at equal numbers only{few})",
+        ),
+        _row(
+            "",
+            f"kernel distance {quality.kid:.3g} (deviation {quality.kid_std:.2g}), precision "
+            f"{quality.precision:.0%}, recall {quality.recall:.0%}",
+        ),
+    ]
+
+
+def _literature(summary: Summary) -> list[str]:
+    """Published thresholds, without controls: shares of members and controls level by level."""
+    if not summary.literature:
+        return []
+    shown: dict[str, list[str]] = {}
+    for level in summary.literature:
+        cell = f"{_share(level.members)}/{_share(level.controls)}"
+        shown.setdefault(f"{level.label}, {level.source}", []).append(f"{cell:>15}")
+    snr = dict.fromkeys(f"{level.snr_db:.1f} dB" for level in summary.literature)
+    head = "".join(f"{name:>15}" for name in snr)
+    title = "  Published thresholds (no controls, no part of the verdict): members/controls"
+    return [title, f"  {'':{LABEL}}{head}"] + [
+        f"  {name:{LABEL}}{''.join(cells)}" for name, cells in shown.items()
+    ]
+
+
+def _levels(summary: Summary) -> list[str]:
+    head = (
+        f"  {'':{MODE}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
+        f"  {'source is nearest':^19}",
+        f"  {'':{MODE}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
+    )
+    return [*head, *(_level(level) for level in summary.levels)]
+
+
+def _level(level: Level) -> str:
+    return (
+        f"  {level.reconstruction:{MODE}}{level.sigma:8.4g}{level.snr_db:8.1f}"
+        f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
+        f"{_number(level.auc):>7}{_share(level.share_above):>10}"
+        f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"
+        f"{'' if level.power is None else f'{level.power:7.0%}  {level.grade}'}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def describe_plan(plan: Plan) -> str:
+    """Describe what a scan would cost."""
+    reach = (
+        f"{plan.reach} memorized images or more can be flagged, not fewer"
+        if plan.reach
+        else "no single image can be flagged"
+    )
+    fewer = ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items())
+    return "\n".join(
+        [
+            _row("images", f"{plan.members} members, {plan.controls} controls"),
+            _row("queries", f"{plan.queries} corrupted images, {plan.levels} levels"),
+            _row(
+                "network",
+                f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"
+                + (f"; {plan.in_full} in full" if plan.in_full != plan.evaluations else ""),
+            ),
+            _row("embedder", f"{plan.embeddings} images, {plan.embedder_ms:.2f} ms each here"),
+            _row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
+            _row("disk", f"about {plan.disk_mb:.1f} MB"),
+            _row("reach", reach),
+            *([_row("for fewer", fewer)] if fewer else []),
+        ]
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

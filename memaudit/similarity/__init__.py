@@ -1,0 +1,1 @@
+"""How close two images are: embedders, the exact index, duplicates, quality of generated images."""

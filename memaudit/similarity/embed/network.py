@@ -1,0 +1,47 @@
+"""Embedders that are a torch network behind a preprocessing function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memaudit.errors import ConfigError
+from memaudit.records import Image, Vectors
+from memaudit.similarity.embed.base import Images, unit_vectors
+
+
+@dataclass(frozen=True)
+class NetworkEmbedder:
+    """A network in evaluation mode, in float32 on any device."""
+
+    name: str
+    dim: int
+    digest: str
+    copy_threshold: float
+    duplicate_threshold: float
+    device: str
+    preprocess: Callable[[Image], Tensor]  # HWC uint8 -> CHW float32, one size for all
+    encode: Callable[[Tensor], Tensor]  # [N, C, H, W] -> [N, D]
+
+    @torch.inference_mode()
+    def embed(self, images: Images) -> Vectors:
+        """Embed RGB images: float32 [N, D] of unit length."""
+        if len(images) == 0:
+            return np.empty((0, self.dim), np.float32)
+        batch = torch.stack([self.preprocess(image) for image in images]).to(self.device)
+        return unit_vectors(self.encode(batch).float().cpu().numpy(), self.name)
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise ConfigError unless the file is `.safetensors`: a pickle can run code when opened."""
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"{path} is not a .safetensors file, and embedder weights are read from no other "
+            "kind: a pickled checkpoint can run code. Convert it with "
+            "safetensors.torch.save_file and pass the result."
+        )

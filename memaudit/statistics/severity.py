@@ -1,0 +1,40 @@
+"""Influence or reproduction: from how strong a noise does a flagged image still come back?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from memaudit.statistics.combine import level_means
+from memaudit.statistics.effects import upper_quantile
+from memaudit.statistics.entities import Sides
+
+Severity = Literal["reproduction", "influence", ""]
+
+
+def recovered_from_snr_db(
+    scores: pd.DataFrame, sides: Sides, reconstruction: str, copy_threshold: float | None
+) -> pd.Series[float]:
+    """SNR in dB of the strongest noise from which each example comes back as a copy, else NaN.
+
+    It comes back where its own similarity, averaged over draws, is at or above the embedder's copy
+    threshold while the controls' 99th percentile at that noise is below it.
+    """
+    own = level_means(scores, "own_similarity", reconstruction)
+    sides = sides.among(own.index)
+    if copy_threshold is None or not sides.controls or own.empty:
+        return pd.Series(np.nan, index=own.index)
+    snr_db = scores.groupby("sigma")["snr_db"].first().loc[own.columns].to_numpy()
+    telling = upper_quantile(own.loc[list(sides.controls)].to_numpy()) < copy_threshold
+    back = (own.to_numpy() >= copy_threshold) & telling
+    strongest = np.where(back, snr_db, np.inf).min(axis=1)
+    return pd.Series(np.where(back.any(axis=1), strongest, np.nan), index=own.index)
+
+
+def severity(flagged: bool, recovered: float) -> Severity:
+    """Tell reproduction from influence; neither without a flag."""
+    if not flagged:
+        return ""
+    return "influence" if np.isnan(recovered) else "reproduction"

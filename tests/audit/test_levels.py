@@ -1,0 +1,101 @@
+import json
+
+import pytest
+from diffusers import DDPMScheduler
+from PIL import Image as PillowImage
+from runs import ask
+
+from memaudit.audit import scan
+from memaudit.audit.levels import Levels, choose_levels
+from memaudit.audit.models import open_model
+from memaudit.audit.shards import encode
+from memaudit.config import Corruption
+from memaudit.errors import ConfigError
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
+
+
+def test_two_models_get_the_same_levels_on_the_same_data(sides, unet, tmp_path):
+    perfect = scan(ask(sides.members, tmp_path / "a", controls=sides.controls))
+    trained = scan(
+        ask(
+            sides.members,
+            tmp_path / "b",
+            model=unet,
+            controls=sides.controls,
+            self_check=False,
+        )
+    )
+    assert perfect.provenance["levels"] == trained.provenance["levels"]
+    low, high = perfect.provenance["levels"]["sigmas"]
+    limit = perfect.provenance["levels"]["identification_limit"]
+    assert (low, high) == pytest.approx((0.03 * limit, 0.6 * limit), rel=1e-3)
+
+
+def test_levels_outside_the_range_of_the_model_are_skipped_and_named(sides, unet, tmp_path):
+    corruption = Corruption(sigmas=(1.0, 0.001, 1000.0), draws=1)
+    config = ask(
+        sides.members, tmp_path / "run", model=unet, corruption=corruption, self_check=False
+    )
+    result = scan(config)
+    written = json.loads((tmp_path / "run" / "scan.json").read_text())["provenance"]["levels"]
+    assert written["sigmas"] == [1.0]
+    assert written["skipped"] == [0.001, 1000.0]
+    assert set(result.scores["sigma"]) == {1.0}
+
+
+def test_levels_all_outside_the_range_are_refused_with_the_range(sides, unet, tmp_path):
+    corruption = Corruption(snr_db=(60.0, 70.0))
+    with pytest.raises(ConfigError, match=r"0\.001, 0\.0003162.*range 0\.01 \.\. 157\.4|0\.01"):
+        scan(ask(sides.members, tmp_path / "run", model=unet, corruption=corruption))
+
+
+def test_snr_in_db_is_a_level_too(sides, tmp_path):
+    corruption = Corruption(snr_db=(0.0, -20.0), draws=1)
+    scores = scan(ask(sides.members, tmp_path / "run", corruption=corruption)).scores
+    assert set(zip(scores["sigma"], scores["snr_db"], strict=True)) == {(1.0, 0.0), (10.0, -20.0)}
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_the_first_and_last_timestep_of_a_model_are_within_its_range(
+    unet, schedule, tmp_path, tiles
+):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in unet.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    DDPMScheduler(beta_schedule=schedule).save_config(folder)
+    denoiser = load_model(str(folder), ModelOptions()).denoiser
+    x0 = encode(denoiser, tiles[0][None])
+    levels = choose_levels(Corruption(timesteps=(0, 500, 999)), denoiser, x0, 1)
+    assert levels.skipped == ()
+    assert levels.sigmas[0] == pytest.approx(denoiser.sigma_min, rel=1e-5)
+    assert levels.sigmas[-1] == pytest.approx(denoiser.sigma_max, rel=1e-5)
+
+
+def test_the_perfect_memorizer_has_no_timesteps(sides, tmp_path):
+    with pytest.raises(ConfigError, match="--sigma or --snr-db"):
+        scan(ask(sides.members, tmp_path / "run", corruption=Corruption(timesteps=(10,))))
+
+
+def test_a_level_given_twice_is_scanned_once(sides, tmp_path):
+    corruption = Corruption(sigmas=(1.0, 1.0), draws=1)
+    scores = scan(ask(sides.members, tmp_path / "run", corruption=corruption)).scores
+    assert len(scores) == 15
+
+
+def test_levels_need_two_images_or_are_given_by_hand(sides, tiles, tmp_path):
+    denoiser = open_model(ask(sides.members, tmp_path)).denoiser
+    x0 = encode(denoiser, tiles[0][None])
+    with pytest.raises(ConfigError, match="give --sigma"):
+        choose_levels(Corruption(), denoiser, x0, 1)
+    levels = choose_levels(Corruption(sigmas=(1.0,)), denoiser, x0, 1)
+    assert levels == Levels((1.0,), (), None)
+
+
+def test_the_perfect_memorizer_takes_the_size_of_its_images_or_the_one_asked_for(sides, tmp_path):
+    assert open_model(ask(sides.members, tmp_path)).denoiser.shape == (3, 16, 16)
+    assert open_model(ask(sides.members, tmp_path, resolution=8)).denoiser.shape == (3, 8, 8)
+    path = sides.members / "000.png"
+    PillowImage.open(path).resize((40, 24)).save(path)
+    assert open_model(ask(sides.members, tmp_path)).denoiser.shape == (3, 24, 24)

@@ -1,0 +1,36 @@
+import pytest
+from runs import ask
+
+from memaudit.audit import scan
+from memaudit.config import Corruption
+from memaudit.errors import ConfigError, DataError
+
+ONE_LEVEL = Corruption(sigmas=(1.0,), draws=1)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_images_that_are_all_copies_of_one_are_refused(tiles, write_folder, tmp_path, copies):
+    folder = write_folder("one", [tiles[0]] * copies)
+    with pytest.raises(DataError, match=f"found {copies} readable images, all copies of one"):
+        scan(ask(folder, tmp_path / "run", corruption=ONE_LEVEL))
+
+
+def test_two_different_images_are_enough_to_be_scanned(tiles, write_folder, tmp_path):
+    result = scan(ask(write_folder("two", tiles[:2]), tmp_path / "run", corruption=ONE_LEVEL))
+    assert result.findings["score"].notna().all()
+    assert result.exit_code == 4
+
+
+def test_members_that_are_also_the_controls_are_refused(sides, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(sides.members)
+    for controls in (sides.members, f"{sides.members}/", link):
+        with pytest.raises(ConfigError, match="members and controls are the same"):
+            scan(ask(sides.members, tmp_path / "run", controls=controls))
+
+
+def test_images_are_compared_at_the_size_of_the_model(tiles, write_folder, unet, tmp_path):
+    folder = write_folder("large", [tile.repeat(3, 0).repeat(2, 1) for tile in tiles[:4]])
+    config = ask(folder, tmp_path / "run", model=unet, self_check=False, index=tmp_path / "index")
+    assert len(scan(config).findings) == 4
+    assert '"resolution": "16x16"' in (tmp_path / "index" / "index.json").read_text()

@@ -1,0 +1,113 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from runs import NUMBERS, ask
+
+from memaudit.audit import scan
+from memaudit.statistics.findings import SPANS
+
+
+@pytest.fixture
+def run(sides, tmp_path):
+    """Scan the sides as they stand."""
+
+    def run_scan(out="run", **changes):
+        config = ask(sides.members, tmp_path / out, **{"controls": sides.controls, **changes})
+        return scan(config)
+
+    return run_scan
+
+
+def lighter(source, target):
+    """Write a near copy: all pixels two grey levels up."""
+    pixels = np.asarray(PillowImage.open(source)).astype(int) + 2
+    PillowImage.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(target)
+
+
+def rows_of(findings, *names, split="member"):
+    return findings[(findings["split"] == split) & findings["source"].isin(names)]
+
+
+def test_an_exact_copy_is_scored_once_and_both_rows_have_its_numbers(run, sides):
+    shutil.copy(sides.members / "003.png", sides.members / "copy.png")
+    result = run()
+    rows = rows_of(result.findings, "003.png", "copy.png")
+    assert rows["example_id"].nunique() == 1
+    assert rows["group"].nunique() == 1
+    assert sorted(rows["representative"]) == [False, True]
+    assert len(rows[NUMBERS].drop_duplicates()) == 1
+    assert rows["flagged"].all()
+    assert (result.scores["example_id"] == rows["example_id"].iloc[0]).sum() == 2  # levels
+    counts = result.summary.counts
+    assert (counts.members, counts.member_groups, counts.duplicates) == (16, 15, 1)
+    assert result.summary.flagged.rows == result.summary.flagged.groups + 1
+
+
+def test_copies_in_another_format_are_exact_copies(run, sides):
+    PillowImage.open(sides.members / "003.png").save(sides.members / "copy.bmp")
+    rows = rows_of(run().findings, "003.png", "copy.bmp")
+    assert rows["example_id"].nunique() == 1
+    assert len(rows) == 2
+
+
+def test_a_near_copy_inherits_the_row_of_its_group_and_is_no_neighbour(run, sides):
+    lighter(sides.members / "003.png", sides.members / "near.png")
+    result = run()
+    rows = rows_of(result.findings, "003.png", "near.png")
+    assert rows["example_id"].nunique() == 2
+    assert rows["group"].nunique() == 1
+    assert rows.set_index("example_id")["representative"].idxmax() == rows["example_id"].min()
+    assert len(rows[NUMBERS].drop_duplicates()) == 1
+    assert not rows["nearest_other"].isin(rows["example_id"]).any()
+    assert not result.scores["nearest_other"].isin(rows["example_id"]).all()
+    assert set(result.scores["example_id"]) & set(rows["example_id"]) == {rows["example_id"].min()}
+
+
+def test_the_duplicate_threshold_decides_what_a_near_copy_is(run, sides):
+    lighter(sides.members / "003.png", sides.members / "near.png")
+    rows = rows_of(run(duplicate_threshold=1.1).findings, "003.png", "near.png")
+    assert rows["group"].nunique() == 2
+    assert rows["representative"].all()
+
+
+@pytest.mark.parametrize("copy", [shutil.copy, lighter])
+def test_a_group_on_both_sides_is_left_out_of_calibration(run, sides, copy):
+    copy(sides.members / "003.png", sides.controls / "both.png")
+    result = run()
+    findings = result.findings
+    members = rows_of(findings, "003.png")
+    rows = findings[findings["group"] == members["group"].iloc[0]]
+    assert sorted(rows["split"]) == ["control", "member"]
+    assert (rows["reason"] == SPANS).all()
+    assert rows["score"].notna().all()
+    assert rows[["p_value", "q_value"]].isna().all(axis=None)
+    assert not rows["flagged"].any()
+    counts = result.summary.counts
+    assert (counts.member_groups, counts.control_groups, counts.spanning_groups) == (14, 40, 1)
+    assert findings["p_value"].min() == pytest.approx(1 / 41)
+    assert result.summary.levels[0].members == 14
+    assert result.summary.levels[0].controls == 40
+
+
+def test_controls_listed_twice_count_once(run, sides):
+    once = run("once").findings
+    (sides.controls / "again").mkdir()
+    for path in list(sides.controls.glob("*.png")):
+        shutil.copy(path, sides.controls / "again")
+    result = run("twice")
+    counts = result.summary.counts
+    assert (counts.controls, counts.control_groups, counts.spanning_groups) == (80, 40, 0)
+    names = [path.name for path in sides.members.iterdir()]
+    p = [rows_of(table, *names).set_index("source")["p_value"] for table in (once, result.findings)]
+    assert p[0].sort_index().equals(p[1].sort_index())
+
+
+def test_the_same_folder_as_both_sides_calibrates_nobody(run, sides):
+    shutil.rmtree(sides.controls)
+    shutil.copytree(sides.members, sides.controls)
+    result = run()
+    assert len(result.findings) == 30
+    assert (result.findings["reason"] == SPANS).all()
+    assert result.exit_code == 4

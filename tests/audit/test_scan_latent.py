@@ -1,0 +1,363 @@
+"""Scans of tiny random text-to-image pipelines and of LoRA adapters trained for them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import write_sd, write_sdxl
+
+from memaudit.audit import scan
+from memaudit.audit.captions import _others
+from memaudit.audit.plan import estimate
+from memaudit.comparison import compare
+from memaudit.config import Base, CompareConfig, Corruption, ScanConfig, TrainConfig
+from memaudit.errors import ConfigError, ModelError, RunDirectoryError
+from memaudit.models.load import load_model
+from memaudit.models.loaded import ModelOptions
+from memaudit.models.lora import ADAPTERS, RECORD
+from memaudit.records import Image
+from memaudit.report.remarks import remarks
+from memaudit.train.loop import train
+
+WriteFolder = Callable[[str, list[Image]], Path]
+MEMBERS, CONTROLS = 4, 6
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sd(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture
+def config(base: Path, tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> ScanConfig:
+    members = write_folder("members", tiles[:MEMBERS])
+    controls = write_folder("controls", tiles[MEMBERS : MEMBERS + CONTROLS])
+    for folder in (members, controls):
+        write_captions(folder)
+    return ScanConfig(
+        model=str(base),
+        dataset=str(members),
+        controls=str(controls),
+        out=str(tmp_path / "run"),
+        corruption=Corruption(sigmas=(1.0, 4.0), draws=1),
+        embedder="pixels",
+        steps=2,
+        self_check=False,  # the weights are random
+        images=0,
+    )
+
+
+def write_captions(folder: Path) -> None:
+    files = sorted(path.name for path in folder.glob("*.png"))
+    captions = [f"picture number {k}" for k in range(len(files))]
+    table = pd.DataFrame({"file_name": files, "text": captions})
+    table.to_csv(folder / "metadata.csv", index=False)
+
+
+def train_lora(config: ScanConfig, out: Path, loss: str = "clean") -> Path:
+    return train(
+        TrainConfig(
+            dataset=config.dataset,
+            out=str(out),
+            loss=loss,
+            sigma_n=0.5 if loss == "ambient" else None,
+            base=Base(config.model, rank=2),
+            steps=4,
+            batch_size=2,
+            lr=1e-2,
+            warmup=0,
+            ema=0.5,
+        )
+    )
+
+
+def similarities(config: ScanConfig, out: Path) -> pd.Series:
+    scores = scan(replace(config, out=str(out))).scores
+    return scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+
+
+@pytest.mark.parametrize("write", [write_sd, write_sdxl], ids=["sd", "sdxl"])
+def test_a_pipeline_is_scanned_in_the_latents_of_its_vae(
+    config: ScanConfig, write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    result = scan(replace(config, model=str(write(tmp_path / "pipeline"))))
+    assert len(result.findings) == MEMBERS + CONTROLS
+    assert len(result.scores) == 2 * (MEMBERS + CONTROLS)
+    assert result.scores["own_similarity"].notna().all()
+    assert result.provenance["model"]["family"] == "latent"
+    assert {name.split("/")[0] for name in result.provenance["model"]["weights"]} >= {
+        "unet",
+        "vae",
+        "text_encoder",
+    }
+    assert result.provenance["data"]["resolution"] == "32x32"
+    assert result.summary.power is not None
+
+
+def test_adapters_are_scanned_with_the_base_that_their_record_names(
+    config: ScanConfig, base: Path, tmp_path: Path
+) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    plain = similarities(config, tmp_path / "plain")
+    tuned = scan(replace(config, model=str(lora), out=str(tmp_path / "tuned")))
+    after = tuned.scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+    assert (plain - after).abs().max() > 1e-4
+    said = tuned.provenance["model"]
+    assert said["base"] == str(base)
+    assert list(said["adapters"]) == [ADAPTERS]
+    assert said["ambient"] is None
+
+
+def test_the_noisy_latents_beside_ambient_adapters_are_queried(
+    config: ScanConfig, tmp_path: Path
+) -> None:
+    lora = train_lora(config, tmp_path / "lora", "ambient")
+    result = scan(replace(config, model=str(lora)))
+    assert result.provenance["copies"]["images"] == MEMBERS
+    assert set(result.scores["reconstruction"]) == {"ode", "noisy ode"}
+    noisy = result.scores[result.scores["reconstruction"] == "noisy ode"]
+    assert noisy["copy_correlation"].between(-1, 1).all()
+    assert result.summary.noisy is not None
+    assert result.summary.noisy.sigma_n == 0.5
+
+
+def test_what_the_model_is_told_changes_what_comes_back(config: ScanConfig, tmp_path: Path) -> None:
+    found = {
+        policy: similarities(replace(config, prompt=policy), tmp_path / policy)
+        for policy in ("own", "empty", "other")
+    }
+    for one, other in (("own", "empty"), ("own", "other"), ("empty", "other")):
+        assert (found[one] - found[other]).abs().max() > 1e-5
+
+
+def test_images_without_captions_are_told_nothing_and_that_is_said(
+    config: ScanConfig, tmp_path: Path
+) -> None:
+    empty = similarities(replace(config, prompt="empty"), tmp_path / "empty")
+    for folder in (config.dataset, config.controls):
+        (Path(str(folder)) / "metadata.csv").unlink()
+    result = scan(config)
+    own = result.scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+    assert own.equals(empty)
+    assert result.provenance["captions"] == {"policy": "own", "images": 0}
+    assert "it was told nothing" in " ".join(remarks(result.summary, result.provenance))
+
+
+def test_runs_that_were_told_otherwise_are_compared_with_a_remark(
+    config: ScanConfig, tmp_path: Path
+) -> None:
+    runs = []
+    for policy in ("own", "empty"):
+        runs.append(str(tmp_path / policy))
+        scan(replace(config, prompt=policy, out=runs[-1]))
+    said = compare(CompareConfig(tuple(runs))).report()["remarks"]
+    assert any(one.startswith("captions differ: own of 10 images in") for one in said)
+
+
+def test_captions_on_one_side_only_are_refused(config: ScanConfig) -> None:
+    (Path(str(config.controls)) / "metadata.csv").unlink()
+    with pytest.raises(ConfigError, match="100% of the members and 0% of the controls"):
+        scan(config)
+
+
+def test_another_caption_takes_at_least_two(config: ScanConfig) -> None:
+    for folder in (config.dataset, config.controls):
+        (Path(str(folder)) / "metadata.csv").unlink()
+    with pytest.raises(ConfigError, match="--prompt other needs images with different captions"):
+        scan(replace(config, prompt="other"))
+
+
+def test_images_are_generated_from_captions_of_controls(config: ScanConfig, tmp_path: Path) -> None:
+    for policy in ("own", "empty"):
+        scan(replace(config, prompt=policy, generate=2, out=str(tmp_path / policy)))
+    told, untold = (
+        pd.read_parquet(tmp_path / policy / "generated/part-00000.parquet")
+        for policy in ("own", "empty")
+    )
+    assert len(told) == 2
+    assert any((a != b).any() for a, b in zip(told["vector"], untold["vector"], strict=True))
+
+
+def test_adapters_of_elsewhere_need_the_name_of_their_base(
+    config: ScanConfig, base: Path, tmp_path: Path
+) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    with_record = similarities(replace(config, model=str(lora)), tmp_path / "with")
+    (lora / RECORD).unlink()
+    with pytest.raises(ModelError, match="give it with --base-model"):
+        scan(replace(config, model=str(lora)))
+    named = replace(config, model=str(lora), base_model=str(base))
+    assert similarities(named, tmp_path / "named").equals(with_record)
+
+
+def test_a_base_that_moved_is_asked_for(config: ScanConfig, base: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(base, tmp_path / "moved")
+    lora = train_lora(replace(config, model=str(moved)), tmp_path / "lora")
+    shutil.rmtree(moved)
+    with pytest.raises(Exception, match="name it with --base-model") as caught:
+        load_model(str(lora), ModelOptions(local_files_only=True))
+    assert caught.type.__module__ == "memaudit.errors"
+    assert load_model(str(lora), ModelOptions(base=str(base))).folder == lora
+
+
+def test_adapters_of_another_network_are_refused(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    other = write_sdxl(tmp_path / "xl")
+    with pytest.raises(ModelError, match="cannot be put into"):
+        load_model(str(lora), ModelOptions(base=str(other)))
+
+
+def test_a_base_for_what_is_no_adapter_is_refused(config: ScanConfig, base: Path) -> None:
+    with pytest.raises(ConfigError, match="--base-model is the pipeline of LoRA adapters"):
+        scan(replace(config, base_model=str(base)))
+
+
+def test_a_network_for_inpainting_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "inpainting")
+    loaded = load_model(str(base), ModelOptions()).denoiser
+    unet = type(loaded.pipeline.unet).from_config({**loaded.pipeline.unet.config, "in_channels": 9})
+    torch.manual_seed(0)
+    unet.save_pretrained(folder / "unet")
+    with pytest.raises(ModelError, match="takes 9 channels, expected the 4"):
+        load_model(str(folder), ModelOptions())
+
+
+def test_a_caption_policy_for_a_model_that_listens_to_none_is_refused(config: ScanConfig) -> None:
+    memorizer = replace(config, model=f"closed-form:{config.dataset}", prompt="empty")
+    with pytest.raises(ConfigError, match="--prompt empty is for text-to-image models"):
+        scan(memorizer)
+
+
+def test_the_cost_of_a_scan_of_adapters_is_told(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora", "ambient")
+    plan = estimate(replace(config, model=str(lora)))
+    assert plan.evaluations == (MEMBERS + CONTROLS) * 2 * 2 * config.steps
+
+
+def test_runs_from_before_there_were_captions_keep_their_digest(config: ScanConfig) -> None:
+    asked = config.asked()
+    assert "prompt" not in asked
+    assert "base_model" not in asked
+    assert replace(config, prompt="empty").digest != config.digest
+    assert json.dumps(asked)
+
+
+def test_adapters_that_fit_in_part_are_refused(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    tensors = load_file(lora / ADAPTERS)
+    name = next(iter(tensors))
+    tensors[name.replace("to_", "of_another_")] = tensors[name].clone()
+    save_file(tensors, lora / ADAPTERS)
+    with pytest.raises(ModelError, match=f"{len(tensors) - 1} of {len(tensors)} tensors"):
+        load_model(str(lora), ModelOptions())
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+def test_a_part_that_lacks_weights_is_refused(base: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(base, tmp_path / "whole")
+    [file] = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    save_file(dict(list(tensors.items())[3:]), file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="missing, left over or of another shape"):
+        load_model(str(folder), ModelOptions())
+
+
+def test_a_part_that_names_another_model_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "redirected")
+    asks = {"base_model_name_or_path": "someone/else", "peft_type": "LORA"}
+    (folder / "text_encoder/adapter_config.json").write_text(json.dumps(asks))
+    with pytest.raises(ModelError, match=r"no adapter_config\.json, which names other models"):
+        load_model(str(folder), ModelOptions(local_files_only=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("model_index.json", {"_class_name": ["my_pipeline", "X"]}, "expected a StableDiffusion"),
+        ("scheduler/scheduler_config.json", {"_class_name": 5}, "names no scheduler of diffusers"),
+        ("unet/config.json", {"sample_size": None}, "say the side of the images"),
+        ("vae/config.json", {"scaling_factor": None}, "expected a number above 0"),
+        ("vae/config.json", {"latent_channels": 8}, "do not fit|cannot be loaded"),
+    ],
+)
+def test_a_damaged_pipeline_is_refused_in_words(
+    base: Path, tmp_path: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "damaged")
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**content, **change}))
+    with pytest.raises(ModelError, match=message):
+        load_model(str(folder), ModelOptions())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "expected a JSON object"),
+        ('{"model": 5}', "expected text"),
+        ('{"model": "", "revision": null}', "give it with --base-model"),
+    ],
+)
+def test_a_damaged_record_of_adapters_is_refused_in_words(
+    config: ScanConfig, tmp_path: Path, content: str, message: str
+) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    (lora / RECORD).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(str(lora), ModelOptions())
+
+
+def test_adapters_without_tensors_are_refused(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    save_file({}, lora / ADAPTERS)
+    with pytest.raises(ModelError, match="cannot be put into"):
+        load_model(str(lora), ModelOptions())
+
+
+def test_no_dropout_is_left_on(config: ScanConfig, tmp_path: Path) -> None:
+    lora = train_lora(config, tmp_path / "lora")
+    pipeline = load_model(str(lora), ModelOptions()).denoiser.pipeline
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    assert len(parts) == 3
+    assert not any(module.training for part in parts for module in part.modules())
+
+
+def test_the_base_is_found_from_another_directory(
+    config: ScanConfig, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base.parent)
+    lora = train_lora(replace(config, model=base.name), tmp_path / "lora")
+    monkeypatch.chdir(tmp_path)
+    loaded = load_model(str(lora), ModelOptions(local_files_only=True))
+    assert loaded.provenance["base"] == str(base)
+
+
+def test_a_pipeline_says_itself_that_it_was_trained_on_noisy_data(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "fused")
+    (folder / "ambient.json").write_text('{"loss": "ambient", "sigma_n": 0.5, "seed": 0}')
+    loaded = load_model(str(folder), ModelOptions())
+    assert loaded.ambient is not None
+    assert loaded.denoiser.sigma_min == 0.5
+
+
+def test_a_refused_policy_leaves_the_run_directory_free(config: ScanConfig) -> None:
+    (Path(str(config.controls)) / "metadata.csv").unlink()
+    with pytest.raises(ConfigError, match="--prompt empty"):
+        scan(config)
+    assert scan(replace(config, prompt="empty")).provenance["captions"]["policy"] == "empty"
+    write_captions(Path(str(config.controls)))
+    with pytest.raises(RunDirectoryError, match="prompt was empty, now not given"):
+        scan(config)
+
+
+def test_each_image_is_told_the_next_caption_that_differs() -> None:
+    own = {"a": "x", "b": "x", "c": "y", "d": "x"}
+    assert _others(own) == {"a": "y", "b": "y", "c": "x", "d": "y"}

@@ -1,0 +1,172 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from diffusers import DDPMScheduler
+from PIL import Image as PillowImage
+from runs import ask, assert_same_findings, written_at
+from safetensors.torch import load_file, save_file
+
+from memaudit.audit import scan
+from memaudit.config import Corruption
+from memaudit.errors import ConfigError, ModelError, RunDirectoryError
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def config(sides, out):
+    return ask(sides.members, out, controls=sides.controls, images=3, shard_size=20)
+
+
+def test_run_json_is_written_first_and_scan_json_last(config, out):
+    scan(config)
+    written = written_at(out)
+    written.pop(".lock")
+    assert sorted(written, key=written.get)[0] == "run.json"
+    assert sorted(written, key=written.get)[-1] == "scan.json"
+    parts = [f"scores/part-{k:05d}.parquet" for k in range(3)]
+    assert {name for name in written if name.startswith("scores")} == set(parts)
+    results = {"findings.parquet", "findings.csv", "errors.csv"}
+    assert results <= written.keys()
+    assert not any(name.endswith(".tmp") for name in written)
+
+
+def test_scan_json_says_what_was_found_and_from_what(config, out):
+    result = scan(config)
+    report = json.loads((out / "scan.json").read_text())
+    assert report == json.loads(json.dumps(result.report()))
+    assert report.keys() == {"verdict", "summary", "quality", "provenance"}
+    assert report["verdict"].keys() == {"outcome", "sentence", "reasons", "exit_code"}
+    assert report["summary"].keys() == {
+        *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "literature"),
+        *("fairness", "power", "noisy", "reference", "effort", "verdict"),
+    }
+    provenance = report["provenance"]
+    assert provenance.keys() == {
+        *("question", "config", "model", "self_check", "levels", "data", "embedder"),
+        *("device", "threads", "environment", "copies", "captions", "reference"),
+    }
+    assert provenance["question"] == config.digest
+    assert provenance["data"].keys() == {
+        *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused")
+    }
+    assert provenance["environment"].keys() >= {"memaudit", "commit", "packages", "command"}
+
+
+def test_a_finished_scan_called_again_scores_nothing_and_finds_the_same(config, out):
+    first = scan(config)
+    before = written_at(out / "scores")
+    second = scan(config)
+    assert written_at(out / "scores") == before
+    assert second.findings.equals(first.findings)
+    assert second.summary == first.summary
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"steps": 5}, "steps was 4, now 5"),
+        ({"corruption": Corruption(levels=3, draws=1)}, "levels was 2, now 3"),
+        ({"embedder": "sscd-distilled"}, "embedder was pixels, now sscd-distilled"),
+        ({"controls": None}, "controls was .*controls, now not given"),
+        ({"reconstruct": ("ode", "sample")}, r"reconstruct was \['ode'\], now \['ode', 'sample'\]"),
+    ],
+)
+def test_a_run_of_other_arguments_is_refused_and_the_difference_named(config, change, named):
+    scan(config)
+    with pytest.raises(RunDirectoryError, match=named):
+        scan(replace(config, **change))
+
+
+def test_a_run_of_other_data_is_refused(config, sides):
+    scan(config)
+    (sides.controls / "000.png").unlink()
+    with pytest.raises(RunDirectoryError, match="the data changed"):
+        scan(config)
+
+
+def test_a_run_of_another_model_of_the_same_name_is_refused(config, sides):
+    config = replace(config, model=f"closed-form:{sides.others}")
+    scan(config)
+    (sides.others / "000.png").unlink()
+    with pytest.raises(RunDirectoryError, match="images was 25, now 24"):
+        scan(config)
+
+
+def test_the_batch_size_and_the_place_of_the_index_may_change(config, tmp_path):
+    first = scan(config)
+    (tmp_path / "run" / "scores" / "part-00001.parquet").unlink()
+    second = scan(replace(config, batch_size=3, index=str(tmp_path / "index")))
+    assert_same_findings(second.findings, first.findings)
+
+
+def test_parquet_and_csv_hold_the_findings(config, out):
+    findings = scan(config).findings
+    assert pd.read_parquet(out / "findings.parquet").equals(findings)
+    text = dict.fromkeys(findings.select_dtypes(["object", "string"]), str)
+    csv = pd.read_csv(
+        out / "findings.csv",
+        dtype=text,
+        keep_default_na=False,
+        na_values={name: [""] for name in findings.select_dtypes("number")},
+    )
+    assert csv.columns.equals(findings.columns)
+    for name in findings:
+        if name in text:
+            assert csv[name].to_list() == findings[name].to_list()
+        else:
+            np.testing.assert_allclose(csv[name], findings[name], rtol=1e-5)
+
+
+def test_strips_show_the_flagged_with_the_highest_scores(config, sides, out):
+    result = scan(config)
+    strips = sorted((out / "images").iterdir())
+    ids = result.findings.loc[result.findings["flagged"], "example_id"][:3]
+    assert [strip.stem for strip in strips] == [
+        f"{rank:04d}-{example_id[:12]}" for rank, example_id in enumerate(ids, 1)
+    ]
+    for strip, source in zip(strips, result.findings["source"], strict=False):
+        with PillowImage.open(strip) as picture:
+            pixels = np.array(picture)
+        assert pixels.shape == (128, 4 * 128 + 3 * 4, 3)
+        original, corrupted, reconstruction, other = (
+            pixels[::8, start : start + 128 : 8] for start in range(0, 4 * 132, 132)
+        )
+        with PillowImage.open(sides.members / source) as picture:
+            assert np.array_equal(original, picture)
+        assert np.array_equal(reconstruction, original)
+        assert not np.array_equal(corrupted, original)
+        assert not np.array_equal(other, original)
+
+
+def test_without_flagged_images_there_are_no_strips(config, sides, out):
+    scan(replace(config, model=f"closed-form:{sides.others}"))
+    assert not (out / "images").exists()
+
+
+@pytest.mark.parametrize("option", ["out", "index"])
+def test_nothing_is_written_among_the_images(config, sides, option):
+    for folder in (sides.members, sides.controls / "below"):
+        with pytest.raises(ConfigError, match=f"--{option} .* lies inside the data set"):
+            scan(replace(config, **{option: str(folder)}))
+    assert len(list(sides.members.iterdir())) == 15
+
+
+def test_a_model_that_overflows_is_no_clean_verdict(config, unet, tmp_path):
+    folder = tmp_path / "overflowing"
+    folder.mkdir()
+    for path in unet.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    DDPMScheduler(clip_sample=False).save_config(folder)
+    weights = load_file(unet / "diffusion_pytorch_model.safetensors")
+    weights["conv_out.weight"] = weights["conv_out.weight"] * 3e38
+    save_file(weights, folder / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(ModelError, match="not finite at sigma"):
+        scan(replace(config, model=str(folder), self_check=False))

@@ -1,0 +1,164 @@
+"""Runs that cannot be compared are refused, and told why."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from memaudit.comparison import compare
+from memaudit.config import CompareConfig, Corruption, DataOptions
+from memaudit.errors import ConfigError, RunDirectoryError
+
+
+@pytest.fixture(scope="module")
+def base(runs):
+    return runs.make("base")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed is 1, expected 0; .* scan with the same --seed"),
+        ({"data": DataOptions(resize="stretch")}, "resize is stretch, expected center-crop"),
+        ({"resolution": 8}, "resolution is 8x8, expected 16x16; .* the same --resolution"),
+        ({"duplicate_threshold": 2.0}, "duplicate threshold is 2.0, expected None"),
+        ({"score": "own_similarity"}, "score is own_similarity, expected margin"),
+        (
+            {"corruption": Corruption(sigmas=(3.0,), draws=1)},
+            "no noise level is shared: found sigma 3, expected one of 2; .* the same --sigma",
+        ),
+        (
+            {"reconstruct": ("one-step",)},
+            "no reconstruction is shared: found one-step, expected one of ode",
+        ),
+        ({"embedder": "sscd-distilled"}, "embedder is sscd-distilled, expected pixels"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_setting_is_refused_and_named(runs, base, change, named):
+    changes = {"index": None, **change} if "data" in change or "resolution" in change else change
+    other = runs.make(f"other-{next(iter(change))}", **changes)
+    with pytest.raises(RunDirectoryError, match=f"cannot be compared with {base}: {named}"):
+        compare(CompareConfig((base, other)))
+
+
+def test_other_images_are_refused(runs, base):
+    swapped = runs.make("swapped", dataset=str(runs.others), index=None)
+    with pytest.raises(
+        RunDirectoryError, match="found 65 different images, expected the base's 55"
+    ):
+        compare(CompareConfig((base, swapped)))
+
+
+def test_members_that_are_controls_elsewhere_are_other_images(runs, base):
+    sides = {"dataset": str(runs.controls), "controls": str(runs.members), "index": None}
+    with pytest.raises(RunDirectoryError, match="0 of them shared on the same side"):
+        compare(CompareConfig((base, runs.make("turned", **sides))))
+
+
+def test_another_reference_is_refused(runs, base):
+    folders = {"reference": f"closed-form:{runs.others}", "reference_trained_on": str(runs.others)}
+    referred = runs.make("referred", corruption=Corruption(sigmas=(0.5, 2.0), draws=1), **folders)
+    with pytest.raises(
+        RunDirectoryError, match=r"reference is closed-form.*, expected none; scores are diff"
+    ):
+        compare(CompareConfig((base, referred)))
+    result = compare(CompareConfig((referred, referred)))
+    flagged = result.runs[0].findings["flagged"].sum()
+    [row] = [one for one in result.comparisons[0].differences if one.level == "all"]
+    assert row.flags.base == flagged > 0
+
+
+def test_copies_of_the_same_images_are_the_same_images(runs, base, tmp_path):
+    for name in ("members", "controls"):
+        shutil.copytree(getattr(runs, name), tmp_path / name, copy_function=shutil.copyfile)
+    places = {name: str(tmp_path / folder) for name, folder in SIDES.items()}
+    copied = runs.make("copied", index=None, **places)
+    result = compare(CompareConfig((base, copied)))
+    assert result.runs[0].fingerprint != result.runs[1].fingerprint
+    assert (result.table["ties"] == 15).all()
+
+
+SIDES = {"dataset": "members", "controls": "controls"}
+
+
+def test_an_unfinished_run_is_refused(base, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(base, run)
+    (run / "scan.json").unlink()
+    with pytest.raises(RunDirectoryError, match="holds a scan that is not finished"):
+        compare(CompareConfig((base, str(run))))
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+def test_what_is_no_run_is_refused(base, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunDirectoryError, match=f"{name} is no run directory: found no scan.json"):
+        compare(CompareConfig((base, str(tmp_path / name))))
+
+
+def damage_report(run: Path) -> None:
+    (run / "scan.json").write_text("{")
+
+
+def damage_old_report(run: Path) -> None:
+    report = json.loads((run / "scan.json").read_text())
+    del report["provenance"]["embedder"]
+    (run / "scan.json").write_text(json.dumps(report))
+
+
+def damage_findings(run: Path) -> None:
+    (run / "findings.parquet").write_bytes(b"PAR1")
+
+
+def damage_scores(run: Path) -> None:
+    (run / "scores" / "part-00000.parquet").write_bytes(b"PAR1")
+
+
+def lose_scores(run: Path) -> None:
+    shutil.rmtree(run / "scores")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (damage_report, "cannot be read .* run its scan again"),
+        (damage_old_report, "cannot be read .*embedder.* expected scan.json"),
+        (damage_findings, "cannot be read"),
+        (damage_scores, "part-00000.parquet is damaged"),
+        (lose_scores, "has no scores"),
+    ],
+)
+def test_a_damaged_run_is_refused(base, tmp_path, damage, named):
+    run = tmp_path / "run"
+    shutil.copytree(base, run)
+    damage(run)
+    with pytest.raises(RunDirectoryError, match=named):
+        compare(CompareConfig((base, str(run))))
+
+
+def test_a_run_that_lost_its_last_scores_is_refused(runs, tmp_path):
+    run = runs.make("in parts", shard_size=30)
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "scores" / "part-00001.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"has lost the scores of \d+ of 55 images"):
+        compare(CompareConfig((run, str(copy))))
+
+
+def test_one_run_is_no_comparison(base):
+    with pytest.raises(ConfigError, match="found 1 run, expected two or more"):
+        CompareConfig((base,))
+
+
+def test_nothing_is_written_into_a_run(base):
+    with pytest.raises(ConfigError, match="is one of the runs"):
+        CompareConfig((base, base), out=f"{base}/.")
+
+
+def test_out_that_is_a_file_is_refused(base, tmp_path):
+    (tmp_path / "file").write_text("keep me")
+    with pytest.raises(ConfigError, match="is a file; give a directory"):
+        compare(CompareConfig((base, base), str(tmp_path / "file")))
+    assert (tmp_path / "file").read_text() == "keep me"

@@ -1,0 +1,378 @@
+"""Whole comparisons of real runs."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from noisy_models import TRAINING, noisy, unaware
+from noisy_models import memorizer as memorizer_of_copies
+from noisy_models import write as noisy_copies
+from PIL import Image as PillowImage
+
+import memaudit
+from memaudit.comparison import ComparisonResult, compare
+from memaudit.comparison.judgement import judge
+from memaudit.comparison.names import short_names
+from memaudit.comparison.records import COLUMNS
+from memaudit.comparison.shares import SHARE_COLUMNS
+from memaudit.config import CompareConfig, Corruption, Mask
+from memaudit.models.denoiser import encode_pixels
+from memaudit.models.loaded import Loaded
+
+MODES = ("ode", "one-step")
+OF_COPIES = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
+
+
+def rows(result, level="all"):
+    return {
+        row.reconstruction: row
+        for one in result.comparisons
+        for row in one.differences
+        if row.level == level
+    }
+
+
+def test_a_run_compared_with_itself_shows_no_difference(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.memorizer)))
+    assert len(result.table) == 2 * 3
+    assert (result.table[["wins", "losses", "newly_flagged", "no_longer_flagged"]] == 0).all(
+        axis=None
+    )
+    assert (result.table["ties"] == 15).all()
+    assert (result.table["sign_flip_p"] == 1).all()
+    assert (result.table["direction"] == "inconclusive").all()
+    assert result.changed.empty
+    assert "bring all 15 members back alike" in result.sentences[0]
+
+
+def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    for mode in MODES:
+        row = rows(result)[mode]
+        assert (row.direction, row.wins, row.losses) == ("less", 15, 0)
+        assert row.sign_flip_p <= 1e-3
+        assert row.beyond_controls.high < -0.1
+        assert row.flags.base == row.flags.no_longer == 15
+        assert row.flags.run == row.flags.newly == 0
+    [sentence] = result.sentences
+    assert sentence.startswith("stranger memorizes less than memorizer (ode): ")
+    assert set(result.changed["change"]) == {"no longer flagged"}
+    assert len(result.changed) == 15
+    assert "not memorized" not in result.text
+
+
+def test_the_reverse_comparison_says_the_reverse(runs):
+    forth, back = (
+        rows(compare(CompareConfig(pair)))["ode"]
+        for pair in ((runs.memorizer, runs.stranger), (runs.stranger, runs.memorizer))
+    )
+    assert (back.direction, back.wins, back.losses) == ("more", forth.losses, forth.wins)
+    assert back.beyond_controls.estimate == -forth.beyond_controls.estimate
+    assert back.excess.difference.estimate == pytest.approx(-forth.excess.difference.estimate)
+    assert (back.flags.newly, back.flags.no_longer) == (forth.flags.no_longer, 0)
+
+
+def test_excess_and_flags_over_all_levels_are_those_of_the_scans(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    row = rows(result)["ode"]
+    for run, excess, flagged in zip(
+        result.runs,
+        (row.excess.base, row.excess.run),
+        (row.flags.base, row.flags.run),
+        strict=True,
+    ):
+        assert excess == pytest.approx(run.excess.estimate)
+        assert flagged == run.findings["flagged"].sum()
+
+
+def test_tables_plots_and_words_are_written(runs, tmp_path):
+    out = tmp_path / "comparison"
+    result = compare(CompareConfig((runs.memorizer, runs.stranger, runs.memorizer), str(out)))
+    pictures = {
+        f"{name}.{kind}"
+        for name in ("quality", *(f"similarity-{m}" for m in MODES))
+        for kind in ("png", "svg")
+    }
+    tables = {"comparison.csv", "comparison.json", "comparison.txt", "shares.csv", "flags.csv"}
+    assert {path.name for path in out.iterdir()} == pictures | tables
+    csv = pd.read_csv(out / "comparison.csv")
+    assert list(csv) == [name for name, _ in COLUMNS]
+    assert len(csv) == 2 * 2 * 3
+    np.testing.assert_allclose(csv["beyond_controls"], result.table["beyond_controls"], atol=1e-5)
+    assert list(pd.read_csv(out / "shares.csv")) == [name for name, _ in SHARE_COLUMNS]
+    report = json.loads((out / "comparison.json").read_text())
+    assert report == json.loads(json.dumps(result.report()))
+    assert report["differences"][0]["direction"] == "less"
+    assert (out / "comparison.txt").read_text() == result.text + "\n"
+    for name in pictures:
+        if name.endswith("png"):
+            with PillowImage.open(out / name) as picture:
+                assert np.asarray(picture.convert("L")).std() > 5
+        else:
+            assert ElementTree.parse(out / name).getroot().tag.endswith("svg")
+
+
+def test_the_same_comparison_writes_the_same_bytes(runs, tmp_path):
+    for name in ("one", "two"):
+        compare(CompareConfig((runs.memorizer, runs.stranger), str(tmp_path / name)))
+    for path in (tmp_path / "one").iterdir():
+        if path.suffix != ".txt":  # which names its directory
+            assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
+    table = compare(CompareConfig((runs.memorizer, runs.stranger))).shares
+    assert len(table) == 2 * 2 * 3 * 2  # runs, reconstructions, levels, sides
+    whole = table[(table["level"] == "all") & (table["reconstruction"] == "ode")]
+    by_run = whole.set_index(["run", "split"])["above_0.95"]
+    assert by_run[("memorizer", "member")] == 1
+    assert by_run[("memorizer", "control")] < 0.2
+    assert by_run[("stranger", "member")] < 0.2
+
+
+def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    said = " ".join(result.text.split())
+    assert "memorizer: Frechet distance" in said
+    assert "(biased upwards: few images) of 30 images and as many controls" in said
+    assert "stranger: quality unknown; give its scan command once more with" in said
+
+
+def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_below):
+    images = encode_pixels(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), 3)
+    model = memorizes_below(images[:15], picture=images[55:].mean(0))
+    how = {
+        "loaded": Loaded(model, {"family": "memorizes below 0.6"}),
+        "corruption": Corruption(sigmas=(1.0, 1.5), draws=2),
+        "reconstruct": MODES,
+        "steps": 12,
+    }
+    run = runs.make("below", **how)
+    result = compare(CompareConfig((run, run)))
+    by_mode = {one.reconstruction: one for one in result.modes}
+    assert by_mode["ode"].evidence
+    assert not by_mode["one-step"].evidence
+    assert "one step exonerates what full sampling convicts" in " ".join(result.text.split())
+
+
+def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    [row] = [row for row in result.comparisons[0].differences if row.level == "all"][:1]
+    modes = [
+        replace(one, flagged=15, min_q=0.001, dataset_p=1e-9)
+        if (one.run, one.reconstruction) == ("stranger", "one-step")
+        else one
+        for one in result.modes
+    ]
+    [sentence] = judge(result.comparisons[0].differences, result.runs, modes)
+    assert sentence.endswith("; one step of stranger gives evidence all the same")
+    assert "all the same" not in result.sentences[0]
+    assert row.lesser == "stranger"
+
+
+def test_runs_of_one_step_alone_are_compared(runs, of_copies):
+    both = [
+        runs.make(f"{name} in one step", model, model=name, reconstruct=("one-step",), **OF_COPIES)
+        for name, model in of_copies["models"].items()
+        if name in ("copier", "unaware")
+    ]
+    result = compare(CompareConfig(tuple(both)))
+    assert list(rows(result)) == ["one-step", "noisy one-step"]
+    assert result.report()["one_step_and_full_sampling"] == []
+
+
+def test_runs_that_agree_are_said_to_agree(runs):
+    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    said = " ".join(result.text.split())
+    assert "memorizer: one step and full sampling agree, both give evidence" in said
+    assert "stranger: one step and full sampling agree, neither gives evidence" in said
+
+
+def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
+    one = runs.make("one", corruption=Corruption(sigmas=(1.0, 2.0), draws=2))
+    other = runs.make(
+        "other",
+        model=f"closed-form:{runs.others}",
+        corruption=Corruption(sigmas=(2.0, 3.0), draws=1),
+        reconstruct=("ode", "sample"),
+        steps=2,
+    )
+    result = compare(CompareConfig((one, other)))
+    said = " | ".join(result.comparisons[0].remarks)
+    assert "other is inconclusive by itself: nothing stands out" in said
+    assert "only one has sigma 1: not compared" in said
+    assert "only other has sigma 3: not compared" in said
+    assert "only other has the reconstruction sample: not compared" in said
+    assert "steps differ: 1 in one, 2 in other" in said
+    assert "draws differ: 2" in said
+    assert list(result.table["level"]) == ["all", "2"]
+    assert set(result.table["draws"]) == {1}
+
+
+def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
+    how = {"adaptive": True, "fraction": 0.2, "steps": 20, "corruption": Corruption(levels=2)}
+    everyone = runs.make("full", **{**how, "adaptive": False})
+    part = runs.make("part", **how)
+    result = compare(CompareConfig((everyone, part)))
+    said = " | ".join(result.comparisons[0].remarks)
+    in_full = set(result.runs[1].scores["example_id"])
+    if result.runs[1].screened:
+        assert "part scanned only part of the images in full" in said
+    row = rows(result)["ode"]
+    assert row.members + row.controls == len(in_full)
+    assert row.ties == row.members
+
+
+def test_the_public_names_compare():
+    assert memaudit.compare is compare
+    assert memaudit.ComparisonResult is ComparisonResult
+    assert memaudit.CompareConfig is CompareConfig
+
+
+@pytest.fixture(scope="module")
+def of_copies(runs, tmp_path_factory):
+    """Scans of models of noisy copies, by name, with the members' copies beside them."""
+    root = tmp_path_factory.mktemp("copies")
+    members, others = (
+        [np.array(PillowImage.open(path)) for path in sorted(folder.glob("*.png"))]
+        for folder in (runs.members, runs.others)
+    )
+    again, mixed = replace(TRAINING, seed=1), replace(TRAINING, loss="ambient-mixed")
+    folder = noisy_copies(root / "model", members)
+    elsewhere = noisy_copies(root / "again", members, noisy(members, again))
+    models = {
+        "copier": memorizer_of_copies(members, folder),
+        "unaware": unaware(others, folder),
+        "again": memorizer_of_copies(members, elsewhere, again),
+        "mixed": memorizer_of_copies(members, folder, mixed),  # knows the clean images as well
+    }
+    scans = {
+        name: runs.make(name, model, model=name, reconstruct=MODES, **OF_COPIES)
+        for name, model in models.items()
+    }
+    return {**scans, "models": models}
+
+
+def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copies):
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    forth = compare(CompareConfig((clean, of_copies["copier"])))
+    back = compare(CompareConfig((of_copies["copier"], clean)))
+    for result in (forth, back):
+        assert rows(result)["ode"].direction == "not told"
+        assert rows(result)["ode"].lesser == "copier"
+        assert (result.table["direction"] == "not told").all()
+        [sentence] = result.sentences
+        said = "clean images show less of copier than of clean, but copier memorized its noisy"
+        assert sentence.startswith(said)
+        assert "15 members of copier flagged by their noisy copies" in sentence
+        assert "memorizes less than" not in result.text
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "why"),
+    [
+        (
+            "unasked",
+            {"noisy_copies": "none"},
+            "was not asked for the noisy copies that it was trained on",
+        ),
+        ("unchecked", {"self_check": False}, "memorized its noisy copies"),
+    ],
+)
+def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, changes, why):
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    model = of_copies["models"]["copier"]
+    other = runs.make(name, model, model="copier", reconstruct=MODES, **OF_COPIES, **changes)
+    result = compare(CompareConfig((clean, other)))
+    said = f"clean images show less of {name} than of clean, but {name} {why}"
+    assert result.sentences[0].startswith(said)
+    assert rows(result)["ode"].direction == "not told"
+    assert "memorizes less than" not in result.text
+
+
+def test_a_model_of_masked_noisy_copies_does_not_win(runs, of_copies):
+    hidden = replace(TRAINING, loss="gsure", mask=Mask("pixels", 0.2))
+    model = replace(of_copies["models"]["unaware"], ambient=hidden)
+    clean = runs.make("clean", reconstruct=MODES, **OF_COPIES)
+    other = runs.make("hidden", model, model="hidden", reconstruct=MODES, **OF_COPIES)
+    [sentence] = compare(CompareConfig((clean, other))).sentences
+    said = "hidden was trained on noisy copies with masks, for which it cannot be asked"
+    assert said in sentence
+    report = json.loads((Path(other) / "scan.json").read_text())
+    assert "no noisy copies to query" in report["verdict"]["reasons"][0]
+
+
+def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):
+    result = compare(CompareConfig((of_copies["copier"], of_copies["unaware"])))
+    by_mode = rows(result)
+    assert list(by_mode) == [*MODES, *(f"noisy {mode}" for mode in MODES)]
+    for mode in MODES:
+        row = by_mode[f"noisy {mode}"]
+        assert row.own_similarity_base > 0.2  # the correlation with the frozen noise
+        assert row.beyond_controls.high < -0.2
+        assert (row.direction, row.wins) == ("less", 15)
+        assert (row.flags.base, row.flags.run) == (15, 0)
+    sentence = result.sentences[1]
+    assert sentence.startswith("by the noisy copies that both were trained on, unaware memorizes")
+    assert "less than copier (noisy ode): correlation with the noise of members' copies" in sentence
+    noisy_rows = [one for one in result.modes if one.reconstruction == "noisy ode"]
+    assert [(one.run, one.flagged) for one in noisy_rows] == [("copier", 15), ("unaware", 0)]
+    assert "copier, asked for its noisy copies: one step and full sampling agree" in result.text
+    tables = result.shares[result.shares["reconstruction"] == "noisy ode"]
+    mean = tables[tables["level"] == "all"].set_index(["run", "split"])["mean"]
+    assert mean[("copier", "member")] == pytest.approx(by_mode["noisy ode"].own_similarity_base)
+
+
+def test_a_model_that_returns_the_clean_image_does_not_win_by_the_noisy_copies(of_copies):
+    result = compare(CompareConfig((of_copies["copier"], of_copies["mixed"])))
+    by_mode = rows(result)
+    assert (by_mode["ode"].direction, by_mode["ode"].lesser) == ("not told", "copier")
+    assert (by_mode["noisy ode"].direction, by_mode["noisy ode"].lesser) == ("not told", "mixed")
+    assert by_mode["noisy one-step"].direction != "not told"  # above the noise they are alike
+    assert "they show less of mixed than of copier, but the two trainings" in result.sentences[1]
+    assert "memorizes less than" not in result.text
+
+
+def test_an_image_that_stands_for_others_is_no_lost_score(runs, tiles, tmp_path):
+    shutil.copytree(runs.members, tmp_path / "members")
+    PillowImage.fromarray(tiles[0]).save(tmp_path / "members" / "copy.png")
+    levels = {"corruption": Corruption(sigmas=(0.3, 1.0), draws=1), "index": None}
+    run = runs.make("with a copy", dataset=str(tmp_path / "members"), **levels)
+    darker = tiles[0] - np.minimum(tiles[0], 2)  # another id, of the same group
+    PillowImage.fromarray(darker).save(tmp_path / "members" / "near.png")
+    near = runs.make("with a near copy", dataset=str(tmp_path / "members"), **levels)
+    for one in (run, near):
+        result = compare(CompareConfig((one, one)))
+        assert (result.table["ties"] == 15).all()
+    assert not result.runs[0].findings["representative"].all()
+
+
+def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path):
+    config = CompareConfig((of_copies["copier"], of_copies["again"]), str(tmp_path / "out"))
+    result = compare(config)
+    assert list(rows(result)) == list(MODES)
+    assert len(result.sentences) == 1
+    assert any("noisy copies are not the same" in said for said in result.comparisons[0].remarks)
+    drawn = {path.name for path in (tmp_path / "out").glob("similarity-*.png")}
+    assert drawn == {f"similarity-{kind}{mode}.png" for kind in ("", "noisy-") for mode in MODES}
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/clean", "runs/ambient"], ["clean", "ambient"]),
+        (["/a/clean-0/scan", "/a/sure-0/scan"], ["clean-0", "sure-0"]),
+        (["/a/clean/scan", "/a/sure/scan2"], ["clean/scan", "sure/scan2"]),
+        (["runs", "runs/later"], ["runs", "runs/later"]),
+        (["one", "./one"], ["one", "./one"]),
+        (["a/runs/one"], ["one"]),
+    ],
+)
+def test_runs_are_called_by_the_part_of_their_paths_that_differs(paths, names):
+    assert list(short_names(paths).values()) == names

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from memaudit.statistics import Level, graded, measure_power
+
+SIGMAS = (0.5, 1.0, 2.0)
+MEMBERS, CONTROLS = 60, 140
+LEVELS = tuple(
+    Level(
+        reconstruction="ode",
+        sigma=sigma,
+        snr_db=-20 * np.log10(sigma),
+        members=MEMBERS,
+        controls=CONTROLS,
+        own_similarity_members=0.9,
+        own_similarity_controls=own,
+        auc=0.5,
+        share_above=0.01,
+        rank1_members=0.5,
+        rank1_controls=0.5,
+    )
+    for sigma, own in zip(SIGMAS, (0.9, 0.4, 0.2), strict=True)
+)
+
+
+@pytest.fixture
+def scores() -> pd.DataFrame:
+    """A memorizer that stands out at the first two levels and not at the last."""
+    ids = [f"{k:03}" for k in range(MEMBERS + CONTROLS)]
+    keys = pd.MultiIndex.from_product(
+        [ids, ["ode"], SIGMAS, [0]], names=["example_id", "reconstruction", "sigma", "draw"]
+    ).to_frame(index=False)
+    rng = np.random.default_rng(0)
+    found = (keys["example_id"] < f"{MEMBERS:03}") & (keys["sigma"] < 2)
+    return keys.assign(
+        margin=rng.normal(0, 0.1, len(keys)) + found,
+        own_similarity=0.3 + 0.6 * found,
+        snr_db=-20 * np.log10(keys["sigma"]),
+    )
+
+
+def members() -> np.ndarray:
+    return np.arange(MEMBERS + CONTROLS) < MEMBERS
+
+
+def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame) -> None:
+    power = measure_power(scores, members(), "margin", (60, 60))
+    assert power.share == 1.0
+    assert power.low == pytest.approx(0.025 ** (1 / 60))  # Clopper and Pearson, 60 of 60
+    assert (power.members, power.controls, power.candidates, power.of) == (60, 140, 60, 60)
+    assert [level.share for level in power.levels[:2]] == [1.0, 1.0]
+    assert power.levels[2].share < 0.1
+    assert [level.controls_own_similarity for level in power.levels] == [0.3] * 3
+
+
+def test_each_level_is_graded(scores: pd.DataFrame) -> None:
+    power = measure_power(scores, members(), "margin", (60, 60))
+    levels = graded(LEVELS, "ode", power, copy_threshold=0.75)
+    assert [level.grade for level in levels] == ["too easy", "informative", "no power"]
+    assert levels[0].power == 1.0
+    without = graded(LEVELS, "ode", power, copy_threshold=None)
+    assert [level.grade for level in without] == ["informative", "informative", "no power"]
+
+
+def test_other_reconstructions_are_not_graded(scores: pd.DataFrame) -> None:
+    power = measure_power(scores, members(), "margin", (60, 60))
+    others = tuple(replace(level, reconstruction="one-step") for level in LEVELS)
+    assert graded(others, "ode", power, 0.75) == others

@@ -1,0 +1,91 @@
+"""Files are whole or absent, and spreadsheets run nothing in them."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from memaudit.files import write_csv, write_json, write_parquet
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("text", ["=1+2", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_text_that_a_spreadsheet_would_run_is_quoted(tmp_path, text):
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"source": [text, "a" + text]}))
+    shown = text.replace("\r", " ")
+    assert [row["source"] for row in rows(tmp_path / "a.csv")] == [f"'{shown}", f"a{shown}"]
+
+
+def test_numbers_and_flags_are_never_quoted(tmp_path):
+    table = pd.DataFrame({"x": [-1.5, math.nan], "n": [-3, 4], "flag": [True, False]})
+    write_csv(tmp_path / "a.csv", table)
+    assert rows(tmp_path / "a.csv") == [
+        {"x": "-1.5", "n": "-3", "flag": "True"},
+        {"x": "", "n": "4", "flag": "False"},
+    ]
+
+
+def test_any_text_survives_csv(tmp_path):
+    texts = ['a,"b"', "two\nlines", "Zürich 東京", "", "'quoted"]
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"source": texts}))
+    assert [row["source"] for row in rows(tmp_path / "a.csv")] == texts
+
+
+def test_a_carriage_return_starts_no_row(tmp_path):
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"source": ["a\r=1+2"]}))
+    assert (tmp_path / "a.csv").read_bytes() == b"source\na =1+2\n"
+
+
+def test_a_table_is_not_changed_by_being_written(tmp_path):
+    table = pd.DataFrame({"source": ["=1"]})
+    write_csv(tmp_path / "a.csv", table)
+    write_parquet(tmp_path / "a.parquet", table)
+    assert table["source"].tolist() == ["=1"]
+    assert pd.read_parquet(tmp_path / "a.parquet")["source"].tolist() == ["=1"]
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path):
+    table = pd.DataFrame(columns=["split", "source", "error"])
+    write_csv(tmp_path / "a.csv", table)
+    assert (tmp_path / "a.csv").read_text() == "split,source,error\n"
+
+
+def test_parquet_keeps_values_types_and_metadata(tmp_path):
+    table = pd.DataFrame({"x": [1.0, math.nan], "n": [1, 2], "source": ["a", "é"]})
+    write_parquet(tmp_path / "a.parquet", table, {"memaudit.errors": "{}"})
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table)
+    assert pq.read_schema(tmp_path / "a.parquet").metadata[b"memaudit.errors"] == b"{}"
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path):
+    content = {"a": (1, math.nan), "b": {"c": -math.inf}, 3: "東京"}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"a": [1, None], "b": {"c": None}, "3": "東京"}
+    assert text.endswith("}\n")
+
+
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"a": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_json(path, {"a": "\ud800"})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_no_temporary_file_stays(tmp_path):
+    write_json(tmp_path / "a.json", {})
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"a": [1]}))
+    write_parquet(tmp_path / "a.parquet", pd.DataFrame({"a": [1]}))
+    names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert names == ["a.csv", "a.json", "a.parquet"]
