@@ -1,18 +1,24 @@
 import json
 
 import pytest
+import torch
 from diffusers import DDPMScheduler
 from PIL import Image as PillowImage
 from runs import ask
+from torch import nn
 
 from memaudit.audit import scan
-from memaudit.audit.levels import Levels, choose_levels
+from memaudit.audit.levels import Levels, choose_levels, within_range
 from memaudit.audit.models import open_model
 from memaudit.audit.shards import encode
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError
+from memaudit.models.closed_form import ClosedForm
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
+from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.reading import Reading
+from memaudit.models.schedule import schedule_from_config
 
 
 def test_two_models_get_the_same_levels_on_the_same_data(sides, unet, tmp_path):
@@ -99,3 +105,20 @@ def test_the_perfect_memorizer_takes_the_size_of_its_images_or_the_one_asked_for
     path = sides.members / "000.png"
     PillowImage.open(path).resize((40, 24)).save(path)
     assert open_model(ask(sides.members, tmp_path)).denoiser.shape == (3, 24, 24)
+
+
+def test_levels_outside_the_model_s_range_are_told_apart() -> None:
+    model = ClosedForm(torch.zeros(2, 3, 16, 16), sigma_min=0.1, sigma_max=5.0)
+    inside, outside = within_range(model, [0.05, 0.1, 1.0, 5.0, 5.1])
+    assert inside == [0.1, 1.0, 5.0]
+    assert outside == [0.05, 5.1]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_ends_of_a_schedule_are_in_range_though_written_with_six_digits(
+    schedule: str,
+) -> None:
+    curve = schedule_from_config({"beta_schedule": schedule})
+    model = PixelDenoiser(nn.Identity(), (3, 16, 16), Reading("epsilon", curve))
+    ends = [float(f"{model.sigma_of_timestep(t):.6g}") for t in (0, 999)]
+    assert within_range(model, ends) == (ends, [])

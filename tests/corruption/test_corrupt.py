@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 
 from memaudit.corruption import noise as corrupt
-from memaudit.models.closed_form import ClosedForm
-from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import Reading
-from memaudit.models.schedule import schedule_from_config
 
 SHAPE = (3, 16, 16)
 
@@ -80,20 +75,3 @@ def test_grid_of_one_level_is_the_middle() -> None:
 def test_snr_in_decibels_and_back(sigma: float, snr: float) -> None:
     assert corrupt.snr_db(sigma) == pytest.approx(snr, abs=0.01)
     assert corrupt.sigma_of_snr_db(corrupt.snr_db(sigma)) == pytest.approx(sigma)
-
-
-def test_levels_outside_the_model_s_range_are_told_apart() -> None:
-    model = ClosedForm(torch.zeros(2, *SHAPE), sigma_min=0.1, sigma_max=5.0)
-    inside, outside = corrupt.within_range(model, [0.05, 0.1, 1.0, 5.0, 5.1])
-    assert inside == [0.1, 1.0, 5.0]
-    assert outside == [0.05, 5.1]
-
-
-@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
-def test_ends_of_a_schedule_are_in_range_though_written_with_six_digits(
-    schedule: str,
-) -> None:
-    curve = schedule_from_config({"beta_schedule": schedule})
-    model = PixelDenoiser(nn.Identity(), SHAPE, Reading("epsilon", curve))
-    ends = [float(f"{model.sigma_of_timestep(t):.6g}") for t in (0, 999)]
-    assert corrupt.within_range(model, ends) == (ends, [])
