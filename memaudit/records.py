@@ -9,23 +9,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 Split = Literal["member", "control"]
+Claim = Literal["membership", "reproduction", "generation"]  # what an attack's evidence is of
+Input = Literal["clean image", "noisy copy"]  # what is corrupted
+Phase = Literal["full", "screen"]  # a scan in full, or the cheap first pass of an adaptive one
 Image = NDArray[np.uint8]  # HWC RGB
 Images = NDArray[np.uint8]  # NHWC RGB
 Vectors = NDArray[np.float32]  # [N, D], unit length
 
+CLEAN: Input = "clean image"
+COPY: Input = "noisy copy"
+FULL: Phase = "full"
+SCREEN: Phase = "screen"
+KEYS = ("example_id", "attack", "input", "phase", "sigma", "draw")  # of a row of scores
+
 
 @dataclass(frozen=True)
 class Example:
-    """One decoded image.
+    """One decoded image; nothing tells whether it is a member.
 
     `id` is the sha256 (hex) of mode, size and decoded pixels before any resize: two files with
-    the same pixels share it. `source` is the path inside its data set, as shown to people.
+    the same pixels share it.
     """
 
     id: str
     image: Image
-    split: Split
-    source: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of scores: what it is, and which way it points.
+
+    `higher`: a higher value is the more suspicious one. `summary` is how a finding sums it up over
+    levels and draws: their mean, their median, or, of a name, that with the highest similarity
+    (column `<name>_similarity`). `input` is what its rows are of; other rows leave it blank.
+    """
+
+    name: str
+    help: str
+    higher: bool = True
+    summary: Literal["mean", "median", "name", "none"] = "mean"
+    input: Input = CLEAN
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The score that a claim rests on, fixed before any score is known.
+
+    The full pass of `attack`; `columns` are pooled of clean images, `of_copies` of noisy copies.
+    """
+
+    attack: str
+    columns: tuple[Column, ...]
+    of_copies: tuple[Column, ...] = ()
+
+    def of(self, what: Input) -> tuple[Column, ...]:
+        """The columns that are pooled of an input."""
+        return self.of_copies if what == COPY else self.columns
 
 
 @dataclass(frozen=True)
@@ -37,27 +76,6 @@ class Matches:
     """
 
     own: NDArray[np.float32]  # [B] similarity to the source
-    own_flipped: NDArray[np.float32]  # [B] similarity to the source's mirror image
     own_rank: NDArray[np.int64]  # [B] 1 = the source is nearest among members + controls
     neighbour_ids: list[list[str]]  # [B][k] nearest others, most similar first
     neighbours: NDArray[np.float32]  # [B, k] their similarities
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a scan would cost on this machine, before it is run."""
-
-    members: int
-    controls: int
-    levels: int
-    queries: int
-    evaluations: int  # of the network; of an adaptive scan, about so many
-    in_full: int  # evaluations without --adaptive
-    embeddings: int
-    network_ms: float  # an evaluation, in a batch
-    embedder_ms: float  # an image, in a batch
-    seconds: float
-    disk_mb: float
-    device: str
-    reach: int | None  # fewest memorized images that can be flagged together
-    controls_for: dict[int, int]  # how many controls it takes to flag so few

@@ -2,58 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
 
-from memaudit.records import Image, Images, Matches
+from memaudit.attacks.base import Shard
+from memaudit.attacks.rivals import GREY, PixelSample
+from memaudit.records import COPY, Column, Image, Images, Matches, Vectors
+from memaudit.similarity.search.index import cosine
 
 NEAREST = 50  # neighbours of the adaptive l2 distance (Carlini et al. 2023)
 ADAPTIVE = 0.5  # and the share of their mean distance that it divides by
 TILES = 4  # per side, for the largest tile distance
-GREY = 255  # levels of a channel
 SMALLEST = 1 / GREY  # of a distance that is divided by: one grey level
 GAIN_DIGITS = 5  # of a difference of similarities
 PERFECT_PSNR = 99.0  # dB, in place of infinity for identical images
 
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """Images of the pool against which distances in pixels are relative.
-
-    A random, label-blind sample [P, D] in 0 .. 255 with their duplicate groups [P]; `share` is the
-    part of the pool that it is. Of a sample the nearest 50 of the whole pool are the nearest
-    50 x share. In float64 sums of squares of grey levels are exact, whatever the batch.
-    """
-
-    pixels: NDArray[np.float64]
-    groups: NDArray[np.int64]
-    share: float
-
-    @classmethod
-    def of(cls, images: Images, groups: NDArray[np.int64], pool: int) -> Reference:
-        """[P, H, W, 3] uint8 and their groups [P], out of a pool of so many images."""
-        return cls(_flat(images), groups, len(images) / pool)
-
-    def distances(self, images: Images, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-        """l2 of [B, H, W, 3] to each image of other groups, ascending: [B, P], infinite at the end.
-
-        `groups` [B] are those of the sources.
-        """
-        flat = _flat(images)
-        squares = (flat**2).sum(1)[:, None] + self._squares - 2 * flat @ self.pixels.T
-        l2 = np.sqrt(squares / flat.shape[1]) / GREY
-        others = np.where(groups[:, None] == self.groups, np.inf, l2)
-        return np.sort(others, axis=1)
-
-    @cached_property
-    def _squares(self) -> NDArray[np.float64]:
-        squares: NDArray[np.float64] = (self.pixels**2).sum(1)
-        return squares
+COLUMNS = (
+    Column("own_similarity", "embedding similarity of reconstruction and image, -1 to 1"),
+    Column(
+        "own_rank",
+        "rank of the image among members and controls; 1 is the nearest",
+        higher=False,
+        summary="median",
+    ),
+    Column(
+        "nearest_other",
+        "example_id of the most similar image outside the duplicate group",
+        summary="name",
+    ),
+    Column("nearest_other_similarity", "similarity of reconstruction and its nearest other image"),
+    Column("margin", "own similarity minus similarity of the nearest other image"),
+    Column("psnr", "peak signal-to-noise ratio of reconstruction and image, dB"),
+    Column("ssim", "structural similarity of reconstruction and image, -1 to 1"),
+    Column("l2", "root-mean-square pixel difference, 0 to 1", higher=False),
+    Column("tile_l2", "largest such difference over 4 x 4 tiles, 0 to 1", higher=False),
+    Column("adaptive_l2", "l2 relative to half that to the 50 nearest other images", higher=False),
+    Column("l2_ratio", "l2 relative to that to the nearest other image", higher=False),
+    Column(
+        "distance_ratio",
+        "nearest over second nearest embedding distance, among image and others",
+        higher=False,
+        summary="none",
+    ),
+    Column(
+        "copy_similarity",
+        "similarity of reconstructions of the noisy copy and that copy",
+        input=COPY,
+    ),
+    Column(
+        "copy_l2",
+        "root-mean-square difference of both, 0 to 1 and more",
+        higher=False,
+        input=COPY,
+    ),
+    Column(
+        "copy_correlation",
+        "correlation of their errors with the noise of the copy, -1 to 1",
+        input=COPY,
+    ),
+    Column(
+        "fresh_correlation",
+        "the same with fresh noise of the same law, -1 to 1",
+        summary="none",
+        input=COPY,
+    ),
+    Column("reference_similarity", "own similarity of the reference model's reconstructions"),
+    Column("similarity_gain", "own_similarity minus that of the reference model"),
+)
 
 
 def similarity_scores(matches: Matches) -> pd.DataFrame:
@@ -69,7 +88,6 @@ def similarity_scores(matches: Matches) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "own_similarity": matches.own.astype(np.float64),
-            "own_similarity_flipped": matches.own_flipped.astype(np.float64),
             "own_rank": matches.own_rank,
             "nearest_other": [ids[0] for ids in matches.neighbour_ids],
             "nearest_other_similarity": nearest.astype(np.float64),
@@ -97,7 +115,7 @@ def pixel_scores(sources: Images, images: Images) -> pd.DataFrame:
 
 
 def relative_scores(
-    l2: NDArray[np.float64], images: Images, reference: Reference, groups: NDArray[np.int64]
+    l2: NDArray[np.float64], images: Images, sample: PixelSample, groups: NDArray[np.int64]
 ) -> pd.DataFrame:
     """l2 [B] of reconstructions to their sources, relative to that to other images.
 
@@ -105,7 +123,7 @@ def relative_scores(
     over that to the nearest other (d1/d2 of Gu et al. 2023, arXiv 2310.02664, where the source is
     nearest). `groups` [B] are the sources' duplicate groups. Without others they are 2 and 1.
     """
-    others = reference.distances(images, groups)[:, : max(1, round(NEAREST * reference.share))]
+    others = sample.distances(images, groups)[:, : max(1, round(NEAREST * sample.share))]
     others = np.where(np.isfinite(others[:, :1]), others, l2[:, None])
     others = np.where(np.isfinite(others), others, np.nan)
     around = np.maximum(np.nanmean(others, axis=1), SMALLEST)
@@ -127,9 +145,37 @@ def paired_scores(own: NDArray[np.float32], reference: NDArray[np.float64]) -> p
     return pd.DataFrame({"reference_similarity": reference, "similarity_gain": gain})
 
 
-def _flat(images: Images) -> NDArray[np.float64]:
-    """[N, H, W, 3] uint8 -> [N, D] in 0 .. 255."""
-    return images.reshape(len(images), -1).astype(np.float64)
+def copy_scores(
+    reconstructions: Tensor, vectors: Vectors, shard: Shard, which: list[int]
+) -> pd.DataFrame:
+    """Compare reconstructions h [B, C, H, W], embedded as [B, D], with copies `which` of a shard.
+
+    `copy_similarity` is the cosine of both embeddings; `copy_l2` = sqrt(mean((h - y)^2)) / 2, the
+    noise of y not clipped; `copy_correlation` the cosine of h - x and the frozen noise y - x, and
+    `fresh_correlation` that with fresh noise. Where h is x they are 0.
+    """
+    assert shard.copies is not None
+    assert shard.fresh is not None
+    assert shard.copy_vectors is not None
+    images, copies_of = shard.x0[which], shard.copies[which]
+    residual = (reconstructions - images).flatten(1)
+    distance = (reconstructions - copies_of).flatten(1).double().square().mean(1).sqrt() / 2
+    return pd.DataFrame(
+        {
+            "copy_similarity": cosine(vectors, shard.copy_vectors[which]).astype("float64"),
+            "copy_l2": distance.cpu().numpy(),
+            "copy_correlation": _cosines(residual, (copies_of - images).flatten(1)),
+            "fresh_correlation": _cosines(residual, shard.fresh[which].flatten(1)),
+        }
+    )
+
+
+def _cosines(one: Tensor, other: Tensor) -> list[float]:
+    one, other = one.double(), other.double()
+    norms = (one.square().sum(1) * other.square().sum(1)).sqrt()
+    cosines = torch.where(norms > 0, (one * other).sum(1) / norms.clamp(min=1e-30), 0.0)
+    values: list[float] = cosines.tolist()
+    return values
 
 
 def _psnr(source: Image, image: Image) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from memaudit.audit.listing import Listing
@@ -11,6 +9,7 @@ from memaudit.audit.pool import Pool
 from memaudit.config import PromptPolicy
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
+from memaudit.run.record import CaptionsRecord
 
 UNEVEN = 0.02  # largest difference of the shares of members and of controls with a caption
 
@@ -61,9 +60,9 @@ def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
     return own if policy == "own" else _others(own)
 
 
-def described(told: Captions, policy: PromptPolicy, denoiser: Denoiser) -> dict[str, Any] | None:
-    """What scan.json holds of them; None of a model that is told none."""
-    return {"policy": policy, "images": len(told)} if denoiser.told_captions else None
+def described(told: Captions, policy: PromptPolicy, denoiser: Denoiser) -> CaptionsRecord | None:
+    """What is kept of them; None of a model that is told none."""
+    return CaptionsRecord(policy, len(told)) if denoiser.told_captions else None
 
 
 def _others(own: Captions) -> Captions:

@@ -6,32 +6,31 @@ import math
 
 from torch import Tensor
 
-from memaudit.audit.copies import Copies
-from memaudit.audit.pool import Pool, read_examples, stack
-from memaudit.audit.shards import encode
-from memaudit.config import NO_COPIES, ScanConfig
+from memaudit.attacks.base import encode
+from memaudit.attacks.copies import Copies
+from memaudit.audit.bench import Opened
+from memaudit.audit.pool import Pool, stack
+from memaudit.config import NO_COPIES
 from memaudit.errors import DataError
-from memaudit.models.denoiser import Denoiser
 
 CHECKED = 256  # members whose copies are compared with their images
 TOLERANCE = 6.0  # standard errors by which the noise of the copies may miss sigma_n
 SLACK = 2e-3  # and a share of it, for rounding
 
 
-def check_copies(
-    copies: Copies | None, config: ScanConfig, pool: Pool, denoiser: Denoiser
-) -> Copies | None:
+def check_copies(opened: Opened, asked: str | None, pool: Pool) -> Copies | None:
     """Give the copies back if they are of the members; None if found, and of other images.
 
     Raises DataError if some members are missing, if controls are among them, or if they are not
     the members' images in noise of sigma_n.
     """
+    copies = opened.copies
     if copies is None:
         return None
     rows = pool.representatives
     of_members = rows["split"] == "member"
     there = rows["example_id"].isin(list(copies.places))
-    if config.noisy_copies is None and not (there & of_members).any():
+    if asked is None and not (there & of_members).any():
         return None
     missing = rows[of_members & ~there]
     if len(missing):
@@ -47,9 +46,9 @@ def check_copies(
             f"{trained['source'].iloc[0]}), so the model was trained on them; give controls that "
             "it has not seen"
         )
-    examples, _ = read_examples(pool, rows[of_members].sort_values("example_id").head(CHECKED))
+    examples = pool.candidates.read(sorted(pool.ids("member"))[:CHECKED]).examples
     if examples:
-        x0 = encode(denoiser, stack(examples))
+        x0 = encode(opened.loaded.denoiser, stack(examples))
         _check_noise(copies, copies.of([example.id for example in examples], x0) - x0)
     return copies
 

@@ -29,7 +29,6 @@ from memaudit.similarity.search.storage import SIDECAR
 
 SHARD = 64  # entries a part; a part is what an interruption can cost
 OWN_SIZE = "own size"
-FLIPPED = "flipped.npy"
 LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
 KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
 DAMAGED = (OSError, ValueError, pa.ArrowException)  # what reading a damaged part raises
@@ -63,6 +62,11 @@ class View:
         return OWN_SIZE if self.resolution is None else "{}x{}".format(*self.resolution)
 
     @classmethod
+    def square(cls, side: int | None, how: ResizePolicy) -> View:
+        """Squares of a side, or images of their own size."""
+        return cls(None if side is None else (side, side), how)
+
+    @classmethod
     def of(cls, meta: IndexMeta) -> View:
         """The view an index was made with."""
         if meta.resolution == OWN_SIZE:
@@ -84,11 +88,6 @@ class Embedded:
     index: Index
     directory: Path
     reused: bool
-
-    def flipped(self, positions: list[int]) -> Vectors:
-        """Embeddings of the mirror images, read from disk: positions of the index -> [B, D]."""
-        rows: Vectors = np.array(np.load(self.directory / FLIPPED, mmap_mode="r")[positions])
-        return rows
 
 
 def embedding_key(listing: Listing, embedder: Embedder, view: View) -> str:
@@ -137,16 +136,21 @@ def embed_listing(
     )
 
 
-def open_embedded(directory: Path) -> tuple[Index, pd.DataFrame, View]:
-    """Open a finished index: the index, the rows of its readable entries, and its view."""
-    index = load_index(directory)
+def open_index(directory: Path, device: str = "cpu") -> Index:
+    """Open a finished index; raises IndexMismatchError for one of another version."""
+    index = load_index(directory, device=device)
     if index.meta.version != IndexMeta.version:
         raise IndexMismatchError(
             f"the index in {directory} is of version {index.meta.version}, expected "
             f"{IndexMeta.version}; remove that directory and build it again"
         )
+    return index
+
+
+def readable_rows(directory: Path, index: Index) -> pd.DataFrame:
+    """Rows of the entries of an index that could be read."""
     rows = _all_rows(directory, index)
-    return index, rows[rows["error"] == ""], View.of(index.meta)
+    return rows[rows["error"] == ""]
 
 
 def _write_parts(
@@ -186,12 +190,10 @@ def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) 
         images.append(None if image is None else view.apply(image))
     readable = [image for image in images if image is not None]
     vectors = iter(embedder.embed(readable) if readable else ())
-    flipped = iter(embedder.embed([image[:, ::-1] for image in readable]) if readable else ())
     for record, image in zip(records, images, strict=True):
         record["vector"] = None if image is None else next(vectors)
-        record["flipped"] = None if image is None else next(flipped)
-    kind = pa.list_(pa.float32(), embedder.dim)
-    schema = pa.schema([*ROW_SCHEMA, pa.field("vector", kind), pa.field("flipped", kind)])
+    vector = pa.field("vector", pa.list_(pa.float32(), embedder.dim))
+    schema = pa.schema([*ROW_SCHEMA, vector])
     return pa.Table.from_pylist(records, schema=schema)
 
 
@@ -225,24 +227,9 @@ def _merge(directory: Path, meta: IndexMeta, entries: int, device: str) -> Index
     if not ids:
         first = _read_rows(next(iter(firsts)))["error"].iloc[0]
         raise DataError(f"none of the {entries} images can be read; the first: {first}")
-    _write_flipped(directory, firsts, len(ids))
-    chunks = (_read_vectors(path, "vector", rows) for path, rows in firsts.items())
+    chunks = (_read_vectors(path, rows) for path, rows in firsts.items())
     filled = (chunk for chunk in chunks if len(chunk))
     return build_index(directory, list(ids), filled, meta, device)
-
-
-def _write_flipped(directory: Path, firsts: dict[Path, list[int]], total: int) -> None:
-    """Write the array piece by piece: a memory map would kill the process on a full disk."""
-    temporary = directory / "flipped.tmp.npy"
-    with temporary.open("wb") as file:
-        for number, (path, rows) in enumerate(firsts.items()):
-            chunk = _read_vectors(path, "flipped", rows)
-            if number == 0:
-                shape = (total, chunk.shape[1])
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(chunk.astype("<f4").tobytes())
-    temporary.replace(directory / FLIPPED)
 
 
 def _first_of_id(path: Path, ids: dict[str, int]) -> list[int]:
@@ -264,13 +251,12 @@ def _all_rows(directory: Path, index: Index) -> pd.DataFrame:
     try:
         rows = pd.concat([_read_rows(path) for path in _parts(directory)], ignore_index=True)
         whole = rows["example_id"].dropna().unique().tolist() == index.ids
-        whole = whole and np.load(directory / FLIPPED, mmap_mode="r").shape == index.vectors.shape
     except DAMAGED:
         whole = False
     if not whole:
         raise IndexMismatchError(
-            f"the index in {directory} is damaged: its parts or {FLIPPED} are missing or are not "
-            "of the images it lists; remove that directory, it is built again"
+            f"the index in {directory} is damaged: its parts are missing or are not of "
+            "the images it lists; remove that directory, it is built again"
         )
     return rows
 
@@ -280,10 +266,11 @@ def _read_rows(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _read_vectors(path: Path, column: str, rows: list[int]) -> Vectors:
-    table = pq.read_table(path, columns=[column])
-    arrays: Iterator[pa.Array] = iter(table.column(column).take(pa.array(rows, pa.int64())).chunks)
+def _read_vectors(path: Path, rows: list[int]) -> Vectors:
+    table = pq.read_table(path, columns=["vector"])
+    taken = table.column("vector").take(pa.array(rows, pa.int64()))
+    arrays: Iterator[pa.Array] = iter(taken.chunks)
     flat = [array.flatten().to_numpy(zero_copy_only=False) for array in arrays]
-    size = table.schema.field(column).type.list_size
+    size = table.schema.field("vector").type.list_size
     vectors: Vectors = np.concatenate([*flat, np.empty(0, np.float32)]).reshape(-1, size)
     return vectors

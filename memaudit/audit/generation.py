@@ -2,100 +2,89 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
-from memaudit.attacks.reconstruct import evaluations, reconstruct
+from memaudit.attacks.base import Bench
+from memaudit.attacks.corrupted import Corrupted, refuse_infinite
+from memaudit.attacks.reconstruction import Solve
 from memaudit.audit.pool import Pool
-from memaudit.audit.shards import Stages, refuse_infinite, to_images
-from memaudit.config import ScanConfig
+from memaudit.audit.scoring import Scorer
+from memaudit.audit.work import Task
+from memaudit.config import Sampler
 from memaudit.corruption.noise import generator, standard_normal
-from memaudit.progress import Progress
 from memaudit.records import Vectors
-from memaudit.run.directory import RunDirectory
+from memaudit.run.parts import Part, Parts
 from memaudit.similarity.quality import Quality, measure_quality
 
 STEPS = 50  # from pure noise; a scan's own steps start where an image is left
 
 
-def check_quality(stages: Stages, run: RunDirectory, progress: Progress) -> Quality | None:
+def check_quality(scorer: Scorer, pool: Pool, count: int, sampler: Sampler) -> Quality | None:
     """Generate as many images as were asked for and compare them with the controls; None for 0."""
-    count = stages.config.generate
     if not count:
         return None
-    quality = measure_quality(
-        _generated(stages, run, progress), _controls(stages.pool), stages.config.seed
-    )
-    denoiser = stages.denoiser
+    controls = [str(name) for name in pool.one_sided("control")["example_id"]]
+    theirs: Vectors = pool.index.vectors[[pool.index.positions[name] for name in controls]]
+    denoiser = scorer.bench.denoiser
+    told = [scorer.bench.captions.get(name, "") for name in controls]
+    draw = _Draw(scorer.bench, Solve("ode", sampler, STEPS), told if any(told) else [])
+    quality = measure_quality(_generated(scorer, draw, count), theirs, scorer.bench.seed)
     return replace(
         quality,
-        sampler=stages.config.sampler,
+        sampler=sampler,
         steps=STEPS,
         sigma_max=denoiser.sigma_max,
         sigma_min=denoiser.sigma_min,
     )
 
 
-def generating_evaluations(config: ScanConfig) -> int:
+def generating_evaluations(count: int, sampler: Sampler) -> int:
     """Network evaluations that the images asked for take."""
-    return config.generate * evaluations("ode", config.sampler, STEPS)
+    return count * Solve("ode", sampler, STEPS).evaluations
 
 
-def _controls(pool: Pool) -> Vectors:
-    """Embeddings of the held-out images, one a duplicate group, in the random order of ids."""
-    rows = _control_rows(pool)
-    vectors: Vectors = pool.index.vectors[[pool.index.positions[i] for i in rows["example_id"]]]
-    return vectors
-
-
-def _control_rows(pool: Pool) -> pd.DataFrame:
-    rows = pool.representatives
-    return rows[(rows["split"] == "control") & ~rows["spans"]].sort_values("example_id")
-
-
-def _generated(stages: Stages, run: RunDirectory, progress: Progress) -> Vectors:
+def _generated(scorer: Scorer, draw: _Draw, count: int) -> Vectors:
     """Embeddings of the generated images, [N, D]; parts that are there are not made again."""
-    count, size = stages.config.generate, stages.config.shard_size
-    parts: list[Vectors] = []
-    for number in range(math.ceil(count / size)):
-        wanted = range(number * size, min((number + 1) * size, count))
-        if run.rows(number, "generated") < len(wanted):
-            run.write_part(number, _generate(stages, wanted), {}, "generated")
-        table, _ = run.read_part(number, "generated")
-        parts.append(np.stack(table["vector"].to_list())[: len(wanted)])
-        progress("generate", wanted.stop, count)
-    return np.concatenate(parts)
+    parts = scorer.run.parts("generated")
+    tasks = scorer.crew.tasks("generated", map(str, range(count)))
+    for task in tasks:
+        _drop_short(parts, task)
+    table = scorer.crew.complete(parts, tasks, draw).table
+    return np.stack(table.loc[table["sample"] < count, "vector"].to_list())
 
 
-def _generate(stages: Stages, wanted: range) -> pd.DataFrame:
-    """Draw and embed some images, batch by batch."""
-    size = stages.config.batch_size
-    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
-    vectors = np.concatenate([_embed(stages, batch) for batch in batches])
-    return pd.DataFrame({"sample": list(wanted), "vector": list(vectors)})
+def _drop_short(parts: Parts, task: Task) -> None:
+    """Remove a part of a run that was asked for fewer images."""
+    if parts.has(task.number) and len(parts.read(task.number).table) < len(task.ids):
+        parts.store.remove(parts.name(task.number))
 
 
-def _told(stages: Stages, batch: range) -> list[str]:
-    """Captions of controls, in turn: what is generated is compared with them."""
-    if not stages.captions:
-        return []
-    rows = _control_rows(stages.pool)
-    known = [stages.captions.get(name, "") for name in rows["example_id"]]
-    return [known[k % len(known)] for k in batch] if known else []
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Draws and embeds images, told `captions` in turn: those of what they are compared with."""
 
+    bench: Bench
+    solve: Solve
+    captions: list[str]
 
-def _embed(stages: Stages, batch: range) -> Vectors:
-    """Each image has its own random numbers, which depend on the seed and its number alone."""
-    config, denoiser = stages.config, stages.denoiser
-    highest = denoiser.sigma_max
-    generators = [generator(config.seed, f"generated {k}", highest, 0) for k in batch]
-    sigma = torch.full((len(batch),), highest, device=denoiser.device)
-    x = highest * standard_normal(generators, denoiser.shape).to(denoiser.device)
-    told = _told(stages, batch)
-    x0 = reconstruct(denoiser, x, sigma, generators, ("ode", config.sampler, STEPS), told)
-    refuse_infinite(x0, sigma, "generated images")
-    return stages.embedder.embed(to_images(denoiser, x0))
+    def __call__(self, task: Task) -> Part:
+        numbers, size = [int(name) for name in task.ids], self.bench.batch_size
+        batches = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        vectors = np.concatenate([self._embed(batch) for batch in batches])
+        return Part(pd.DataFrame({"sample": numbers, "vector": list(vectors)}))
+
+    def _embed(self, batch: list[int]) -> Vectors:
+        """Each image has its own random numbers, which depend on the seed and its number alone."""
+        denoiser = self.bench.denoiser
+        highest = denoiser.sigma_max
+        generators = [generator(self.bench.seed, f"generated {k}", highest, 0) for k in batch]
+        sigma = torch.full((len(batch),), highest, device=denoiser.device)
+        x = highest * standard_normal(generators, denoiser.shape).to(denoiser.device)
+        told = [self.captions[k % len(self.captions)] for k in batch] if self.captions else []
+        x0 = self.solve(denoiser, Corrupted(x, sigma, generators, told))
+        refuse_infinite(x0, sigma, "generated images")
+        return self.bench.embed(x0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from memaudit.config import Corruption
@@ -15,19 +13,10 @@ from memaudit.corruption.noise import (
 )
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
+from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
 ENOUGH = 2  # images from which a distance can be taken
-
-
-@dataclass(frozen=True)
-class Levels:
-    """The sigmas of a scan, ascending; those outside the model's range are skipped and named."""
-
-    sigmas: tuple[float, ...]
-    skipped: tuple[float, ...]
-    identification_limit: float | None  # None where there are too few images to tell
-    without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are queried
 
 
 def choose_levels(
@@ -78,8 +67,8 @@ def _limit(images: Tensor, members: int) -> float | None:
 def _automatic(limit: float | None, levels: int) -> list[float]:
     if limit is None:
         raise ConfigError(
-            "--noise auto derives its levels from the distances between images, and there are "
-            "fewer than two different ones; give --sigma"
+            "noise levels are derived from the distances between images, and there are fewer than "
+            "two different ones; give --sigma"
         )
     return noise_grid(limit, levels)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
 
-from memaudit.config import DataOptions, digest
+from memaudit.config import DataConfig, digest
 from memaudit.data import Entry, Source, fingerprint, open_source, sample
 from memaudit.errors import ConfigError
 from memaudit.records import Split
@@ -40,22 +40,22 @@ class Listing:
             yield range(start, min(start + size, len(self.rows)))
 
 
-def list_data(dataset: str, controls: str | None, options: DataOptions, seed: int) -> Listing:
+def list_data(data: DataConfig, seed: int) -> Listing:
     """List members and controls; `--sample N` draws N from each side.
 
     Raises DataError for a path that holds no images and ConfigError for one path given twice.
     """
-    if controls is not None and options.split == options.controls_split:
-        _keep_apart(dataset, controls)
-    sources: dict[Split, Source] = {"member": _open(dataset, options, options.split)}
-    if controls is not None:
-        sources["control"] = _open(controls, options, options.controls_split)
+    if data.controls is not None and data.split == data.controls_split:
+        _keep_apart(data.dataset, data.controls)
+    sources: dict[Split, Source] = {"member": _open(data.dataset, data, data.split)}
+    if data.controls is not None:
+        sources["control"] = _open(data.controls, data, data.controls_split)
     drawn = {
-        split: sample(source.entries(), options.sample, seed) for split, source in sources.items()
+        split: sample(source.entries(), data.sample, seed) for split, source in sources.items()
     }
     rows = [Listed(split, entry) for split, entries in drawn.items() for entry in entries]
     prints = {split: fingerprint(entries) for split, entries in drawn.items()}
-    return Listing(sources, rows, digest([prints, options.image_column]))
+    return Listing(sources, rows, digest([prints, data.image_column]))
 
 
 def _keep_apart(dataset: str, controls: str) -> None:
@@ -73,7 +73,7 @@ def _keep_apart(dataset: str, controls: str) -> None:
         )
 
 
-def _open(path: str, options: DataOptions, split: str | None) -> Source:
+def _open(path: str, options: DataConfig, split: str | None) -> Source:
     return open_source(
         path,
         image_column=options.image_column,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from memaudit.audit.embedding import Embedded, View, embed_listing, open_embedded
+from memaudit.audit.embedding import Embedded, View, embed_listing, open_index, readable_rows
 from memaudit.audit.listing import list_data
-from memaudit.config import DataOptions
+from memaudit.config import DataConfig
 from memaudit.data import decode
 from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
 from memaudit.progress import Progress
@@ -24,18 +24,22 @@ class Hit:
     similarity: float
 
 
-def build_index(
-    data: tuple[str, str | None],
-    out: str,
-    options: DataOptions,
-    how: tuple[str, int | None, int],
-    progress: Progress,
-) -> Embedded:
-    """Embed a data set and its controls; `how` is (embedder, resolution, seed of the sample)."""
-    name, resolution, seed = how
-    listing = list_data(*data, options, seed)
-    view = View(None if resolution is None else (resolution, resolution), options.resize)
-    return embed_listing(listing, load_embedder(name), view, Path(out), progress)
+@dataclass(frozen=True)
+class Wanted:
+    """An index to be built at `out`; `seed` draws the sample, `resolution` None keeps sizes."""
+
+    out: str
+    embedder: str
+    resolution: int | None = None
+    seed: int = 0
+
+
+def build_index(data: DataConfig, wanted: Wanted, progress: Progress) -> Embedded:
+    """Embed a data set and its controls."""
+    listing = list_data(data, wanted.seed)
+    view = View.square(wanted.resolution, data.resize)
+    embedder = load_embedder(wanted.embedder)
+    return embed_listing(listing, embedder, view, Path(wanted.out), progress)
 
 
 def search_index(directory: str, image: str, count: int) -> list[Hit]:
@@ -44,7 +48,8 @@ def search_index(directory: str, image: str, count: int) -> list[Hit]:
     The image is brought to the size of the index and embedded as the index was. Raises DataError
     for a file that is no image and IndexMismatchError if the embedder changed since.
     """
-    index, table, view = open_embedded(Path(directory))
+    index = open_index(Path(directory))
+    table, view = readable_rows(Path(directory), index), View.of(index.meta)
     embedder = load_embedder(index.meta.embedder)
     if embedder.digest != index.meta.digest:
         raise IndexMismatchError(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memaudit.config import CLOSED_FORM, ScanConfig
+from memaudit.config import CLOSED_FORM, DataOptions, ExecutionConfig, ModelConfig
 from memaudit.data import decode, fingerprint, open_source, resize
 from memaudit.errors import ConfigError, ModelError, UnreadableImageError
 from memaudit.models.closed_form import ClosedForm
@@ -19,34 +19,35 @@ from memaudit.records import Image
 LARGEST = 256  # pixels a side; a perfect memorizer keeps every image in memory
 
 
-def open_model(config: ScanConfig) -> Loaded:
+def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfig) -> Loaded:
     """Load the model under audit; raises ModelError if it cannot be audited."""
-    if config.model.startswith(CLOSED_FORM):
-        return _closed_form(config.model.removeprefix(CLOSED_FORM), config)
-    device = resolve_device(config.device)
-    if device.type == "cpu" and config.dtype != "float32":
+    device = resolve_device(execution.device)
+    if target.spec.startswith(CLOSED_FORM):
+        return _closed_form(target, data, device)
+    if device.type == "cpu" and target.dtype != "float32":
         raise ConfigError(
-            f"--dtype {config.dtype} is for a GPU; on the CPU it is slower than float32 and less "
+            f"--dtype {target.dtype} is for a GPU; on the CPU it is slower than float32 and less "
             "exact. Leave it out"
         )
     options = ModelOptions(
-        revision=config.revision,
-        variant=config.variant,
-        dtype=config.dtype,
+        revision=target.revision,
+        variant=target.variant,
+        dtype=target.dtype,
         device=str(device),
-        local_files_only=config.local_files_only,
-        resolution=config.resolution,
-        base=config.base_model,
+        local_files_only=execution.local_files_only,
+        resolution=target.resolution,
+        base=target.base_model,
     )
-    return load_model(config.model, options)
+    return load_model(target.spec, options)
 
 
-def _closed_form(path: str, config: ScanConfig) -> Loaded:
+def _closed_form(target: ModelConfig, data: DataOptions, device: torch.device) -> Loaded:
+    path = target.spec.removeprefix(CLOSED_FORM)
     source = open_source(
         path,
-        image_column=config.data.image_column,
-        caption_column=config.data.caption_column,
-        split=config.data.split,
+        image_column=data.image_column,
+        caption_column=data.caption_column,
+        split=data.split,
     )
     entries = source.entries()
     images: list[NDArray[np.uint8]] = []
@@ -55,14 +56,14 @@ def _closed_form(path: str, config: ScanConfig) -> Loaded:
             image = decode(source.read(entry)).image
         except UnreadableImageError:
             continue
-        size = config.resolution or (images[0].shape[0] if images else _native_size(image))
-        images.append(resize(image, (size, size), config.data.resize))
+        size = target.resolution or (images[0].shape[0] if images else _native_size(image))
+        images.append(resize(image, (size, size), data.resize))
     if not images:
         raise ModelError(f"none of the {len(entries)} images of {path} can be read")
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    denoiser = ClosedForm(encode_pixels(pixels, 3).to(resolve_device(config.device)))
+    denoiser = ClosedForm(encode_pixels(pixels, 3).to(device))
     provenance = {
-        "model": config.model,
+        "model": target.spec,
         "family": "closed-form",
         "images": len(images),
         "unreadable": len(entries) - len(images),

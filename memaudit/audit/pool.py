@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,21 +16,81 @@ from memaudit.records import Example, Images, Split
 from memaudit.similarity.duplicates import group_duplicates
 from memaudit.similarity.search import Index
 
+UNREAD = ["split", "source", "error"]  # columns of what could not be read
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Examples that could be read, and for the ids that could not, why."""
+
+    examples: list[Example] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What may be asked about, and access to its pixels; nothing tells who is a member.
+
+    `rows` are the entries of the listing in which images stand, by id; `ids` are those to scan, in
+    listing order.
+    """
+
+    ids: tuple[str, ...]
+    rows: dict[str, int]
+    listing: Listing
+    view: View
+
+    def read(self, ids: Iterable[str]) -> Read:
+        """Read images again, at the model's size.
+
+        They are read and returned in listing order: a row of a table is cheap after the one before
+        it.
+        """
+        read = Read()
+        for example_id in sorted(ids, key=self.rows.__getitem__):
+            try:
+                read.examples.append(self._example(example_id))
+            except UnreadableImageError as error:
+                read.failed[example_id] = str(error)
+        return read
+
+    def smallest_ids(self, n: int) -> list[Example]:
+        """A random sample: ids are hashes, so the smallest n are random.
+
+        Raises DataError if none of them can be read again.
+        """
+        read = self.read(sorted(self.ids)[:n])
+        if not read.examples:
+            raise DataError(
+                f"none of {len(read.failed)} images can be read as they were when they were "
+                f"indexed (the first: {next(iter(read.failed.values()))}); give the data that was "
+                "indexed, or another --index"
+            )
+        return sorted(read.examples, key=lambda example: example.id)
+
+    def _example(self, example_id: str) -> Example:
+        image = decode(self.listing.read(self.rows[example_id])).image
+        if image_id(image) != example_id:
+            raise UnreadableImageError(
+                "its pixels are not those that were indexed; touch the file, so that it is "
+                "embedded again, and scan with another --out"
+            )
+        return Example(example_id, self.view.apply(image))
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Everything that can be scanned.
+    """Everything that can be scanned, and on which side it stands.
 
     `table` has one row a readable entry, with example_id, split, source, prompt, group,
     representative (one row a group and split: its smallest id) and spans (the group has rows on
-    both sides). Only representatives are scanned.
+    both sides). Only representatives are scanned. `errors`: split, source, error.
     """
 
     table: pd.DataFrame
+    errors: pd.DataFrame
     index: Index
-    embedded: Embedded
-    listing: Listing
-    view: View
+    candidates: Candidates
 
     @property
     def representatives(self) -> pd.DataFrame:
@@ -37,18 +98,22 @@ class Pool:
         rows = self.table[self.table["representative"]]
         return rows.drop_duplicates("example_id").reset_index(drop=True)
 
-    def example(self, row: int, example_id: str, split: Split, source: str) -> Example:
-        """Read one image again, at the model's size.
+    def one_sided(self, split: Split) -> pd.DataFrame:
+        """Representatives of a side whose groups keep to it, in the random order of ids."""
+        rows = self.representatives
+        chosen = rows[(rows["split"] == split) & ~rows["spans"]]
+        return chosen.sort_values("example_id")
 
-        Raises UnreadableImageError if it cannot be read or is not what was indexed.
-        """
-        image = decode(self.listing.read(row)).image
-        if image_id(image) != example_id:
-            raise UnreadableImageError(
-                "its pixels are not those that were indexed; touch the file, so that it is "
-                "embedded again, and scan with another --out"
-            )
-        return Example(example_id, self.view.apply(image), split, source)
+    def ids(self, split: Split) -> list[str]:
+        """Ids of all representatives of a side, in listing order."""
+        rows = self.representatives
+        return [str(name) for name in rows.loc[rows["split"] == split, "example_id"]]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All entries, as pool.parquet keeps them: those that failed say why under `error`."""
+        both = [self.table.assign(error=""), self.errors]
+        return pd.concat([one for one in both if len(one)], ignore_index=True)
 
 
 def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float) -> Pool:
@@ -67,38 +132,28 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
     order = table.sort_values(["example_id", "source"], kind="stable")
     table["representative"] = ~order.duplicated(["group", "split"]).reindex(table.index)
     table["spans"] = table.groupby("group")["split"].transform("nunique") > 1
-    return Pool(table, index, embedded, listing, view)
+    return Pool(table, embedded.errors, index, candidates_of(table, listing, view))
 
 
-def read_examples(pool: Pool, rows: pd.DataFrame) -> tuple[list[Example], dict[str, str]]:
-    """Read rows of the pool again -> examples, and for the ids that failed, why.
-
-    They are read and returned in listing order: a row of a table is cheap after the one before it.
-    """
-    examples, failed = [], {}
-    columns = rows.sort_values("row")[["row", "example_id", "split", "source"]]
-    for row, example_id, split, source in columns.itertuples(index=False):
-        try:
-            examples.append(pool.example(row, example_id, split, source))
-        except UnreadableImageError as error:
-            failed[example_id] = str(error)
-    return examples, failed
+def read_pool(rows: pd.DataFrame, index: Index, listing: Listing, view: View) -> Pool:
+    """Make a pool of what pool.parquet keeps, and of the index that it was made with."""
+    readable = rows["error"] == ""
+    table = rows[readable].drop(columns="error").reset_index(drop=True)
+    for name, kind in (("group", np.int64), ("representative", np.bool_), ("spans", np.bool_)):
+        table[name] = table[name].astype(kind)
+    errors = rows.loc[~readable, UNREAD].reset_index(drop=True)
+    groups = np.zeros(len(index.ids), np.int64)
+    groups[[index.positions[name] for name in table["example_id"]]] = table["group"]
+    return Pool(table, errors, index.with_groups(groups), candidates_of(table, listing, view))
 
 
-def smallest_ids(pool: Pool, n: int) -> list[Example]:
-    """A random, label-blind sample of the pool: ids are hashes, so the smallest n are random.
-
-    Raises DataError if none of them can be read again.
-    """
-    rows = pool.representatives.sort_values("example_id").head(n)
-    examples, failed = read_examples(pool, rows)
-    if not examples:
-        raise DataError(
-            f"none of {len(rows)} images can be read as they were when they were indexed in "
-            f"{pool.embedded.directory} (the first: {next(iter(failed.values()))}); give the data "
-            "that was indexed, or remove that directory"
-        )
-    return sorted(examples, key=lambda example: example.id)
+def candidates_of(table: pd.DataFrame, listing: Listing, view: View) -> Candidates:
+    """Strip a pool's table of all but ids and places."""
+    order = table.sort_values("representative", ascending=False, kind="stable")
+    first = order.drop_duplicates("example_id")
+    rows = dict(zip(first["example_id"].astype(str), first["row"].astype(int), strict=True))
+    chosen = table.loc[table["representative"], "example_id"].astype(str)
+    return Candidates(tuple(dict.fromkeys(chosen)), rows, listing, view)
 
 
 def stack(examples: list[Example]) -> Images:

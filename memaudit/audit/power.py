@@ -2,91 +2,90 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-import pandas as pd
+import numpy as np
 import torch
 
-from memaudit.audit.passes import full_passes
-from memaudit.audit.pool import read_examples
-from memaudit.audit.scoring import score_rows
-from memaudit.audit.shards import Stages, encode
+from memaudit.attacks.base import Grid, Pass, encode
+from memaudit.audit.pool import Pool
+from memaudit.audit.scoring import Scorer
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.pixel import mask_of
-from memaudit.progress import Progress
-from memaudit.run.directory import RunDirectory
-from memaudit.statistics import Power, measure_power, preferred
+from memaudit.records import Primary, Split
+from memaudit.statistics import Memorized, Power, measure_power
 
-QUERIES = {"member": 64, "control": 200}  # a random sample of either side
+QUERIES: dict[Split, int] = {"member": 64, "control": 200}  # a random sample of either side
 CANDIDATE_BYTES = 1 << 30  # what the memorized images may take in memory
 READ = 256  # images read at a time
 FEWEST = 2  # queries on a side
 
 
-def check_power(stages: Stages, run: RunDirectory, progress: Progress) -> Power | None:
+def check_power(scorer: Scorer, pool: Pool, how: Pass, primary: Primary) -> Power | None:
     """Scan a sample of the pool with the perfect memorizer of all members, scored as the model is.
 
     Only the queries are sampled: fewer rivals for the source would overstate power. None where a
     side has too few images, or too few that can still be read.
     """
-    rows = stages.pool.representatives
-    rows = rows[~rows["spans"]].sort_values("example_id")
-    queries = pd.concat([rows[rows["split"] == side].head(n) for side, n in QUERIES.items()])
-    if _fewest(queries) < FEWEST:
+    sides = {side: _one_sided(pool, side) for side in QUERIES}
+    asked = {side: set(ids[: QUERIES[side]]) for side, ids in sides.items()}
+    if min(map(len, asked.values())) < FEWEST:
         return None
-    queries = queries.sort_values("row").reset_index(drop=True)
-    every = rows[rows["split"] == "member"]
-    candidates = every.head(_room(stages))
-    parts = range(math.ceil(len(queries) / stages.config.shard_size))
-    if not all(run.part(number, "power").is_file() for number in parts):
-        memorizer = _memorizer(stages, candidates)
+    queries = [name for name in pool.candidates.ids if name in asked["member"] | asked["control"]]
+    memorized = sides["member"][: _room(scorer)]
+    tasks = scorer.crew.tasks("power", queries, (how,))
+    if not all(scorer.run.parts("power").has(task.number) for task in tasks):
+        memorizer = _memorizer(scorer, how.grid, memorized)
         if memorizer is None:
             return None
-        stages = replace(stages, denoiser=memorizer)
-    passes = {how.name: how for how in full_passes(stages.config, stages.grid)}
-    how = passes[preferred(passes)]
-    scores, failed = score_rows(stages, run, ("power", queries, (how,)), progress)
-    scanned = queries[~queries["example_id"].isin(list(failed))].sort_values("example_id")
-    if _fewest(scanned) < FEWEST:
+        bench = replace(scorer.bench, denoiser=memorizer)
+        scorer = replace(scorer, bench=bench)
+    part = scorer.score("power", queries, (how,))
+    scanned = sorted(set(queries) - part.failed.keys())
+    members = np.array([name in asked["member"] for name in scanned])
+    if min(members.sum(), (~members).sum()) < FEWEST:
         return None
-    members = (scanned["split"] == "member").to_numpy()
-    counts = len(candidates), len(every)
-    return measure_power(scores, members, stages.config.column, counts)
+    counts = Memorized(len(memorized), len(sides["member"]))
+    return measure_power(part.table, members, primary, counts)
 
 
-def _fewest(queries: pd.DataFrame) -> int:
-    """How many queries the smaller side has."""
-    return int(queries["split"].value_counts().reindex(list(QUERIES), fill_value=0).min())
+def queries_of(members: int, controls: int) -> int:
+    """How many images the check asks about, of a pool of so many."""
+    if min(members, controls) < FEWEST:
+        return 0
+    return min(QUERIES["member"], members) + min(QUERIES["control"], controls)
 
 
-def _room(stages: Stages) -> int:
+def _one_sided(pool: Pool, side: Split) -> list[str]:
+    return [str(name) for name in pool.one_sided(side)["example_id"]]
+
+
+def _room(scorer: Scorer) -> int:
     """How many images memory may hold."""
-    channels, height, width = stages.denoiser.shape
+    channels, height, width = scorer.bench.denoiser.shape
     return max(1, CANDIDATE_BYTES // (4 * channels * height * width))
 
 
-def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
-    """Build the perfect memorizer of these rows; None if none of them can be read any more.
+def _memorizer(scorer: Scorer, grid: Grid, ids: list[str]) -> ClosedForm | None:
+    """Build the perfect memorizer of these images; None if none of them can be read any more.
 
-    Where noisy copies are queried it memorized those, as a model of that training would; through a
-    mask it sees what the model does.
+    Where noisy copies are asked for it memorized those, as a model of that training would; through
+    a mask it sees what the model does.
     """
-    blocks, ids = [], []
-    for start in range(0, len(rows), READ):
-        examples, _ = read_examples(stages.pool, rows.iloc[start : start + READ])
-        ids += [example.id for example in examples]
-        blocks += [
-            encode(stages.denoiser, example.image[None]).cpu().float() for example in examples
-        ]
+    blocks, read = [], []
+    space, copies = scorer.bench.denoiser, scorer.bench.copies
+    for start in range(0, len(ids), READ):
+        examples = scorer.candidates.read(ids[start : start + READ]).examples
+        read += [example.id for example in examples]
+        blocks += [encode(space, example.image[None]).cpu().float() for example in examples]
     if not blocks:
         return None
-    x0, copies, space = torch.cat(blocks), stages.copies, stages.denoiser
+    x0 = torch.cat(blocks)
     clean = ClosedForm(x0.to(space.device), space=space, mask=mask_of(space))
-    if copies is None or not stages.grid.noisy:
+    if copies is None or not grid.copies:
         return clean
     return AmbientClosedForm(
-        copies.of(ids, x0).to(clean.device),
+        copies.of(read, x0).to(clean.device),
         space=space,
         training=copies.training,
         below=clean if copies.training.lowest is None else None,

@@ -8,9 +8,11 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+import torch
 
 import memaudit
+from memaudit.run.record import Commit, Environment
 
 PACKAGES = (
     "torch",
@@ -26,17 +28,18 @@ PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Versions of memaudit and what it stands on, the commit it runs from, the command line."""
-    return {
-        "memaudit": memaudit.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "command": sys.argv,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Environment(
+        memaudit=memaudit.__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: _version(name) for name in PACKAGES},
+        command=tuple(sys.argv),
+        threads=torch.get_num_threads(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _version(package: str) -> str | None:
@@ -46,14 +49,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> dict[str, Any] | None:
+def _commit() -> Commit | None:
     """The commit of a source checkout, and whether it has changes; None for an installed copy."""
     folder = Path(memaudit.__file__).parents[1]
     if not (folder / ".git").exists():
         return None
     try:
         head = _git(folder, "rev-parse", "HEAD")
-        return {"sha": head, "dirty": bool(_git(folder, "status", "--porcelain"))}
+        return Commit(head, bool(_git(folder, "status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
         return None
 

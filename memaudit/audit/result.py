@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from memaudit.config import ScanConfig
+from memaudit.run.record import Prepared, Record, content
 from memaudit.similarity.quality import Quality
 from memaudit.statistics import Summary
 
@@ -16,18 +17,31 @@ from memaudit.statistics import Summary
 class ScanResult:
     """A finished scan.
 
-    `findings` has one row a readable image, `scores` one row an example, reconstruction, level and
-    draw, `errors` one row an image that could not be read or scored. `quality` is that of
-    generated images, None if none were asked for.
+    `findings` has one row a readable image, `scores` one row an example, attack, input, phase,
+    level and draw, `errors` one row an image that could not be read or scored; `record` is what
+    scan.json holds.
     """
 
     config: ScanConfig
-    provenance: dict[str, Any]
+    record: Record
     scores: pd.DataFrame
     findings: pd.DataFrame
     errors: pd.DataFrame
-    summary: Summary
-    quality: Quality | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """What was found."""
+        return self.record.summary
+
+    @property
+    def prepared(self) -> Prepared:
+        """What was settled before the first score: data, model, levels, checks."""
+        return self.record.prepared
+
+    @property
+    def quality(self) -> Quality | None:
+        """Quality of generated images; None if none were asked for."""
+        return self.record.quality
 
     @property
     def exit_code(self) -> int:
@@ -35,15 +49,5 @@ class ScanResult:
         return self.summary.verdict.exit_code
 
     def report(self) -> dict[str, Any]:
-        """What scan.json holds."""
-        return {
-            "verdict": {
-                "outcome": str(self.summary.verdict.outcome),
-                "sentence": self.summary.verdict.sentence,
-                "reasons": list(self.summary.verdict.reasons),
-                "exit_code": self.exit_code,
-            },
-            "summary": asdict(self.summary),
-            "quality": None if self.quality is None else asdict(self.quality),
-            "provenance": self.provenance,
-        }
+        """What scan.json holds, as plain values."""
+        return content(self.record)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
-from memaudit.audit.passes import Grid, Pass, evaluations_each, full_passes, screens
-from memaudit.audit.shards import Stages, run_shard
-from memaudit.config import ScanConfig
+from memaudit.attacks.base import Bench, Grid, Pass
+from memaudit.attacks.passes import full_passes, screens
+from memaudit.audit.pool import Candidates
+from memaudit.audit.work import Crew, attack
+from memaudit.config import AttackConfig
 from memaudit.errors import DataError, RunDirectoryError
-from memaudit.progress import Progress
-from memaudit.run.directory import RunDirectory, Work
-from memaudit.statistics import Effort, agreement, promoted, rows_of, screening_order
+from memaudit.records import FULL, SCREEN, Primary
+from memaudit.run.directory import RunDirectory
+from memaudit.run.parts import Part, Work
+from memaudit.statistics import Effort, agreement, first_pass, promoted, screening_order
 
 SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
 INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
@@ -23,80 +28,108 @@ INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
 class Scored:
     """The scores of the pool, the ids that failed and why, and what it took."""
 
-    scores: pd.DataFrame
-    failed: dict[str, str]
+    part: Part
     effort: Effort
 
 
-def score_pool(stages: Stages, run: RunDirectory, progress: Progress) -> Scored:
-    """Score every representative, or continue; raises DataError if none can be read."""
-    config, rows = stages.config, stages.pool.representatives
-    passes = full_passes(config, stages.grid)
-    each = evaluations_each(passes, config.sampler)
-    if config.adaptive and saves(config, stages.grid, len(rows)):
-        sampled = sample_size(len(rows))
-        return _Adaptive(stages, run, progress, passes, each).score(sampled)
-    scores, failed = score_rows(stages, run, ("scores", rows, passes), progress)
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """A bench, what it may be asked about, and how the work is done and kept."""
+
+    bench: Bench
+    candidates: Candidates
+    run: RunDirectory
+    crew: Crew
+
+    def score(self, work: Work, ids: Iterable[str], passes: tuple[Pass, ...]) -> Part:
+        """Run passes over images, shards that are done left out.
+
+        Raises DataError if none of the images can be read, RunDirectoryError if the parts are of
+        other images or levels.
+        """
+        tasks = self.crew.tasks(work, ids, passes)
+        if not tasks:
+            return Part()
+        do = partial(attack, self.bench, self.candidates)
+        part = self.crew.complete(self.run.parts(work), tasks, do)
+        wanted = {example_id for task in tasks for example_id in task.ids}
+        if part.table.empty:
+            raise DataError(
+                f"none of {len(wanted)} images could be read again to be scanned (the first: "
+                f"{next(iter(part.failed.values()))}); mend that and give another --out"
+            )
+        levels = {sigma for how in passes for sigma in how.grid.sigmas}
+        of_now = set(part.table["example_id"]) | part.failed.keys() == wanted
+        if not of_now or set(part.table["sigma"]) != levels:
+            raise RunDirectoryError(
+                f"the scores in {self.run.place} are of other images or noise levels than those of "
+                "now: an image was lost or mended since they were made; give another --out"
+            )
+        return part
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much an adaptive scan does, at most, if its cheapest first pass is informative."""
+
+    evaluations: int
+    embeddings: int
+    in_full: int  # images
+    sampled: int
+
+    @classmethod
+    def of(cls, config: AttackConfig, grid: Grid, images: int) -> Extent:
+        """Add up what the passes cost; without --adaptive, or where that saves nothing, in full."""
+        full = [how.cost for how in full_passes(config, grid)]
+        each = sum(cost.evaluations for cost in full)
+        rows = sum(cost.embeddings for cost in full)
+        whole = cls(each * images, rows * images, images, 0)
+        if not config.adaptive:
+            return whole
+        sampled = min(images, max(SAMPLED, math.ceil(images / 100)))
+        in_full = sampled + math.ceil(config.fraction * images)
+        cheapest, *others = (how.cost for how in screens(config, grid))
+        tried = sampled * sum(cost.evaluations for cost in others)
+        tried_rows = sampled * sum(cost.embeddings for cost in others)
+        adaptive = cls(
+            in_full * each + images * cheapest.evaluations + tried,
+            in_full * rows + images * cheapest.embeddings + tried_rows,
+            in_full,
+            sampled,
+        )
+        return adaptive if adaptive.evaluations < whole.evaluations else whole
+
+
+def score_pool(scorer: Scorer, config: AttackConfig, grid: Grid, primary: Primary) -> Scored:
+    """Score every candidate, or continue; raises DataError if none can be read."""
+    ids = scorer.candidates.ids
+    passes = full_passes(config, grid)
+    extent = Extent.of(config, grid, len(ids))
+    if extent.sampled:
+        return _Adaptive(scorer, config, passes, screens(config, grid), primary).score(extent)
+    whole = _evaluations(passes) * len(ids)
     asked = "a first pass over so few images would save nothing" if config.adaptive else ""
-    return Scored(scores, failed, Effort(each * len(rows), each * len(rows), reason=asked))
+    return Scored(scorer.score("scores", ids, passes), Effort(whole, whole, reason=asked))
 
 
-def sample_size(images: int) -> int:
-    """How many of a pool of so many images show whether a first pass is informative."""
-    return min(images, max(SAMPLED, math.ceil(images / 100)))
+def assemble(sample: Part, screen: Part, scores: Part, screened_by: str) -> Part:
+    """Put the parts of a scan together, as they are calibrated.
 
-
-def saves(config: ScanConfig, grid: Grid, images: int) -> bool:
-    """Whether a first pass over so many images can take fewer evaluations than the full scan."""
-    each = evaluations_each(full_passes(config, grid), config.sampler)
-    return adaptive_evaluations(config, grid, images) < each * images
-
-
-def adaptive_evaluations(config: ScanConfig, grid: Grid, images: int) -> int:
-    """Evaluations of an adaptive scan whose cheapest first pass is informative, at most."""
-    candidates = screens(config, grid)
-    each = evaluations_each(full_passes(config, grid), config.sampler)
-    cheapest, *others = (how.evaluations(config.sampler) for how in candidates)
-    in_full = sample_size(images) + math.ceil(config.fraction * images)
-    return in_full * each + images * cheapest + sample_size(images) * sum(others)
-
-
-def score_rows(
-    stages: Stages,
-    run: RunDirectory,
-    work: tuple[Work, pd.DataFrame, tuple[Pass, ...]],
-    progress: Progress,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Run passes over rows of the pool, shards that are done left out -> scores, failed ids.
-
-    `work` is where its parts stand, the rows, and the passes. Raises DataError if none of the rows
-    can be read, RunDirectoryError if the parts are of other images or levels.
+    Of a scan with a first pass (`screened_by`) the sample has rows of all first passes that were
+    tried; those of the chosen one stay, and an image that failed in any pass has no rows.
     """
-    name, rows, passes = work
-    if rows.empty:
-        return pd.DataFrame(), {}
-    size = stages.config.shard_size
-    starts = range(0, len(rows), size)
-    for number, start in enumerate(starts):
-        if not run.part(number, name).is_file():
-            shard = run_shard(stages, rows[start : start + size], passes)
-            run.write_part(number, *shard, work=name)
-        progress("scan" if name == "scores" else name, min(start + size, len(rows)), len(rows))
-    scores, failed = run.read_parts(len(starts), name)
-    if scores.empty:
-        first = next(iter(failed.values()))
-        raise DataError(
-            f"none of {len(rows)} images could be read again to be scanned (the first: {first}); "
-            "mend that and give another --out"
-        )
-    wanted = {sigma for how in passes for sigma in how.sigmas}
-    of_now = set(scores["example_id"]) | failed.keys() == set(rows["example_id"])
-    if not of_now or set(scores["sigma"]) != wanted:
-        raise RunDirectoryError(
-            f"the scores in {run.path} are of other images or noise levels than those of now: an "
-            "image was lost or mended since they were made; give another --out"
-        )
-    return scores, failed
+    tried = sample.table
+    if tried.empty:
+        return scores
+    first = first_pass(tried)
+    kept = tried[~first]
+    if not screened_by:
+        return Part.joined([Part(kept, sample.failed), scores])
+    seen = tried[first & (tried["attack"] == screened_by)]
+    parts = [Part(seen, sample.failed), screen, Part(kept), scores]
+    joined = Part.joined(parts)
+    whole = ~joined.table["example_id"].isin(list(joined.failed))
+    return Part(joined.table[whole], joined.failed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,68 +141,87 @@ class _Adaptive:
     pool is scanned in full.
     """
 
-    stages: Stages
-    run: RunDirectory
-    progress: Progress
+    scorer: Scorer
+    config: AttackConfig
     passes: tuple[Pass, ...]
-    each: int  # network evaluations of an image in full
+    tried: tuple[Pass, ...]
+    primary: Primary
+    _none: Part = field(default_factory=Part)
 
-    def score(self, sampled: int) -> Scored:
-        rows = self.stages.pool.representatives
-        in_sample = rows["example_id"].isin(sorted(rows["example_id"])[:sampled])
-        candidates = screens(self.stages.config, self.stages.grid)
-        found, failed = self._run("sample", rows[in_sample], (*self.passes, *candidates))
-        tried = self._cost(rows[in_sample], (*self.passes, *candidates))
-        in_full = rows_of(found, *(how.name for how in self.passes))
-        agreements = self._agreements(found, in_full, candidates)
-        screen = next((how for how in candidates if agreements[how.name] >= INFORMATIVE), None)
-        rest = rows[~in_sample]
-        if screen is None:
-            scores, lost = self._run("scores", rest, self.passes)
-            effort = Effort(
-                evaluations=tried + self._cost(rest, self.passes),
-                in_full=self.each * len(rows),
-                reason=(
-                    "no first pass agrees with the full score on a sample (rank correlation "
-                    f"{max(agreements.values()):.2f}, wanted {INFORMATIVE}), so all images were "
-                    "scanned in full"
-                ),
-            )
-            return Scored(pd.concat([in_full, scores], ignore_index=True), failed | lost, effort)
-        screened, lost = self._run("screen", rest, (screen,))
-        seen = rows_of(found, screen.name)
-        first = pd.concat([seen, screened], ignore_index=True)
-        top = self._top(first, len(rows))
-        chosen = rest[rest["example_id"].isin(top)]
-        full, gone = self._run("scores", chosen, self.passes)
-        failed = failed | lost | gone
-        scores = pd.concat([first, in_full, full], ignore_index=True)
-        scores = scores[~scores["example_id"].isin(list(failed))]
-        effort = Effort(
-            evaluations=tried + self._cost(rest, (screen,)) + self._cost(chosen, self.passes),
-            in_full=self.each * len(rows),
-            screen=screen.name,
-            agreement=agreements[screen.name],
-            promoted=len(promoted(scores, self.stages.config.column)),
-            sampled=sampled,
+    def score(self, extent: Extent) -> Scored:
+        ids = self.scorer.candidates.ids
+        in_sample = set(sorted(ids)[: extent.sampled])
+        sampled = [name for name in ids if name in in_sample]
+        rest = [name for name in ids if name not in in_sample]
+        everything = (*self.passes, *self.tried)
+        sample = self.scorer.score("sample", sampled, everything)
+        agreements = self._agreements(sample.table)
+        chosen = [k for k, found in enumerate(agreements) if found >= INFORMATIVE]
+        done = Effort(
+            evaluations=len(sampled) * _evaluations(everything),
+            in_full=len(ids) * _evaluations(self.passes),
         )
-        return Scored(scores, failed, effort)
+        if not chosen:
+            return self._in_full(sample, rest, max(agreements), done)
+        return self._promote(
+            sample, rest, _First(self.tried[chosen[0]], agreements[chosen[0]]), done
+        )
 
-    def _agreements(
-        self, sample: pd.DataFrame, in_full: pd.DataFrame, candidates: tuple[Pass, ...]
-    ) -> dict[str, float]:
-        column = self.stages.config.column
-        by_name = {how.name: rows_of(sample, how.name) for how in candidates}
-        return {name: agreement(rows, in_full, column) for name, rows in by_name.items()}
+    def _in_full(self, sample: Part, rest: list[str], best: float, done: Effort) -> Scored:
+        scores = self.scorer.score("scores", rest, self.passes)
+        effort = Effort(
+            evaluations=done.evaluations + len(rest) * _evaluations(self.passes),
+            in_full=done.in_full,
+            reason=(
+                "no first pass agrees with the full score on a sample (rank correlation "
+                f"{best:.2f}, wanted {INFORMATIVE}), so all images were scanned in full"
+            ),
+        )
+        return Scored(assemble(sample, self._none, scores, ""), effort)
 
-    def _top(self, first: pd.DataFrame, images: int) -> list[str]:
-        config = self.stages.config
-        return screening_order(first, config.column)[: math.ceil(config.fraction * images)]
+    def _promote(self, sample: Part, rest: list[str], first: _First, done: Effort) -> Scored:
+        name = first.how.attack.name
+        screen = self.scorer.score("screen", rest, (first.how,))
+        seen = assemble(sample, screen, self._none, name).table
+        seen = seen[first_pass(seen)]
+        images = len(self.scorer.candidates.ids)
+        wanted = math.ceil(self.config.fraction * images)
+        top = set(screening_order(seen, self.primary)[:wanted])
+        chosen = [example_id for example_id in rest if example_id in top]
+        full = self.scorer.score("scores", chosen, self.passes)
+        part = assemble(sample, screen, full, name)
+        spent = len(rest) * _evaluations((first.how,)) + len(chosen) * _evaluations(self.passes)
+        effort = Effort(
+            evaluations=done.evaluations + spent,
+            in_full=done.in_full,
+            screen=name,
+            agreement=first.agreement,
+            promoted=len(promoted(part.table, self.primary)),
+            sampled=images - len(rest),
+        )
+        return Scored(part, effort)
 
-    def _run(
-        self, name: Work, rows: pd.DataFrame, passes: tuple[Pass, ...]
-    ) -> tuple[pd.DataFrame, dict[str, str]]:
-        return score_rows(self.stages, self.run, (name, rows, passes), self.progress)
+    def _agreements(self, sample: pd.DataFrame) -> list[float]:
+        """Of each first pass that is tried, with the full score."""
+        full = sample[sample["phase"] == FULL]
+        return [
+            agreement(
+                sample[(sample["phase"] == SCREEN) & (sample["attack"] == how.attack.name)],
+                full,
+                self.primary,
+            )
+            for how in self.tried
+        ]
 
-    def _cost(self, rows: pd.DataFrame, passes: tuple[Pass, ...]) -> int:
-        return len(rows) * evaluations_each(passes, self.stages.config.sampler)
+
+@dataclass(frozen=True)
+class _First:
+    """The first pass that was chosen, and its agreement with the full score."""
+
+    how: Pass
+    agreement: float
+
+
+def _evaluations(passes: tuple[Pass, ...]) -> int:
+    """Network evaluations that an image takes in all of these passes."""
+    return sum(how.cost.evaluations for how in passes)

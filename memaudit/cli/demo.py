@@ -32,5 +32,5 @@ def demo(out: str, images_only: bool) -> None:
             click.echo("\n".join(str(folder) for folder in write_images(out).values()))
             return
         for title, result in run_demo(out, progress):
-            click.echo(f"=== {title}\n{describe(result.summary, result.config)}\n")
+            click.echo(f"=== {title}\n{describe(result.record)}\n")
         click.echo(f"=== clean against ambient training\n{compare_demo(out, progress).text}")

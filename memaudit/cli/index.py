@@ -10,6 +10,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.config import AttackConfig, DataConfig
 
 
 @click.group()
@@ -19,7 +20,6 @@ def index() -> None:
 
 @index.command()
 @click.argument("dataset")
-@options.CONTROLS
 @click.option("--out", metavar="DIRECTORY", required=True, help="Where the index is written.")
 @click.option(
     "--resolution",
@@ -27,23 +27,20 @@ def index() -> None:
     help="Side in pixels to which images are brought first: for a scan, the model's; default: "
     "their own.",
 )
-@options.DATA
-@options.EMBEDDER
+@options.of(DataConfig, "dataset", "duplicate_threshold")
+@options.chosen(AttackConfig, "embedder")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
 @options.CONFIG_FILE
-def build(
-    dataset: str, controls: str | None, out: str, resolution: int | None, **values: Any
-) -> None:
+def build(out: str, resolution: int | None, embedder: str, seed: int, **values: Any) -> None:
     """Embed DATASET and write an exact FAISS index with a sidecar that is verified on use.
 
     A scan takes it by --index if data, controls, embedder, resolution and resize are the same.
     """
-    data = options.data_options(values)
-    from memaudit.audit.lookup import build_index
+    data = DataConfig(**values)
+    from memaudit.audit.lookup import Wanted, build_index
 
     with bars() as progress, name_full_disk(out):
-        how = (values["embedder"], resolution, values["seed"])
-        embedded = build_index((dataset, controls), out, data, how, progress)
+        embedded = build_index(data, Wanted(out, embedder, resolution, seed), progress)
     click.echo(
         f"{out}: {len(embedded.index.ids)} different images of {len(embedded.table)} read, "
         f"{len(embedded.errors)} failed"

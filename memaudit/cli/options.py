@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from memaudit.config import DataOptions, Device, Dtype, ResizePolicy, ScanConfig
+from memaudit.config.fields import Option, all_options
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -34,7 +35,6 @@ class Listed(click.ParamType):  # type: ignore[type-arg]
         )
 
 
-FLOATS = Listed(click.FLOAT, "number,...")
 INTEGERS = Listed(click.INT, "integer,...")
 
 
@@ -58,14 +58,14 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
     if path is None:
         return
     table = _table(context, path)
-    known = {_flag(p): p.name for p in context.command.params if isinstance(p, click.Option)}
+    known = {_flag(p): p for p in context.command.params if isinstance(p, click.Option)}
     del known["config"]
     given = {key.replace("_", "-"): value for key, value in table.items()}
     for key in given.keys() - known.keys():
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
         raise click.UsageError(f"--config {path} has an unknown option {key}{hint}", context)
-    values = {known[key]: value for key, value in given.items()}
+    values = {known[key].name: _meant(known[key], value) for key, value in given.items()}
     context.default_map = {**(context.default_map or {}), **values}
 
 
@@ -88,6 +88,11 @@ def _table(context: click.Context, path: Path) -> dict[str, Any]:
     return dict(table)
 
 
+def _meant(option: click.Option, value: object) -> object:
+    """A table says `no-power = true` of what is then False."""
+    return not value if option.is_flag and option.flag_value is False else value
+
+
 def _flag(option: click.Option) -> str:
     return max(option.opts, key=len).lstrip("-")
 
@@ -102,103 +107,70 @@ CONFIG_FILE = click.option(
     "([scan], [index.build]); flags win over it.",
 )
 
-CONTROLS = group(
-    click.option(
-        "--controls",
-        metavar="DATASET",
-        help="Images of the same kind that the model never saw; a verdict needs them.",
-    ),
-    click.option("--controls-split", metavar="NAME", help="Split of the controls, as --split."),
-)
-
-DATA = group(
-    click.option(
-        "--resize",
-        type=choice(ResizePolicy),
-        default=DataOptions.resize,
-        show_default=True,
-        help="How images become the model's size; take what the training did.",
-    ),
-    click.option(
-        "--sample",
-        type=click.IntRange(1),
-        help="Draw this many images at random from each data set; default: all.",
-    ),
-    click.option(
-        "--image-column",
-        metavar="NAME",
-        help="Column of Parquet/Arrow files, or extension in tar files, that holds the image; "
-        "default: found by its type and name.",
-    ),
-    click.option(
-        "--caption-column",
-        metavar="NAME",
-        help="Column, or field of .json files in tar files, that holds the caption; default: "
-        "text, caption or prompt.",
-    ),
-    click.option(
-        "--split",
-        metavar="NAME",
-        help="Split of the data set: a sub-folder, or the start of the file names.",
-    ),
-)
-
-MODEL = group(
-    click.option(
-        "--resolution",
-        type=click.IntRange(1),
-        help="Side of the images in pixels; default: what the model says.",
-    ),
-    click.option("--revision", help="Branch, tag or commit of a model on the hub."),
-    click.option("--variant", help="Variant of the weights, for instance fp16."),
-    click.option(
-        "--base-model",
-        metavar="MODEL",
-        help="The pipeline that a folder of LoRA adapters belongs to; default: what its lora.json "
-        "says.",
-    ),
-    click.option("--local-files-only", is_flag=True, help="Never ask the hub for the model."),
-)
-
-DEVICE = click.option(
-    "--device",
-    type=choice(Device),
-    default=ScanConfig.device,
-    show_default=True,
-    help="Where the networks run; auto takes a GPU if there is one.",
-)
-
-COMPUTE = group(
-    DEVICE,
-    click.option(
-        "--dtype",
-        type=choice(Dtype),
-        default=ScanConfig.dtype,
-        show_default=True,
-        help="Number format of the network; noise and scores are always float32.",
-    ),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(1),
-        default=ScanConfig.batch_size,
-        show_default=True,
-        help="Images that the network sees at a time; the findings do not depend on it.",
-    ),
-)
-
-EMBEDDER = click.option(
-    "--embedder",
-    default=ScanConfig.embedder,
-    show_default=True,
-    help="What measures similarity: sscd[:file], sscd-distilled[:file], "
-    "open_clip:MODEL/TAG-OR-FILE, dinov2:FOLDER, pixels, or the name of a plug-in.",
-)
-
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
-DATA_FIELDS = ("resize", "sample", "image_column", "caption_column", "split", "controls_split")
+
+def of(kind: type, *left_out: str) -> Decorator:
+    """Make the options of a configuration, in the order of its fields, but for those named."""
+    shown = [one for one in all_options(kind) if one.name not in left_out and not one.about.hidden]
+    return group(*map(_option, shown))
 
 
-def data_options(values: dict[str, Any]) -> DataOptions:
-    """Take the shared data options out of a command's values."""
-    return DataOptions(**{name: values.pop(name) for name in DATA_FIELDS if name in values})
+def chosen(kind: type, *names: str) -> Decorator:
+    """Make some options of a configuration, by their names."""
+    return of(kind, *(one.name for one in all_options(kind) if one.name not in names))
+
+
+def retired(flag: str, advice: str) -> Decorator:
+    """Make an option of old that is refused, saying what to do instead."""
+
+    def refuse(context: click.Context, _: click.Parameter, value: object) -> None:
+        if value is not None:
+            raise click.UsageError(f"{flag} is gone; {advice}", context)
+
+    return click.option(flag, hidden=True, expose_value=False, callback=refuse)
+
+
+def _option(one: Option) -> Decorator:
+    told, default = one.about, one.field.default
+    details: dict[str, Any]
+    if isinstance(default, bool):  # a check that is on is switched off by --no-...
+        return click.option(
+            one.flag, one.name, flag_value=not default, default=default, help=told.help
+        )
+    details = {"type": _type(one), "help": told.help}
+    if told.metavar:
+        details["metavar"] = told.metavar
+    if told.flag_value:
+        details |= {"is_flag": False, "flag_value": told.flag_value}
+    if default is MISSING:
+        details["required"] = True
+    elif default is not None:
+        details |= {"default": default, "show_default": default != ()}
+    return click.option(one.flag, one.name, **details)
+
+
+def _type(one: Option) -> click.ParamType[Any]:
+    item = _item(one)
+    if get_origin(one.type) is not tuple:
+        return item
+    names = "|".join(get_args(one.item)) if get_origin(one.item) is Literal else item.name
+    return Listed(item, f"{names},...")
+
+
+def _item(one: Option) -> click.ParamType[Any]:
+    told, kind = one.about, one.item
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if kind not in (int, float):
+        return click.STRING
+    if told.low is None and told.high is None:
+        return click.INT if kind is int else click.FLOAT
+    if kind is int:
+        return click.IntRange(_whole(told.low), _whole(told.high))
+    open_ = {"min_open": told.open_, "max_open": told.open_ and told.high is not None}
+    return click.FloatRange(told.low, told.high, **open_)
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)

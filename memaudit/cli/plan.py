@@ -9,30 +9,27 @@ from typing import Any
 import click
 
 from memaudit.cli import options
-from memaudit.cli.scan import ATTACK, EXTENT, scan_config
+from memaudit.cli.scan import NO_NOISE
+from memaudit.config import ScanConfig
 
 
 @click.command()
 @click.argument("model")
 @click.argument("dataset")
-@options.CONTROLS
-@options.DATA
-@ATTACK
-@EXTENT
-@options.EMBEDDER
-@options.MODEL
-@options.COMPUTE
+@options.of(ScanConfig, "model", "dataset", "out")
+@NO_NOISE
 @options.JSON
 @options.CONFIG_FILE
 def plan(as_json: bool, **values: Any) -> None:
     """Say what a scan of MODEL on DATASET would cost, without running it.
 
-    Counts entries, times a few network and embedder calls on this machine, and prints network
-    evaluations, time, disk, and how many memorized images the scan could flag.
+    Takes the options of a scan. Counts entries, times a few network and embedder calls on this
+    machine, and prints network evaluations, time, disk, and how many memorized images the scan
+    could flag.
     """
-    config = scan_config({**values, "out": ""})
+    config = ScanConfig(**values, out="")
     from memaudit.audit.plan import estimate
-    from memaudit.report.words import describe_plan
+    from memaudit.audit.plan_words import describe_plan
 
     cost = estimate(config)
     click.echo(json.dumps(asdict(cost), indent=2) if as_json else describe_plan(cost))

@@ -13,6 +13,8 @@ from memaudit.config import (
     RESOLUTION,
     Base,
     Consistency,
+    DataOptions,
+    ExecutionConfig,
     LossName,
     Mask,
     MaskKind,
@@ -23,6 +25,7 @@ from memaudit.config import (
     base_options,
     mask_options,
 )
+from memaudit.config.fields import own_options
 
 
 def _number(name: str, meaning: str) -> options.Decorator:
@@ -169,15 +172,15 @@ def _number(name: str, meaning: str) -> options.Decorator:
     help="Compute parts of the network twice to save memory.",
 )
 @_number("seed", "Seed of the initial weights, the noise and the order of the images.")
-@options.DATA
-@options.DEVICE
+@options.of(DataOptions)
+@options.chosen(ExecutionConfig, "device")
 @options.CONFIG_FILE
 def train(**values: Any) -> None:
     """Train a pixel UNet on DATASET, or LoRA adapters for --base-model; writes safetensors."""
     term = Consistency(*(values.pop(name) for name in ("weight", "start", "samples")))
     mask = mask_options(*(values.pop(name) for name in ("kind", "share", "further")))
     base = base_options(*(values.pop(name) for name in ("base", "rank", "revision", "variant")))
-    data = options.data_options(values)
+    data = DataOptions(**{one.name: values.pop(one.name) for one in own_options(DataOptions)})
     config = TrainConfig(data=data, consistency=term, mask=mask, base=base, **values)
     from memaudit.train.folder import RECORD, seen
     from memaudit.train.loop import train as run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from memaudit.audit import ScanResult, scan
 from memaudit.comparison import ComparisonResult, compare
-from memaudit.config import CompareConfig, Corruption, ScanConfig
+from memaudit.config import CompareConfig, ScanConfig
 from memaudit.demo.tiles import write_tiles
 from memaudit.progress import Progress, silent
 
@@ -45,7 +45,8 @@ def demo_config(model: str, folders: dict[str, Path], run: Path) -> ScanConfig:
         dataset=str(folders["members"]),
         controls=str(folders["controls"]),
         out=str(run),
-        corruption=Corruption(levels=3, draws=2),
+        levels=3,
+        draws=2,
         steps=5,
         embedder="sscd-distilled",
         index=str(run.parent / "index"),

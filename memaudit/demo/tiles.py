@@ -11,8 +11,9 @@ from scipy.sparse.csgraph import connected_components
 from skimage import data as photographs
 
 from memaudit.data import resize
+from memaudit.files import write_whole
 from memaudit.records import Image
-from memaudit.report.strips import write_strip
+from memaudit.report.strips import strip
 from memaudit.similarity.embed import load_embedder
 
 TILE = 48  # pixels cut from the photograph
@@ -44,7 +45,7 @@ def write_tiles(folder: Path) -> dict[str, Path]:
         for tile in tiles:
             path = folders[side] / f"{tile.name}.png"
             if not path.is_file():  # a file that stays as it was lets an interrupted demo go on
-                write_strip(path, [tile.image], height=SIZE)
+                write_whole(path, strip([tile.image], height=SIZE))
     return folders
 
 

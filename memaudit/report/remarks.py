@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from memaudit.statistics import NoisyTraining, QueryResult, ReferenceUse, Summary
-from memaudit.statistics.correlation import CorrelationTest
+from memaudit.run.record import Record
+from memaudit.statistics import CorrelationTest, InputResult, NoisyTraining, ReferenceUse
 
 Row = tuple[str, str]  # a name and what is said of it
 
 
-def remarks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
+def remarks(record: Record) -> Iterator[str]:
     """What people should know at once: levels left out, and an audit that is not whole."""
-    levels, captions = provenance["levels"], provenance["captions"]
-    where = "the model's range" if summary.reference is None else "the range of model or reference"
-    for sigma in levels["skipped"]:
+    levels, captions = record.prepared.levels, record.prepared.captions
+    conduct = record.summary.conduct
+    where = "the model's range" if conduct.reference is None else "the range of model or reference"
+    for sigma in levels.skipped:
         yield f"sigma {sigma:g} is outside {where}: skipped"
-    for sigma in levels["without_copies"]:
+    for sigma in levels.without_copies:
         yield f"sigma {sigma:g} is not above the noise of the noisy copies: skipped for them"
-    if captions is not None and captions["policy"] != "empty" and not captions["images"]:
+    if captions is not None and captions.policy != "empty" and not captions.images:
         yield "the model is told captions and no image has one: it was told nothing"
-    if summary.noisy is not None and summary.noisy.advice:
-        yield clean_only(summary.noisy)
+    if conduct.noisy is not None and conduct.noisy.advice:
+        yield clean_only(conduct.noisy)
 
 
 def clean_only(noisy: NoisyTraining) -> str:
@@ -40,7 +40,7 @@ def noisy_rows(noisy: NoisyTraining | None) -> list[Row]:
     trained = f"{noisy.loss}, noise {noisy.sigma_n:g} in the training images; "
     audited = noisy.advice and "audited against clean images only: " + noisy.advice
     rows = [("noisy data", trained + (audited or "audited against clean images and noisy copies"))]
-    rows += [(f"by {one.query}"[:14], _query(one)) for one in noisy.by_query]
+    rows += [(f"by {one.input}"[:14], _input(one)) for one in noisy.by_input]
     return rows + (
         [] if noisy.correlation is None else [("frozen noise", _frozen(noisy.correlation))]
     )
@@ -61,7 +61,7 @@ def reference_rows(use: ReferenceUse | None) -> list[Row]:
     ]
 
 
-def _query(one: QueryResult) -> str:
+def _input(one: InputResult) -> str:
     alone = (
         "" if one.test is None else f"; alone: data-set p {one.test.p_value:.3g}, AUC {one.auc:.3f}"
     )

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import textwrap
 
-from memaudit.config import ScanConfig
-from memaudit.records import Plan
 from memaudit.report.remarks import noisy_rows, reference_rows
+from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics import (
     DatasetLevel,
     Effort,
+    Exchangeability,
     Level,
     Outcome,
     Power,
     RocPoint,
     Summary,
 )
-from memaudit.statistics.exchangeability import Fairness
 
 COLUMNS = 100
-WIDTH = 15
-MODE = 16  # the longest name of a reconstruction
+WIDTH = 16
 LABEL = 38  # the longest name of a published threshold
 LIMITS = {
     Outcome.EVIDENCE: (
@@ -38,53 +36,55 @@ LIMITS = {
 }
 
 
-def describe(summary: Summary, config: ScanConfig, quality: Quality | None = None) -> str:
-    """Describe a finished scan for people, with the quality of generated images if there are."""
-    verdict = summary.verdict
+def describe(record: Record) -> str:
+    """Describe a finished scan for people."""
+    summary, verdict, config = record.summary, record.verdict, record.config
+    conduct = summary.conduct
     lines = [
-        f"{config.model} on {config.dataset}",
+        f"{config.target.spec} on {config.data.dataset}",
         f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
         *_flagged(summary),
         *_dataset(summary.dataset),
-        *_power(summary.power),
-        *_fairness(summary.fairness),
-        *_effort(summary.effort, summary.flagged.screened),
-        *(_row(*row) for row in noisy_rows(summary.noisy) + reference_rows(summary.reference)),
-        *_quality(quality),
+        *_power(conduct.power),
+        *_exchangeability(conduct.exchangeability),
+        *_effort(conduct.effort, summary.flagged.screened),
+        *(row(*pair) for pair in noisy_rows(conduct.noisy) + reference_rows(conduct.reference)),
+        *_quality(record.quality),
         "",
         *_levels(summary),
         "",
         *_literature(summary),
         "",
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
-        f"Findings: {config.out}/findings.csv",
+        f"Findings: {config.execution.out}/findings.csv",
     ]
     if verdict.outcome is Outcome.EVIDENCE:
         lines.insert(2, f"         {'; '.join(verdict.reasons)}")
     return "\n".join(lines)
 
 
-def _row(name: str, text: str) -> str:
+def row(name: str, text: str) -> str:
+    """One line of a summary: a name and what is said of it."""
     return f"  {name:{WIDTH}}{text}"
 
 
 def _counts(summary: Summary) -> list[str]:
     counts = summary.counts
     rows = [
-        _row("images", f"{counts.members} members, {counts.controls} controls"),
-        _row(
+        row("images", f"{counts.members} members, {counts.controls} controls"),
+        row(
             "calibrated",
             f"{counts.member_groups} members, {counts.control_groups} controls: one of each group "
             f"of duplicates (left out: {counts.duplicates})",
         ),
     ]
     if counts.spanning_groups:
-        rows.append(_row("left out", f"{counts.spanning_groups} groups with images on both sides"))
+        rows.append(row("left out", f"{counts.spanning_groups} groups with images on both sides"))
     if counts.unreadable or counts.unscored:
         rows.append(
-            _row(
+            row(
                 "not scanned",
                 f"{counts.unreadable} unreadable, {counts.unscored} not scored: errors.csv",
             )
@@ -95,17 +95,17 @@ def _counts(summary: Summary) -> list[str]:
 def _flagged(summary: Summary) -> list[str]:
     flagged, members = summary.flagged, summary.counts.member_groups
     fewest = (
-        f"{flagged.reach} memorized images or more can be flagged, not fewer"
-        if flagged.reach
+        f"{flagged.smallest_count} memorized images or more can be flagged, not fewer"
+        if flagged.smallest_count
         else "no single image can be flagged"
     )
     return [
-        _row(
+        row(
             "flagged",
             f"{flagged.groups} of {members} members at q <= {flagged.q:g}: "
-            f"{flagged.reproductions} reproduction, {flagged.influences} influence",
+            f"{flagged.reproductions} reproduction, {flagged.memberships} membership",
         ),
-        _row("reach", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
+        row("smallest count", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
     ]
 
 
@@ -114,21 +114,21 @@ def _dataset(level: DatasetLevel | None) -> list[str]:
         return []
     excess = level.excess
     rows = [
-        _row("data set", f"p {level.test.p_value:.3g} (rank sum and upper tail, Bonferroni)"),
-        _row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
-        _row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
+        row("data set", f"p {level.test.p_value:.3g} (rank sum and upper tail, Bonferroni)"),
+        row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
+        row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
     ]
     if excess is not None:
         rows.append(
-            _row(
+            row(
                 "excess",
                 f"{excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%}) above controls",
             )
         )
-    rows += [_row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
+    rows += [row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
     if level.extrapolated.tail.usable:
         rows.append(
-            _row(
+            row(
                 "extrapolated",
                 f"{level.extrapolated.groups} members would be flagged by a tail fitted to the "
                 "controls (model-based, no part of the verdict)",
@@ -147,10 +147,10 @@ def _roc(point: RocPoint) -> str:
 def _power(power: Power | None) -> list[str]:
     """Could the scan have seen anything?"""
     if power is None:
-        return [_row("power", "not measured")]
+        return [row("power", "not measured")]
     among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
     return [
-        _row(
+        row(
             "power",
             f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
             f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
@@ -158,12 +158,13 @@ def _power(power: Power | None) -> list[str]:
     ]
 
 
-def _fairness(fairness: Fairness | None) -> list[str]:
+def _exchangeability(check: Exchangeability | None) -> list[str]:
     """Was the comparison fair?"""
-    if fairness is None:
-        return [_row("fair", "not measured: too few images on a side")]
-    found = "can be told apart: shift" if fairness.alarm else "are not told apart"
-    return [_row("fair", f"without the model the two sides {found} (p {fairness.p_value:.3g})")]
+    if check is None:
+        return [row("exchangeable", "not measured: too few images on a side")]
+    found = "can be told apart: shift" if check.alarm else "are not told apart"
+    said = f"without the model the two sides {found} (p {check.p_value:.3g})"
+    return [row("exchangeable", said)]
 
 
 def _effort(effort: Effort | None, screened: int) -> list[str]:
@@ -171,17 +172,18 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
     if effort is None or not (effort.screen or effort.reason):
         return []
     if not effort.screen:
-        return [_row("not adaptive", effort.reason)]
+        return [row("not adaptive", effort.reason)]
     rows = [
-        _row(
+        row(
             "adaptive",
             f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
-            f"full; {effort.promoted} images promoted by {effort.screen}",
+            f"full; {effort.promoted} images promoted by a first pass "
+            f"of {effort.screen}",
         )
     ]
     if screened:
         left = f"{screened} flagged images were not promoted to the full scan"
-        rows.append(_row("", f"{left}; raise --fraction"))
+        rows.append(row("", f"{left}; raise --fraction"))
     return rows
 
 
@@ -190,15 +192,15 @@ def _quality(quality: Quality | None) -> list[str]:
     if quality is None:
         return []
     if quality.reason:
-        return [_row("quality", f"not measured: {quality.reason}")]
+        return [row("quality", f"not measured: {quality.reason}")]
     few = "" if quality.n > quality.dimensions else ", far too high for so few images"
     return [
-        _row(
+        row(
             "quality",
             f"Frechet distance {quality.frechet:.4g} of {quality.n} generated images and as many "
             f"controls (compare it at equal numbers only{few})",
         ),
-        _row(
+        row(
             "",
             f"kernel distance {quality.kid:.3g} (deviation {quality.kid_std:.2g}), precision "
             f"{quality.precision:.0%}, recall {quality.recall:.0%}",
@@ -223,18 +225,19 @@ def _literature(summary: Summary) -> list[str]:
 
 
 def _levels(summary: Summary) -> list[str]:
+    width = 2 + max((len(level.probe.label) for level in summary.levels), default=0)
     head = (
-        f"  {'':{MODE}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
+        f"  {'':{width}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
         f"  {'source is nearest':^19}",
-        f"  {'':{MODE}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"  {'':{width}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
         f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
     )
-    return [*head, *(_level(level) for level in summary.levels)]
+    return [*head, *(_level(level, width) for level in summary.levels)]
 
 
-def _level(level: Level) -> str:
+def _level(level: Level, width: int) -> str:
     return (
-        f"  {level.reconstruction:{MODE}}{level.sigma:8.4g}{level.snr_db:8.1f}"
+        f"  {level.probe.label:{width}}{level.sigma:8.4g}{level.snr_db:8.1f}"
         f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
         f"{_number(level.auc):>7}{_share(level.share_above):>10}"
         f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"
@@ -248,35 +251,3 @@ def _number(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-def describe_plan(plan: Plan) -> str:
-    """Describe what a scan would cost."""
-    reach = (
-        f"{plan.reach} memorized images or more can be flagged, not fewer"
-        if plan.reach
-        else "no single image can be flagged"
-    )
-    fewer = ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items())
-    return "\n".join(
-        [
-            _row("images", f"{plan.members} members, {plan.controls} controls"),
-            _row("queries", f"{plan.queries} corrupted images, {plan.levels} levels"),
-            _row(
-                "network",
-                f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"
-                + (f"; {plan.in_full} in full" if plan.in_full != plan.evaluations else ""),
-            ),
-            _row("embedder", f"{plan.embeddings} images, {plan.embedder_ms:.2f} ms each here"),
-            _row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
-            _row("disk", f"about {plan.disk_mb:.1f} MB"),
-            _row("reach", reach),
-            *([_row("for fewer", fewer)] if fewer else []),
-        ]
-    )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,15 +1,14 @@
 """From scores to findings: members calibrated against held-out controls."""
 
 from memaudit.statistics.adaptive import (
-    SCREENS,
     agreement,
     pooled_score,
+    pooled_scores,
     promoted,
-    screened,
     screening_order,
 )
-from memaudit.statistics.combine import ONE_STEP, closeness, combine, level_means, preferred
-from memaudit.statistics.conduct import Conduct, NoisyTraining, ReferenceUse
+from memaudit.statistics.combine import closeness, combine, input_scores, level_means
+from memaudit.statistics.conduct import Calibrated, ReferenceUse
 from memaudit.statistics.conformal import (
     benjamini_hochberg,
     conformal_p,
@@ -17,6 +16,7 @@ from memaudit.statistics.conformal import (
     reach,
     rounded,
 )
+from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining, correlation_test
 from memaudit.statistics.dataset import (
     DatasetTest,
     Exceedance,
@@ -37,26 +37,16 @@ from memaudit.statistics.effects import (
 )
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.entities import Sides
-from memaudit.statistics.findings import COLUMNS, calibrates, findings
+from memaudit.statistics.exchangeability import Exchangeability, exchangeability
+from memaudit.statistics.findings import calibrates, described, findings
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import THRESHOLDS, LiteratureLevel
 from memaudit.statistics.options import Options
-from memaudit.statistics.power import Power, graded, measure_power
-from memaudit.statistics.queries import (
-    CLEAN,
-    COPY,
-    Query,
-    QueryResult,
-    column_of,
-    of_copies,
-    of_images,
-    query_of,
-    rows_of,
-    similarity_of,
-)
+from memaudit.statistics.power import Memorized, Power, graded, measure_power
+from memaudit.statistics.probes import Probe, first_pass, probes_in
 from memaudit.statistics.roc import RocPoint, roc_points
-from memaudit.statistics.severity import Severity
 from memaudit.statistics.summary import (
+    Conduct,
     Counts,
     DatasetLevel,
     Extrapolated,
@@ -75,36 +65,34 @@ from memaudit.statistics.verdict import (
 )
 
 __all__ = [
-    "CLEAN",
-    "COLUMNS",
-    "COPY",
     "FEWEST_FOR_EVIDENCE",
     "HALF_LEVEL",
-    "ONE_STEP",
-    "SCREENS",
     "THRESHOLDS",
     "Auc",
+    "Calibrated",
     "Conduct",
+    "CorrelationTest",
     "Counts",
     "DatasetLevel",
     "DatasetTest",
     "Effort",
     "Exceedance",
     "Excess",
+    "Exchangeability",
     "Extrapolated",
     "Facts",
     "Flagged",
+    "InputResult",
     "Level",
     "LiteratureLevel",
+    "Memorized",
     "NoisyTraining",
     "Options",
     "Outcome",
     "Power",
-    "Query",
-    "QueryResult",
+    "Probe",
     "ReferenceUse",
     "RocPoint",
-    "Severity",
     "Sides",
     "Summary",
     "Tail",
@@ -116,36 +104,35 @@ __all__ = [
     "calibrates",
     "clopper_pearson",
     "closeness",
-    "column_of",
     "combine",
     "conformal_p",
     "controls_needed",
+    "correlation_test",
     "dataset_test",
     "decide",
+    "described",
     "exceedance",
     "excess_interval",
+    "exchangeability",
     "extrapolated_p",
     "findings",
+    "first_pass",
     "graded",
     "half_positions",
+    "input_scores",
     "level_means",
     "mann_whitney_permutation",
     "measure_power",
-    "of_copies",
-    "of_images",
     "per_level",
     "pooled_score",
-    "preferred",
+    "pooled_scores",
+    "probes_in",
     "promoted",
-    "query_of",
     "reach",
     "roc_points",
     "rounded",
-    "rows_of",
-    "screened",
     "screening_order",
     "share_above",
-    "similarity_of",
     "summarise",
     "tail_order",
 ]

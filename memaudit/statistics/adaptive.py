@@ -2,87 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import pandas as pd
 
-from memaudit.statistics.combine import combine, query_scores
-from memaudit.statistics.queries import of_copies, of_images
-
-# First passes of an adaptive scan, cheapest first, as `reconstruction` names them.
-SCREENS = ("screen one-step", "screen few-step")
+from memaudit.records import SCREEN, Primary
+from memaudit.statistics.combine import combine, input_scores
+from memaudit.statistics.probes import first_pass
 
 
-def screened(scores: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows are of a first pass."""
-    return scores["reconstruction"].isin([*SCREENS, *map(of_copies, SCREENS)])
+@dataclass(frozen=True, eq=False)
+class _Stages:
+    """The first pass, with the attack that made it, and the full scores of the promoted."""
+
+    screen: pd.DataFrame
+    by_screen: Primary
+    full: pd.DataFrame
+
+    @classmethod
+    def of(cls, scores: pd.DataFrame, primary: Primary) -> _Stages:
+        first = first_pass(scores)
+        in_full = ~first & scores["example_id"].isin(promoted(scores, primary))
+        return cls(scores[first], _screening(scores[first], primary), scores[in_full])
 
 
-def first_pass(screen: pd.DataFrame) -> str:
-    """The name of the first pass that these rows are of."""
-    return of_images(str(screen["reconstruction"].iloc[0]))
+def _screening(screen: pd.DataFrame, primary: Primary) -> Primary:
+    return replace(primary, attack=str(screen["attack"].iloc[0]))
 
 
-def pooled_score(
-    scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
-) -> pd.Series[float]:
+def pooled_score(scores: pd.DataFrame, primary: Primary) -> pd.Series[float]:
     """One score per example, by id; of an adaptive scan, first the stage reached, then the score.
 
     Promoted examples, ranked by their full scores, all stand above the others, ranked by the first
     pass. No label is looked at, so conformal p-values stay exact. Raises as `combine` does.
     """
-    first = screened(scores)
-    if not first.any():
-        return combine(scores, column, reconstruction)
-    screen = combine(scores[first], column, first_pass(scores[first]))
-    chosen = promoted(scores, column)
-    full = combine(scores[~first & scores["example_id"].isin(chosen)], column, reconstruction)
-    score = screen.copy()
-    score[full.index] = full - full.min() + screen.max() + 1
+    if not first_pass(scores).any():
+        return combine(scores, primary)
+    stages = _Stages.of(scores, primary)
+    score = combine(stages.screen, stages.by_screen, SCREEN)
+    full = combine(stages.full, primary)
+    top = score.max()
+    score[full.index] = full - full.min() + top + 1
     return score
 
 
-def pooled_scores(
-    scores: pd.DataFrame, column: str = "margin", reconstruction: str | None = None
-) -> pd.DataFrame:
-    """The score of each example under each query, [example, query], with stages as above."""
-    first = screened(scores)
-    if not first.any():
-        return query_scores(scores, column, reconstruction)
-    screen = query_scores(scores[first], column, first_pass(scores[first]))
-    in_full = scores[~first & scores["example_id"].isin(promoted(scores, column))]
-    full = query_scores(in_full, column, reconstruction)
-    queries = list(dict.fromkeys([*screen, *full]))
-    score = screen.reindex(columns=queries, fill_value=0.0)
-    score.loc[full.index] = full.reindex(columns=queries) - full.min() + score.max() + 1
+def pooled_scores(scores: pd.DataFrame, primary: Primary) -> pd.DataFrame:
+    """The score of each example under each input, [example, input], with stages as above."""
+    if not first_pass(scores).any():
+        return input_scores(scores, primary)
+    stages = _Stages.of(scores, primary)
+    screen = input_scores(stages.screen, stages.by_screen, SCREEN)
+    full = input_scores(stages.full, primary)
+    inputs = list(dict.fromkeys([*screen, *full]))
+    score = screen.reindex(columns=inputs, fill_value=0.0)
+    score.loc[full.index] = full.reindex(columns=inputs) - full.min() + score.max() + 1
     return score
 
 
-def promoted(scores: pd.DataFrame, column: str = "margin") -> list[str]:
+def promoted(scores: pd.DataFrame, primary: Primary) -> list[str]:
     """Ids that an adaptive scan promoted, the highest first pass first.
 
     They are the longest run from the top of the first pass all of which was scanned in full: a
     function of the unlabelled pool. Without a first pass, all ids.
     """
-    first = screened(scores)
+    first = first_pass(scores)
     if not first.any():
         return sorted(scores["example_id"].unique())
-    order = screening_order(scores[first], column)
     in_full = set(scores.loc[~first, "example_id"])
-    return list(takewhile(in_full.__contains__, order))
+    return list(takewhile(in_full.__contains__, screening_order(scores[first], primary)))
 
 
-def screening_order(screen: pd.DataFrame, column: str = "margin") -> list[str]:
+def screening_order(screen: pd.DataFrame, primary: Primary) -> list[str]:
     """Ids of a first pass, the most suspicious first; ties by id."""
-    score = combine(screen, column, first_pass(screen))
+    score = combine(screen, _screening(screen, primary), SCREEN)
     ordered = score.round(5).sort_index().sort_values(ascending=False, kind="stable")
     return [str(example_id) for example_id in ordered.index]
 
 
-def agreement(screen: pd.DataFrame, full: pd.DataFrame, column: str = "margin") -> float:
+def agreement(screen: pd.DataFrame, full: pd.DataFrame, primary: Primary) -> float:
     """Spearman's rank correlation of a first pass with the full score of the same examples."""
-    name = first_pass(screen)
-    both = pd.DataFrame({"screen": combine(screen, column, name), "full": combine(full, column)})
+    cheap = combine(screen, _screening(screen, primary), SCREEN)
+    both = pd.DataFrame({"screen": cheap, "full": combine(full, primary)})
     if (both.nunique() < 2).any():
         return 0.0
     return float(both["screen"].corr(both["full"], method="spearman"))

@@ -1,14 +1,19 @@
-"""How a scan went, and what it was given beside model and data."""
+"""How a scan went, and what its findings are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memaudit.statistics.correlation import CorrelationTest
-from memaudit.statistics.effort import Effort
-from memaudit.statistics.exchangeability import Fairness
-from memaudit.statistics.power import Power
-from memaudit.statistics.queries import QueryResult
+import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """Scores, the pool that they are of, and the findings made of both."""
+
+    findings: pd.DataFrame
+    scores: pd.DataFrame
+    pool: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -24,42 +29,3 @@ class ReferenceUse:
     images: int
     members: int
     controls: int
-
-
-@dataclass(frozen=True)
-class NoisyTraining:
-    """How a model of noisy data was audited.
-
-    `advice` says why its noisy copies were not queried and what to do, empty if they were;
-    `masked`: parts of its training images were hidden, so that they are no copies to query.
-    `by_query` is empty without them; `correlation` is the test of the frozen noise.
-    """
-
-    loss: str
-    sigma_n: float
-    advice: str
-    masked: bool = False
-    by_query: tuple[QueryResult, ...] = ()
-    correlation: CorrelationTest | None = None
-
-    @property
-    def unasked(self) -> str:
-        """Why a model whose training images held noise was not asked for them; empty if it was."""
-        return self.advice if self.sigma_n else ""
-
-
-@dataclass(frozen=True)
-class Conduct:
-    """How the scan went: entries that could not be read, and whether the model was checked.
-
-    Also the blind comparison of both sides and the power check, None where not run, and the effort;
-    what is special about a model of noisy data, and the reference model.
-    """
-
-    unreadable: int
-    self_checked: bool
-    fairness: Fairness | None = None
-    power: Power | None = None
-    effort: Effort | None = None
-    noisy: NoisyTraining | None = None
-    reference: ReferenceUse | None = None

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.statistics.adaptive import screened
+from memaudit.records import Input, Phase, Primary
 from memaudit.statistics.combine import closeness, level_means
 from memaudit.statistics.effects import auc, share_above
 from memaudit.statistics.entities import Sides, calibrating
-from memaudit.statistics.queries import column_of
+from memaudit.statistics.probes import Probe, first_pass, probes_in
 
 Grade = Literal["informative", "too easy", "no power", ""]
 
@@ -22,14 +22,16 @@ Grade = Literal["informative", "too easy", "no power", ""]
 class Level:
     """Members against controls at one noise level; None where a side is empty.
 
-    `auc` and `share_above` (share of members above the controls' 99th percentile) are of the pooled
-    score column; `own_similarity_*` are medians; `rank1_*` are shares of draws whose nearest image
-    is the source. `power` is the share of a perfect memorizer's images found here at 1 % false
-    positives, and `grade` what the level is worth (see `power.graded`); only the pooled
-    reconstruction has them.
+    `auc` and `share_above` (share of members above the controls' 99th percentile) are of the
+    attack's score; `own_similarity_*` are medians; `rank1_*` are shares of draws whose nearest
+    image is the source; None of attacks that have no such columns. `power` is the share of a
+    perfect memorizer's images found here at 1 % false positives, and `grade` what the level is
+    worth (see `power.graded`); only the attack that the verdict rests on has them.
     """
 
-    reconstruction: str
+    attack: str
+    input: Input
+    phase: Phase
     sigma: float
     snr_db: float
     members: int
@@ -43,6 +45,18 @@ class Level:
     power: float | None = None
     grade: Grade = ""
 
+    @property
+    def probe(self) -> Probe:
+        """What was asked."""
+        return Probe(self.attack, self.input, self.phase)
+
+
+@dataclass(frozen=True)
+class _Place:
+    probe: Probe
+    sigma: float
+    snr_db: float
+
 
 @dataclass(frozen=True)
 class _Compared:
@@ -51,38 +65,40 @@ class _Compared:
 
 
 def per_level(
-    scores: pd.DataFrame, pool: pd.DataFrame, column: str = "margin"
+    scores: pd.DataFrame, pool: pd.DataFrame, primaries: tuple[Primary, ...]
 ) -> tuple[Level, ...]:
-    """Describe each reconstruction and sigma, over calibrating representatives, draws averaged.
+    """Describe each probe and sigma, over calibrating representatives, draws averaged.
 
-    Of an adaptive scan the full passes are described over the images that they were run on.
+    `primaries` are the scores of the attacks; the first is the one that first passes stand for. Of
+    an adaptive scan the full passes are described over the images that they were run on.
     `pandas.DataFrame(per_level(...))` is the table.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
-    names = sorted(scores["reconstruction"].unique())
-    adaptive = bool(screened(scores).any())
+    scored = {primary.attack: primary for primary in primaries}
+    adaptive = bool(first_pass(scores).any())
     levels: list[Level] = []
-    for name in names:
-        rows = scores[scores["reconstruction"] == name] if adaptive else scores
+    for probe in probes_in(scores):
+        rows = probe.rows(scores) if adaptive else scores
         scanned = sides.among(pd.Index(rows["example_id"].unique())) if adaptive else sides
-        levels += _of_reconstruction(rows, scanned, column, name)
+        primary = scored.get(probe.attack, primaries[0])
+        levels += _of_probe(rows, scanned, primary, probe)
     return tuple(levels)
 
 
-def _of_reconstruction(
-    scores: pd.DataFrame, sides: Sides, column: str, reconstruction: str
-) -> list[Level]:
-    ranked = scores.assign(first=(scores["own_rank"] == 1).astype(np.float64))
-    own = level_means(scores, "own_similarity", reconstruction)
-    score = closeness(scores, column_of(reconstruction, column), reconstruction)
-    first = level_means(ranked, "first", reconstruction)
-    sigmas = own.columns.to_numpy(dtype=np.float64)
-    snr_db = scores.groupby("sigma")["snr_db"].first().loc[own.columns]
-    tables = (_compare(table, sides) for table in (own, score, first))
-    return [
-        _level((reconstruction, float(sigma), float(snr)), *compared)
-        for sigma, snr, *compared in zip(sigmas, snr_db, *tables, strict=True)
-    ]
+def _of_probe(scores: pd.DataFrame, sides: Sides, primary: Primary, probe: Probe) -> list[Level]:
+    score = closeness(scores, primary.of(probe.input), probe)
+    sigmas = score.columns.to_numpy(dtype=np.float64)
+    snr_db = scores.groupby("sigma")["snr_db"].first().loc[score.columns]
+    blank = [None] * len(sigmas)
+    own: list[_Compared | None] = [*blank]
+    first: list[_Compared | None] = [*blank]
+    if "own_similarity" in scores and probe.rows(scores)["own_similarity"].notna().all():
+        ranked = scores.assign(first=(scores["own_rank"] == 1).astype(np.float64))
+        own = [*_compare(level_means(scores, "own_similarity", probe), sides)]
+        first = [*_compare(level_means(ranked, "first", probe), sides)]
+    places = [_Place(probe, float(s), float(d)) for s, d in zip(sigmas, snr_db, strict=True)]
+    rows = zip(places, _compare(score, sides), own, first, strict=True)
+    return [_level(*row) for row in rows]
 
 
 def _compare(table: pd.DataFrame, sides: Sides) -> list[_Compared]:
@@ -93,19 +109,23 @@ def _compare(table: pd.DataFrame, sides: Sides) -> list[_Compared]:
 
 
 def _level(
-    place: tuple[str, float, float], own: _Compared, score: _Compared, first: _Compared
+    place: _Place, score: _Compared, own: _Compared | None, first: _Compared | None
 ) -> Level:
     both = len(score.members) > 0 and len(score.controls) > 0
     return Level(
-        *place,
+        attack=place.probe.attack,
+        input=place.probe.input,
+        phase=place.probe.phase,
+        sigma=place.sigma,
+        snr_db=place.snr_db,
         members=len(score.members),
         controls=len(score.controls),
-        own_similarity_members=_median(own.members),
-        own_similarity_controls=_median(own.controls),
+        own_similarity_members=None if own is None else _median(own.members),
+        own_similarity_controls=None if own is None else _median(own.controls),
         auc=auc(score.members, score.controls) if both else None,
         share_above=share_above(score.members, score.controls) if both else None,
-        rank1_members=_mean(first.members),
-        rank1_controls=_mean(first.controls),
+        rank1_members=None if first is None else _mean(first.members),
+        rank1_controls=None if first is None else _mean(first.controls),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memaudit.statistics.combine import level_means
 from memaudit.statistics.entities import Sides
+from memaudit.statistics.probes import Probe
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def applicable(embedder: str) -> tuple[Threshold, ...]:
 
 
 def literature_levels(
-    scores: pd.DataFrame, sides: Sides, reconstruction: str, embedder: str
+    scores: pd.DataFrame, sides: Sides, probe: Probe, embedder: str
 ) -> tuple[LiteratureLevel, ...]:
     """How many images of either side meet each threshold, level by level."""
     snr_db = scores.groupby("sigma")["snr_db"].first()
     rows = []
-    for threshold, met in _met(scores, reconstruction, embedder):
+    for threshold, met in _met(scores, probe, embedder):
         positions = [
             met.index.get_indexer(pd.Index(ids)) for ids in (sides.members, sides.controls)
         ]
@@ -87,12 +88,12 @@ def literature_levels(
     return tuple(rows)
 
 
-def literature_of(scores: pd.DataFrame, reconstruction: str, embedder: str) -> pd.Series[str]:
+def literature_of(scores: pd.DataFrame, probe: Probe, embedder: str) -> pd.Series[str]:
     """Which thresholds each example meets and from which SNR, in words, by example id."""
     snr_db = scores.groupby("sigma")["snr_db"].first()
     ids = pd.Index(np.unique(scores["example_id"]), name="example_id")
     words = pd.Series("", index=ids)
-    for threshold, met in _met(scores, reconstruction, embedder):
+    for threshold, met in _met(scores, probe, embedder):
         strongest = np.where(met, snr_db[met.columns].to_numpy(), np.inf).min(axis=1)
         said = [f"{threshold.label} from {snr:.1f} dB" if snr < np.inf else "" for snr in strongest]
         words = words.str.cat(pd.Series(said, index=met.index).reindex(ids), sep=";")
@@ -100,12 +101,12 @@ def literature_of(scores: pd.DataFrame, reconstruction: str, embedder: str) -> p
 
 
 def _met(
-    scores: pd.DataFrame, reconstruction: str, embedder: str
+    scores: pd.DataFrame, probe: Probe, embedder: str
 ) -> Iterator[tuple[Threshold, pd.DataFrame]]:
     """Each applicable threshold, and where the level means meet it; a column is averaged once."""
     thresholds = applicable(embedder)
     columns = dict.fromkeys(threshold.column for threshold in thresholds)
-    means = {column: level_means(scores, column, reconstruction) for column in columns}
+    means = {column: level_means(scores, column, probe) for column in columns}
     for threshold in thresholds:
         yield threshold, threshold.met(means[threshold.column])
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memaudit.records import Column, Primary
+
 
 @dataclass(frozen=True)
 class Options:
     """How a scan's scores are calibrated.
 
-    `column` is the score column that is pooled; `reconstruction` is None for the preferred one of
-    those that were run; `q` is the false discovery rate of `flagged`; `copy_threshold` is the own
+    `primary` is the score that the verdict rests on, and `columns` are those of its attack that a
+    finding sums up; `others` are the scores of further attacks, which have rows in the table of
+    noise levels only. `q` is the false discovery rate of `flagged`; `copy_threshold` is the own
     similarity from which the embedder calls two images copies, None if it has no such threshold;
     `embedder` is its name, for the thresholds of the literature; `rounds` counts permutations.
     """
 
-    column: str = "margin"
-    reconstruction: str | None = None
+    primary: Primary
+    columns: tuple[Column, ...]
+    others: tuple[Primary, ...] = ()
     q: float = 0.05
     copy_threshold: float | None = None
     embedder: str = ""

@@ -9,11 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.statistics.combine import closeness, level_means, query_scores
+from memaudit.records import CLEAN, Input, Primary
+from memaudit.statistics.combine import closeness, input_scores, level_means
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.effects import share_above, upper_quantile
 from memaudit.statistics.levels import Level
-from memaudit.statistics.queries import column_of, names_in, of_copies, of_images
+from memaudit.statistics.probes import Probe, inputs_in
 
 FALSE = 0.01  # false positives at which images count as found
 ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must find
@@ -23,14 +24,22 @@ ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must fin
 class LevelPower:
     """One noise level: the share of the memorizer's images found at 1 % false positives.
 
-    `controls_own_similarity` is the median of held-out images under the memorizer;
-    `reconstruction` tells noisy copies from clean images.
+    `controls_own_similarity` is the median of held-out images under the memorizer, None of attacks
+    that have no such column; `input` tells noisy copies from clean images.
     """
 
     sigma: float
     share: float
-    controls_own_similarity: float
-    reconstruction: str = ""
+    controls_own_similarity: float | None
+    input: Input = CLEAN
+
+
+@dataclass(frozen=True)
+class Memorized:
+    """How many images the memorizer holds, of how many members."""
+
+    candidates: int
+    members: int
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,11 @@ class Power:
 
 
 def measure_power(
-    scores: pd.DataFrame, members: NDArray[np.bool_], column: str, memorized: tuple[int, int]
+    scores: pd.DataFrame, members: NDArray[np.bool_], primary: Primary, memorized: Memorized
 ) -> Power:
-    """Calibrate the memorizer's scores; `members` says which example ids, ascending, are members.
-
-    `memorized` are the candidates, and members in all.
-    """
-    reconstruction = of_images(str(scores["reconstruction"].iloc[0]))
-    by_query = query_scores(scores, column, reconstruction).to_numpy(np.float64)
-    found, count = _share_found(by_query, members), int(members.sum())
+    """Calibrate the memorizer's scores; `members` tells members among the ids, ascending."""
+    by_input = input_scores(scores, primary).to_numpy(np.float64)
+    found, count = _share_found(by_input, members), int(members.sum())
     interval = stats.binomtest(round(found * count), count).proportion_ci(method="exact")
     return Power(
         share=found,
@@ -69,54 +74,55 @@ def measure_power(
         high=float(interval.high),
         members=count,
         controls=len(members) - count,
-        candidates=memorized[0],
-        of=memorized[1],
+        candidates=memorized.candidates,
+        of=memorized.members,
         levels=tuple(
             level
-            for name in names_in(scores, reconstruction).values()
-            for level in _by_level(scores, members, column_of(name, column), name)
+            for one in inputs_in(scores, primary.attack)
+            for level in _by_level(scores, members, primary, one)
         ),
     )
 
 
-def _share_found(by_query: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
-    """Share of members found under any of the queries, [example, query], which share the 1 %."""
-    threshold = upper_quantile(rounded(by_query[~members]), 1 - FALSE / by_query.shape[1])
-    return float(np.mean((rounded(by_query[members]) > threshold).any(axis=1)))
+def _share_found(by_input: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
+    """Share of members found under any of the inputs, [example, input], which share the 1 %."""
+    threshold = upper_quantile(rounded(by_input[~members]), 1 - FALSE / by_input.shape[1])
+    return float(np.mean((rounded(by_input[members]) > threshold).any(axis=1)))
 
 
 def _by_level(
-    scores: pd.DataFrame, members: NDArray[np.bool_], column: str, reconstruction: str
+    scores: pd.DataFrame, members: NDArray[np.bool_], primary: Primary, what: Input
 ) -> list[LevelPower]:
-    closer = closeness(scores, column, reconstruction)
-    own = level_means(scores, "own_similarity", reconstruction)[~members].median()
+    probe = Probe(primary.attack, what)
+    closer = closeness(scores, primary.of(what), probe)
+    own = None
+    if "own_similarity" in scores:
+        own = level_means(scores, "own_similarity", probe)[~members].median()
     return [
         LevelPower(
             sigma=float(sigma),
             share=share_above(values[members], values[~members]),
-            controls_own_similarity=float(own[sigma]),
-            reconstruction=reconstruction,
+            controls_own_similarity=None if own is None else float(own[sigma]),
+            input=what,
         )
         for sigma, values in zip(closer.columns, closer.to_numpy(dtype=np.float64).T, strict=True)
     ]
 
 
 def graded(
-    levels: tuple[Level, ...], reconstruction: str, power: Power, copy_threshold: float | None
+    levels: tuple[Level, ...], attack: str, power: Power, copy_threshold: float | None
 ) -> tuple[Level, ...]:
-    """Give each level of a reconstruction its power, and say what it is worth.
+    """Give each level of an attack its power, and say what it is worth.
 
     "no power": even the perfect memorizer is found for fewer than half of its images. "too easy":
     half of the held-out images come back as copies from the model under audit, so that coming back
     shows nothing; noisy copies, whose noise no other model can return, are never too easy. Else
     "informative".
     """
-    shares = {(level.reconstruction, level.sigma): level.share for level in power.levels}
-    thresholds = {reconstruction: copy_threshold, of_copies(reconstruction): None}
+    shares = {(Probe(attack, level.input), level.sigma): level.share for level in power.levels}
     return tuple(
-        _graded(level, shares[place], thresholds[level.reconstruction])
-        if (place := (level.reconstruction, level.sigma)) in shares
-        and level.reconstruction in thresholds
+        _graded(level, shares[level.probe, level.sigma], copy_threshold)
+        if (level.probe, level.sigma) in shares
         else level
         for level in levels
     )
@@ -126,5 +132,10 @@ def _graded(level: Level, share: float, copy_threshold: float | None) -> Level:
     held_out = level.own_similarity_controls
     if share < ENOUGH:
         return replace(level, power=share, grade="no power")
-    easy = held_out is not None and copy_threshold is not None and held_out >= copy_threshold
+    easy = (
+        level.input == CLEAN
+        and held_out is not None
+        and copy_threshold is not None
+        and held_out >= copy_threshold
+    )
     return replace(level, power=share, grade="too easy" if easy else "informative")

@@ -1,4 +1,4 @@
-"""Influence or reproduction: from how strong a noise does a flagged image still come back?"""
+"""Membership or reproduction: from how strong a noise does a flagged image still come back?"""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from memaudit.records import Claim
 from memaudit.statistics.combine import level_means
 from memaudit.statistics.effects import upper_quantile
 from memaudit.statistics.entities import Sides
-
-Severity = Literal["reproduction", "influence", ""]
+from memaudit.statistics.probes import Probe
 
 
 def recovered_from_snr_db(
-    scores: pd.DataFrame, sides: Sides, reconstruction: str, copy_threshold: float | None
+    scores: pd.DataFrame, sides: Sides, probe: Probe, copy_threshold: float | None
 ) -> pd.Series[float]:
     """SNR in dB of the strongest noise from which each example comes back as a copy, else NaN.
 
     It comes back where its own similarity, averaged over draws, is at or above the embedder's copy
     threshold while the controls' 99th percentile at that noise is below it.
     """
-    own = level_means(scores, "own_similarity", reconstruction)
+    own = level_means(scores, "own_similarity", probe)
     sides = sides.among(own.index)
     if copy_threshold is None or not sides.controls or own.empty:
         return pd.Series(np.nan, index=own.index)
@@ -33,8 +33,8 @@ def recovered_from_snr_db(
     return pd.Series(np.where(back.any(axis=1), strongest, np.nan), index=own.index)
 
 
-def severity(flagged: bool, recovered: float) -> Severity:
-    """Tell reproduction from influence; neither without a flag."""
+def claim(flagged: bool, recovered: float) -> Claim | Literal[""]:
+    """What a flag is evidence of; nothing without a flag."""
     if not flagged:
         return ""
-    return "influence" if np.isnan(recovered) else "reproduction"
+    return "membership" if np.isnan(recovered) else "reproduction"

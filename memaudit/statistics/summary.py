@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.records import Split
-from memaudit.statistics.adaptive import screened
-from memaudit.statistics.combine import ONE_STEP, pooled_reconstruction
-from memaudit.statistics.conduct import Conduct, NoisyTraining, ReferenceUse
+from memaudit.statistics.conduct import Calibrated, ReferenceUse
 from memaudit.statistics.conformal import controls_needed, reach
+from memaudit.statistics.copies import NoisyTraining, joint_test, rests_on, with_inputs
 from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import (
     FEWEST_CONTROLS,
@@ -25,16 +24,33 @@ from memaudit.statistics.effects import (
 )
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.entities import calibrating
-from memaudit.statistics.exchangeability import Fairness
+from memaudit.statistics.exchangeability import Exchangeability
 from memaudit.statistics.findings import SPANS, calibrates
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
-from memaudit.statistics.noisy import joint_test, rests_on, with_queries
 from memaudit.statistics.options import Options
 from memaudit.statistics.power import Power, graded
+from memaudit.statistics.probes import Probe
 from memaudit.statistics.roc import RocPoint, roc_points
 from memaudit.statistics.tail import Tail, extrapolated_p
 from memaudit.statistics.verdict import Facts, Verdict, decide
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How the scan went: entries that could not be read, and whether the model was checked.
+
+    Also the exchangeability check and the power check, None where not run, and the effort; what is
+    special about a model of noisy data, and the reference model.
+    """
+
+    unreadable: int
+    self_checked: bool
+    exchangeability: Exchangeability | None = None
+    power: Power | None = None
+    effort: Effort | None = None
+    noisy: NoisyTraining | None = None
+    reference: ReferenceUse | None = None
 
 
 @dataclass(frozen=True)
@@ -55,19 +71,19 @@ class Counts:
 class Flagged:
     """Member groups flagged at false discovery rate `q`, and what more controls would show.
 
-    `reach` is the fewest groups that can be flagged together, None if none can; `controls_for_one`
-    is the number of controls with which a single one can. `screened` groups are flagged though an
-    adaptive scan did not promote them: more stand out than it scanned in full.
+    `smallest_count` is the fewest groups that can be flagged together, None if none can;
+    `controls_for_one` is the number of controls with which a single one can. `screened` groups are
+    flagged though an adaptive scan did not promote them: more stand out than it scanned in full.
     """
 
     q: float
     groups: int
     rows: int
     reproductions: int
-    influences: int
+    memberships: int
     screened: int
     min_q: float | None
-    reach: int | None
+    smallest_count: int | None
     controls_for_one: int
 
 
@@ -97,97 +113,98 @@ class DatasetLevel:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a scan found; `dataclasses.asdict` of it is JSON, None is what could not be computed."""
+    """What a scan found; None is what could not be computed.
 
-    column: str
-    reconstruction: str
+    `attack` is the one that the verdict rests on, `columns` are those pooled into its score;
+    `conduct` is how the scan went.
+    """
+
+    attack: str
+    columns: tuple[str, ...]
     counts: Counts
     flagged: Flagged
     dataset: DatasetLevel | None
     levels: tuple[Level, ...]
     literature: tuple[LiteratureLevel, ...]
-    fairness: Fairness | None
-    power: Power | None
-    effort: Effort | None
-    noisy: NoisyTraining | None
-    reference: ReferenceUse | None
+    conduct: Conduct
     verdict: Verdict
 
 
-def summarise(
-    findings: pd.DataFrame,
-    scores: pd.DataFrame,
-    pool: pd.DataFrame,
-    options: Options,
-    conduct: Conduct,
-) -> Summary:
-    """Summarise the findings of `scores` over `pool`, made with the same options."""
-    counts = _counts(findings, conduct)
-    reconstruction = pooled_reconstruction(scores[~screened(scores)], options.reconstruction)
-    levels = per_level(scores, pool, options.column)
+def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
+    """Summarise findings that were made with the same options."""
+    primary = options.primary
+    counts = _counts(data.findings, conduct)
+    levels = per_level(data.scores, data.pool, (primary, *options.others))
     if conduct.power is not None:
-        levels = graded(levels, reconstruction, conduct.power, options.copy_threshold)
+        levels = graded(levels, primary.attack, conduct.power, options.copy_threshold)
     noisy = conduct.noisy
     if noisy is not None:
-        noisy = with_queries(noisy, findings, scores, pool, options)
-    queries = 1 if noisy is None else max(1, len(noisy.by_query))
-    flagged = _flagged(findings, counts, options, queries)
-    dataset = _dataset(findings, options, joint_test(noisy))
-    facts = Facts(
+        noisy = with_inputs(noisy, data, options)
+        conduct = replace(conduct, noisy=noisy)
+    flagged = _flagged(data.findings, counts, options, _inputs(noisy))
+    dataset = _dataset(data.findings, options, joint_test(noisy))
+    informative = sum(level.grade == "informative" for level in levels)
+    facts = _facts(counts, flagged, dataset, conduct)
+    return Summary(
+        attack=primary.attack,
+        columns=tuple(column.name for column in primary.columns),
+        counts=counts,
+        flagged=flagged,
+        dataset=dataset,
+        levels=levels,
+        literature=_literature(data, options),
+        conduct=conduct,
+        verdict=decide(replace(facts, informative=informative)),
+    )
+
+
+def _inputs(noisy: NoisyTraining | None) -> int:
+    """How many inputs share the level."""
+    return 1 if noisy is None else max(1, len(noisy.by_input))
+
+
+def _facts(
+    counts: Counts, flagged: Flagged, dataset: DatasetLevel | None, conduct: Conduct
+) -> Facts:
+    noisy = conduct.noisy
+    return Facts(
         members=counts.member_groups,
         controls=counts.control_groups,
         min_q=1.0 if flagged.min_q is None else flagged.min_q,
         dataset_p=1.0 if dataset is None else dataset.test.p_value,
         flagged=flagged.groups,
         unreadable=counts.unreadable + counts.unscored,
-        entries=len(findings) + counts.unreadable,
+        entries=counts.members + counts.controls + counts.unreadable,
         self_checked=conduct.self_checked,
         spanning=counts.spanning_groups,
         power=None if conduct.power is None else conduct.power.share,
-        informative=sum(level.grade == "informative" for level in levels),
-        shift=_shift(conduct.fairness),
-        by_query="" if noisy is None else rests_on(noisy),
-        one_step_of_noisy=noisy is not None and reconstruction == ONE_STEP,
+        shift=_shift(conduct.exchangeability),
+        by_input="" if noisy is None else rests_on(noisy),
+        one_step_of_noisy=noisy is not None and noisy.one_step,
         unasked="" if noisy is None else noisy.unasked,
     )
-    return Summary(
-        column=options.column,
-        reconstruction=reconstruction,
-        counts=counts,
-        flagged=flagged,
-        dataset=dataset,
-        levels=levels,
-        literature=_literature(scores, pool, reconstruction, options),
-        fairness=conduct.fairness,
-        power=conduct.power,
-        effort=conduct.effort,
-        noisy=noisy,
-        reference=conduct.reference,
-        verdict=decide(facts),
-    )
 
 
-def _shift(fairness: Fairness | None) -> str:
+def _shift(check: Exchangeability | None) -> str:
     """What separates the sides, in words; empty without an alarm."""
-    if fairness is None or not fairness.alarm:
+    if check is None or not check.alarm:
         return ""
     by = [
         f"{one.what} ({one.members} against {one.controls}, AUC {one.auc:.2f})"
-        for one in fairness.separates[:3]
+        for one in check.separates[:3]
     ]
-    if min(fairness.baselines, key=attrgetter("p_value")).features == "captions":
+    if min(check.baselines, key=attrgetter("p_value")).features == "captions":
         by = ["captions", *by]
-    return f"p {fairness.p_value:.3g}" + (f"; what differs: {', '.join(by)}" if by else "")
+    return f"p {check.p_value:.3g}" + (f"; what differs: {', '.join(by)}" if by else "")
 
 
-def _literature(
-    scores: pd.DataFrame, pool: pd.DataFrame, reconstruction: str, options: Options
-) -> tuple[LiteratureLevel, ...]:
-    full = scores[scores["reconstruction"] == reconstruction]
-    if full.empty:
+def _literature(data: Calibrated, options: Options) -> tuple[LiteratureLevel, ...]:
+    probe = Probe(options.primary.attack)
+    rows = probe.rows(data.scores)
+    if rows.empty or "own_similarity" not in rows:
         return ()
-    sides = calibrating(pool, pd.Index(full["example_id"].unique()))
-    return literature_levels(full, sides, reconstruction, options.embedder)
+    sides = calibrating(data.pool, pd.Index(rows["example_id"].unique()))
+    return literature_levels(rows, sides, probe, options.embedder)
 
 
 def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
@@ -205,21 +222,21 @@ def _counts(findings: pd.DataFrame, conduct: Conduct) -> Counts:
     )
 
 
-def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, queries: int) -> Flagged:
+def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, inputs: int) -> Flagged:
     rows = findings[findings["flagged"]]
     groups = rows[rows["representative"]]
-    each = options.q / queries  # the queries share the rate
+    each = options.q / inputs  # the inputs share the rate
     fewest = reach(counts.member_groups, counts.control_groups, each)
     q = findings["q_value"].dropna()
     return Flagged(
         q=options.q,
         groups=len(groups),
         rows=len(rows),
-        reproductions=int((groups["severity"] == "reproduction").sum()),
-        influences=int((groups["severity"] == "influence").sum()),
+        reproductions=int((groups["claim"] == "reproduction").sum()),
+        memberships=int((groups["claim"] == "membership").sum()),
         screened=int((groups["stage"] == "screen").sum()),
         min_q=None if q.empty else float(q.min()),
-        reach=fewest if 0 < fewest <= counts.member_groups else None,
+        smallest_count=fewest if 0 < fewest <= counts.member_groups else None,
         controls_for_one=controls_needed(counts.member_groups, 1, each),
     )
 

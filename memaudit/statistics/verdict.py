@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from memaudit.records import Claim
 from memaudit.statistics.conformal import controls_needed
 from memaudit.statistics.power import ENOUGH
 
@@ -12,6 +13,7 @@ LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
 FEWEST_FOR_EVIDENCE = controls_needed(1, 1, HALF_LEVEL)  # else no p-value is small enough
 LARGEST_UNREADABLE_SHARE = 0.05
+INCONCLUSIVE = 4  # exit code
 
 
 class Outcome(StrEnum):
@@ -31,8 +33,8 @@ class Facts:
     data-set entries could not be read or scored; `spanning` groups have rows on both sides.
     `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
     `informative` counts noise levels; `shift` says what separates members from controls without
-    the model, empty if nothing does; `by_query` says what the flagged rest on, where noisy copies
-    were queried; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
+    the model, empty if nothing does; `by_input` says what the flagged rest on, where noisy copies
+    were asked for; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
     `unasked` says why a model of noisy copies was not asked for these, empty if it was.
     """
 
@@ -48,39 +50,38 @@ class Facts:
     power: float | None = None
     informative: int = 0
     shift: str = ""
-    by_query: str = ""
+    by_input: str = ""
     one_step_of_noisy: bool = False
     unasked: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An outcome and its reasons, each a sentence without its full stop."""
+    """What a scan says of a claim: an outcome, and reasons without their full stops.
 
+    `sentence` says it in words and claims nothing beyond this attack and this noise; `exit_code` is
+    that of a scan, 4 if inconclusive, else 0.
+    """
+
+    claim: Claim
     outcome: Outcome
     reasons: tuple[str, ...]
+    sentence: str
+    exit_code: int
 
-    @property
-    def exit_code(self) -> int:
-        """Exit status of a scan: 4 if inconclusive, else 0."""
-        return 4 if self.outcome is Outcome.INCONCLUSIVE else 0
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words; it claims nothing beyond this attack and this noise."""
-        match self.outcome:
+    @classmethod
+    def of(cls, outcome: Outcome, *reasons: str) -> Verdict:
+        """Put an outcome of the reconstruction attack into words."""
+        match outcome:
             case Outcome.EVIDENCE:
-                return (
-                    "evidence of reconstruction beyond held-out controls "
-                    "under this attack at this noise"
-                )
+                said = "evidence of reconstruction beyond held-out controls"
             case Outcome.NONE:
-                return (
-                    "no reconstruction beyond held-out controls was found "
-                    "under this attack at this noise"
-                )
+                said = "no reconstruction beyond held-out controls was found"
             case Outcome.INCONCLUSIVE:
-                return f"inconclusive: {'; '.join(self.reasons)}"
+                sentence = f"inconclusive: {'; '.join(reasons)}"
+                return cls("reproduction", outcome, reasons, sentence, INCONCLUSIVE)
+        sentence = f"{said} under this attack at this noise"
+        return cls("reproduction", outcome, reasons, sentence, 0)
 
 
 def decide(facts: Facts) -> Verdict:
@@ -90,17 +91,16 @@ def decide(facts: Facts) -> Verdict:
     """
     alarms = _alarms(facts)
     if alarms:
-        return Verdict(Outcome.INCONCLUSIVE, alarms)
+        return Verdict.of(Outcome.INCONCLUSIVE, *alarms)
     found = _found(facts)
     if min(facts.min_q, facts.dataset_p) <= HALF_LEVEL:
-        return Verdict(Outcome.EVIDENCE, (found,))
+        return Verdict.of(Outcome.EVIDENCE, found)
     if facts.min_q <= LEVEL:
-        return Verdict(
-            Outcome.INCONCLUSIVE,
-            (f"borderline: {found}; more controls or draws can decide it",),
+        return Verdict.of(
+            Outcome.INCONCLUSIVE, f"borderline: {found}; more controls or draws can decide it"
         )
     blind = _blind(facts)
-    return Verdict(Outcome.INCONCLUSIVE, (blind,)) if blind else Verdict(Outcome.NONE, (found,))
+    return Verdict.of(*((Outcome.INCONCLUSIVE, blind) if blind else (Outcome.NONE, found)))
 
 
 def _blind(facts: Facts) -> str:
@@ -123,7 +123,7 @@ def _blind(facts: Facts) -> str:
     if facts.informative == 0:
         return (
             "no informative noise level: at each, held-out images come back as well or even a "
-            "perfect memorizer is not found; take other levels, or --noise auto"
+            "perfect memorizer is not found; take other levels, or leave out --sigma"
         )
     return ""
 
@@ -156,8 +156,8 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         reasons.append("the self-check of the model was switched off; scan with it")
     if facts.one_step_of_noisy:
         reasons.append(
-            "only one step was run on a model of noisy data, and one step exonerates what full "
-            "sampling convicts; scan with --reconstruct ode"
+            "only one step was run on a model of noisy data, and one step misses what full "
+            "sampling detects; scan with --reconstruct ode"
         )
     if facts.shift:
         reasons.append(
@@ -168,7 +168,7 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
 
 
 def _found(facts: Facts) -> str:
-    rests = f" ({facts.by_query})" if facts.by_query else ""
+    rests = f" ({facts.by_input})" if facts.by_input else ""
     return (
         f"{facts.flagged} of {facts.members} members flagged{rests}, smallest q {facts.min_q:.4g}, "
         f"data-set p {facts.dataset_p:.4g}, evidence from {HALF_LEVEL} down"

@@ -25,7 +25,7 @@ class IndexMeta:
     fingerprint: str  # of the data
     resolution: str  # "HEIGHTxWIDTH" in pixels before embedding, or "own size"
     resize: str  # policy: center-crop, stretch or pad
-    version: int = 2  # of the layout on disk: 2 keeps the properties of every image
+    version: int = 3  # of the layout on disk
 
 
 @dataclass(frozen=True, eq=False)

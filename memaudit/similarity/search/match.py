@@ -35,18 +35,16 @@ def match(
     index: Index,
     queries: Vectors,
     own_positions: NDArray[np.int64],
-    own_flipped: Vectors,
     neighbours: int = 1,
 ) -> Matches:
     """Compare B reconstructions with their sources and with all others.
 
-    `queries` and `own_flipped` (embedded mirror images of the sources) are unit vectors [B, D],
-    `own_positions` [B] the sources' positions in the index. Pairs are scored in float64 and
-    rounded to 1e-6, ties break by id, the source's whole duplicate group is left out. Fewer than
-    `neighbours` others: "" and NaN. NaN in a query raises DependencyError.
+    `queries` are unit vectors [B, D], `own_positions` [B] the sources' positions in the index.
+    Pairs are scored in float64 and rounded to 1e-6, ties break by id, the source's whole duplicate
+    group is left out. Fewer than `neighbours` others: "" and NaN. NaN in a query raises
+    DependencyError.
     """
     check_vectors(queries, index.flat.d, "queries")
-    check_vectors(own_flipped, index.flat.d, "mirrored sources")
     own = cosine(queries, index.vectors[own_positions])
     asked = [
         _Query(*values) for values in zip(queries, own, index.groups[own_positions], strict=True)
@@ -54,7 +52,6 @@ def match(
     found = _find(index, asked, own_positions, neighbours)
     return Matches(
         own=own,
-        own_flipped=cosine(queries, own_flipped),
         own_rank=np.array([one.rank for one in found], np.int64),
         neighbour_ids=[one.ids for one in found],
         neighbours=np.array([one.similarities for one in found], np.float32).reshape(

@@ -1,6 +1,11 @@
-"""The blind baseline: whether members and controls differ in what the model has no part in."""
+"""The exchangeability check: do members and controls differ without the model?"""
 
-from memaudit.statistics.exchangeability.blind import MOST, Baseline, Fairness, fairness
+from memaudit.statistics.exchangeability.blind import (
+    MOST,
+    Baseline,
+    Exchangeability,
+    exchangeability,
+)
 from memaudit.statistics.exchangeability.separation import Separation
 
-__all__ = ["MOST", "Baseline", "Fairness", "Separation", "fairness"]
+__all__ = ["MOST", "Baseline", "Exchangeability", "Separation", "exchangeability"]

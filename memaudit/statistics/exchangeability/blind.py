@@ -1,4 +1,4 @@
-"""Is the comparison fair? Classifiers that never see the model must not tell the sides apart."""
+"""Classifiers that never see the model must not tell members from controls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Fairness:
+class Exchangeability:
     """Whether members can be told from controls without the model.
 
     `members` and `controls` are the images used, `p_value` is corrected for all baselines, and
@@ -51,13 +51,13 @@ class Fairness:
     separates: tuple[Separation, ...]
 
 
-def fairness(
+def exchangeability(
     vectors: Vectors,
     properties: pd.DataFrame,
     member: NDArray[np.bool_],
     seed: int = 0,
     captions: bool = False,
-) -> Fairness | None:
+) -> Exchangeability | None:
     """Classify embeddings, and file properties, with the labels permuted for the p-values.
 
     `vectors` [N, D], `properties` N rows with the columns named in PROPERTIES, `member` [N]; one
@@ -76,7 +76,7 @@ def fairness(
     baselines = tuple(_baseline(name, features[name], member, rng) for name in features)
     p_value = min(1.0, len(baselines) * min(baseline.p_value for baseline in baselines))
     alarm = p_value <= LEVEL
-    return Fairness(
+    return Exchangeability(
         members=int(member.sum()),
         controls=int((~member).sum()),
         baselines=baselines,

@@ -1,0 +1,72 @@
+"""What is done with each image: the full passes of a scan, and cheap first passes before them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from memaudit.attacks.base import Attack, Grid, Pass
+from memaudit.attacks.reconstruction import PREFERRED, ode, one_step, preferred
+from memaudit.attacks.registry import load_attack
+from memaudit.config import AttackConfig, Reconstruction
+from memaudit.errors import ConfigError
+from memaudit.records import FULL, SCREEN, Column, Primary
+
+FEW_STEPS = 3
+COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
+MODES: dict[Reconstruction, str] = dict(zip(("ode", "sample", "one-step"), PREFERRED, strict=True))
+
+
+def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
+    """The attacks that are asked for: reconstructions, then those of plug-ins."""
+    names = [*(MODES[mode] for mode in config.reconstruct), *config.extra_attacks]
+    return tuple(load_attack(name, config) for name in names)
+
+
+def primary_of(config: AttackConfig) -> Primary:
+    """The score that the verdict rests on; raises ConfigError for a column that no attack has."""
+    attacks = {attack.name: attack for attack in attacks_of(config)}
+    chief = attacks[preferred(attacks)]
+    return replace(pooled(chief), of_copies=_columns(chief, COPY_COLUMNS))
+
+
+def pooled(attack: Attack) -> Primary:
+    """The score of an attack by itself."""
+    return Primary(attack.name, _columns(attack, attack.primary))
+
+
+def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
+    known = {column.name: column for column in attack.columns}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"the attack {attack.name} has no column {', '.join(unknown)}; it has "
+            f"{', '.join(known)}"
+        )
+    return tuple(known[name] for name in names)
+
+
+def full_passes(config: AttackConfig, grid: Grid) -> tuple[Pass, ...]:
+    """All that was asked for, each attack at every level and draw."""
+    draws, paired = config.corruption.draws, config.reference is not None
+    return tuple(Pass(attack, FULL, grid, draws, paired) for attack in attacks_of(config))
+
+
+def chief_pass(config: AttackConfig, grid: Grid) -> Pass:
+    """The full pass that the verdict rests on."""
+    by_name = {how.attack.name: how for how in full_passes(config, grid)}
+    return by_name[preferred(by_name)]
+
+
+def screens(config: AttackConfig, grid: Grid) -> tuple[Pass, ...]:
+    """First passes of an adaptive scan, cheapest first: one draw each.
+
+    One step at every level; or, because one step misses what full sampling detects in models that
+    were trained on noisy data, few steps at every other level.
+    """
+    paired = config.reference is not None
+    half = grid.at(grid.sigmas[1::2] or grid.sigmas)
+    few = replace(config, steps=FEW_STEPS)
+    return (
+        Pass(one_step(config), SCREEN, grid, 1, paired),
+        Pass(ode(few), SCREEN, half, 1, paired),
+    )

@@ -1,0 +1,120 @@
+"""From the scores of a run to its findings and its verdict; no model is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from memaudit.audit.pool import UNREAD
+from memaudit.audit.result import ScanResult
+from memaudit.audit.scoring import assemble
+from memaudit.config import CalibrationConfig, ScanConfig
+from memaudit.report.words import describe
+from memaudit.run.directory import RunDirectory
+from memaudit.run.parts import Part
+from memaudit.run.record import Calibration, Prepared, Record
+from memaudit.run.store import hold
+from memaudit.statistics import Calibrated, Conduct, Options, Summary, findings, summarise
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Findings, what could not be scanned, and the summary of both."""
+
+    findings: pd.DataFrame
+    errors: pd.DataFrame
+    summary: Summary
+
+
+def make_findings(rows: pd.DataFrame, part: Part, conduct: Conduct, options: Options) -> Found:
+    """Calibrate scores; `rows` are those of pool.parquet."""
+    pool = rows[rows["error"] == ""].drop(columns="error")
+    table = findings(part.table, pool, options)
+    summary = summarise(Calibrated(table, part.table, pool), options, conduct)
+    chosen = pool[pool["representative"].astype(bool)].drop_duplicates("example_id")
+    failed = chosen[chosen["example_id"].isin(list(part.failed))]
+    errors = [
+        rows.loc[rows["error"] != "", UNREAD],
+        failed.assign(error=failed["example_id"].map(part.failed))[UNREAD],
+    ]
+    return Found(table, pd.concat(errors, ignore_index=True), summary)
+
+
+def options_of(prepared: Prepared, calibration: CalibrationConfig, seed: int) -> Options:
+    """How the scores of a prepared run are calibrated."""
+    return Options(
+        primary=prepared.primary,
+        columns=prepared.columns,
+        others=prepared.others,
+        q=calibration.q,
+        copy_threshold=prepared.embedder.copy_threshold,
+        embedder=prepared.embedder.name,
+        seed=seed,
+    )
+
+
+def recalibrate(path: str, calibration: CalibrationConfig) -> ScanResult:
+    """Make the findings of a finished run anew and keep them; its scores stay as they are.
+
+    Score, levels and checks are those of the run; each calibration is recorded. Raises
+    RunDirectoryError if the run is not finished or in use.
+    """
+    RunDirectory.at(path).expect_finished()
+    with hold(Path(path)) as store:
+        run = RunDirectory(store)
+        record = run.record()
+        effort = record.summary.conduct.effort
+        part = assemble(
+            run.parts("sample").read_all(),
+            run.parts("screen").read_all(),
+            run.parts("scores").read_all(),
+            effort.screen if effort else "",
+        )
+        options = options_of(record.prepared, calibration, record.config.attack.seed)
+        found = make_findings(run.pool(), part, record.summary.conduct, options)
+        config = record.config.recalibrated(calibration)
+        result = ScanResult(
+            config=config,
+            record=recorded(record, config, found.summary),
+            scores=part.table,
+            findings=found.findings,
+            errors=found.errors,
+        )
+        keep(run, result)
+        _drop_pictures(run, result)
+        return result
+
+
+def recorded(record: Record, config: ScanConfig, summary: Summary) -> Record:
+    """Add a calibration to a record."""
+    now = Calibration(
+        q=config.calibration.q,
+        flagged=summary.flagged.groups,
+        outcome=str(summary.verdict.outcome),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return replace(
+        record,
+        verdict=summary.verdict,
+        config=config,
+        summary=summary,
+        calibrations=(*record.calibrations, now),
+    )
+
+
+def keep(run: RunDirectory, result: ScanResult) -> None:
+    """Write what people read; scan.json comes last and says that the scan is complete."""
+    run.keep_findings(result.findings, result.errors, describe(result.record))
+    run.finish(result.record)
+
+
+def _drop_pictures(run: RunDirectory, result: ScanResult) -> None:
+    """Remove strips of images that are not flagged any more; new ones take the model."""
+    rows = result.findings
+    flagged = {str(name)[:12] for name in rows.loc[rows["flagged"], "example_id"]}
+    for name in run.store.names("images"):
+        if Path(name).stem.rpartition("-")[2] not in flagged:
+            run.store.remove(name)

@@ -1,0 +1,74 @@
+"""What is checked beside the scores: are the sides exchangeable, and were copies asked for?"""
+
+from __future__ import annotations
+
+from memaudit.attacks.reconstruction import ONE_STEP
+from memaudit.audit.prepare import Ready
+from memaudit.audit.scoring import Scored
+from memaudit.config import NO_COPIES, AttackConfig
+from memaudit.records import FULL, SCREEN
+from memaudit.statistics import (
+    CorrelationTest,
+    Exchangeability,
+    NoisyTraining,
+    Probe,
+    correlation_test,
+    exchangeability,
+)
+from memaudit.statistics.exchangeability import MOST
+
+MASKED = "its training images were masked, so there are no noisy copies to ask for"
+
+
+def check_exchangeability(ready: Ready, config: AttackConfig) -> Exchangeability | None:
+    """Can members and controls be told apart without the model?"""
+    pool = ready.pool
+    rows = pool.representatives
+    rows = rows[~rows["spans"]].sort_values("example_id").groupby("split").head(MOST)
+    positions = [pool.index.positions[example_id] for example_id in rows["example_id"]]
+    member = (rows["split"] == "member").to_numpy()
+    told = bool(ready.bench.captions) and config.prompt == "own"
+    return exchangeability(pool.index.vectors[positions], rows, member, config.seed, told)
+
+
+def describe_training(ready: Ready, scored: Scored, asked: str | None) -> NoisyTraining | None:
+    """Say how a model of noisy data was audited; None for a model of clean data."""
+    ambient, copies = ready.opened.loaded.ambient, ready.prepared.copies
+    if ambient is None:
+        return None
+    return NoisyTraining(
+        loss=ambient.loss,
+        sigma_n=ambient.sigma_n,
+        lowest=ambient.lowest,
+        advice=_advice(ready, asked) if ambient.mask is None else MASKED,
+        digest=copies.digest if copies is not None and ready.grid.copies else "",
+        masked=ambient.mask is not None,
+        one_step=ready.prepared.primary.attack == ONE_STEP,
+        correlation=_correlation(ready, scored),
+    )
+
+
+def _advice(ready: Ready, asked: str | None) -> str:
+    """Why noisy copies were not asked for, and what to do; empty if they were."""
+    if ready.grid.copies:
+        return ""
+    if ready.bench.copies is not None:
+        return (
+            "no noise level lies above the noise of its copies, so they were not asked for; give "
+            "higher levels"
+        )
+    if ready.opened.copies is not None:
+        return f"the noisy copies in {ready.opened.copies.folder} are of none of the members"
+    if asked == NO_COPIES:
+        return f"its noisy copies were left out by --noisy-copies {NO_COPIES}"
+    return "no noisy copies stand beside it; name their folder with --noisy-copies DIR"
+
+
+def _correlation(ready: Ready, scored: Scored) -> CorrelationTest | None:
+    """Test the members: of an adaptive scan by its first pass, which chose none of them."""
+    copies, screen = ready.bench.copies, scored.effort.screen
+    if copies is None:
+        return None
+    probe = Probe(screen or ready.prepared.primary.attack, phase=SCREEN if screen else FULL)
+    members = ready.pool.ids("member")
+    return correlation_test(scored.part.table, members, probe, copies.lowest)

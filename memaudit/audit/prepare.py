@@ -1,0 +1,161 @@
+"""All that is settled before the first score: pool, levels, checks, and the bench."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from memaudit.attacks.base import Bench, Grid, encode
+from memaudit.attacks.copies import frozen_in
+from memaudit.attacks.passes import attacks_of, pooled, primary_of
+from memaudit.attacks.scores import COLUMNS
+from memaudit.audit.bench import Opened, device_of, grid_of, make_bench, sample_of
+from memaudit.audit.cache import index_directory
+from memaudit.audit.captions import described
+from memaudit.audit.copy_checks import check_copies
+from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
+from memaudit.audit.levels import choose_levels
+from memaudit.audit.pool import Pool, make_pool, stack
+from memaudit.audit.reference import CHECKED, check_reference
+from memaudit.audit.spec import BenchSpec
+from memaudit.models.self_check import SelfCheck, self_check
+from memaudit.progress import Progress
+from memaudit.records import Example, Primary
+from memaudit.run.directory import RunDirectory
+from memaudit.run.record import (
+    FORMAT,
+    CopiesRecord,
+    DataRecord,
+    EmbedderRecord,
+    Levels,
+    Prepared,
+)
+
+SAMPLE = 256  # images from which the pool's median distance is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """What a scan can begin with; `prepared` is what the run directory keeps of it."""
+
+    opened: Opened
+    pool: Pool
+    bench: Bench
+    grid: Grid
+    prepared: Prepared
+
+
+def prepare(
+    spec: BenchSpec, opened: Opened, run: RunDirectory, question: str, progress: Progress
+) -> Ready:
+    """Embed the data, choose the levels, check models and copies, and keep all of it."""
+    embedded = embed(spec, opened, progress)
+    pool = build_pool(spec, opened, embedded)
+    reference = check_reference(spec, opened.reference, pool, progress)
+    copies = check_copies(opened, spec.attack.noisy_copies, pool)
+    denoiser = opened.loaded.denoiser
+    sample = sample_of(pool, denoiser.resolution)
+    levels = _levels(spec, opened, pool, sample)
+    check = _self_check(spec, opened, sample)
+    bench = make_bench(spec, opened, pool, sample, copies)
+    grid = grid_of(bench, levels.sigmas)
+    if copies is not None:
+        too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grid.copies)
+        levels = replace(levels, without_copies=too_low)
+    chief, *others = _by_preference(spec)
+    prepared = Prepared(
+        format=FORMAT,
+        question=question,
+        data=_data_record(embedded, opened),
+        model=opened.loaded.provenance,
+        embedder=_embedder_record(spec, opened),
+        levels=levels,
+        primary=chief,
+        columns=COLUMNS,
+        others=tuple(others),
+        shard_size=_shard_size(spec, run),
+        device=device_of(opened.loaded),
+        captions=described(bench.captions, spec.attack.prompt, denoiser),
+        copies=None
+        if copies is None
+        else CopiesRecord(str(copies.folder), len(copies.places), copies.digest),
+        reference=reference,
+        self_check=check,
+    )
+    run.keep_prepared(prepared, pool.rows)
+    return Ready(opened, pool, bench, grid, prepared)
+
+
+def _by_preference(spec: BenchSpec) -> list[Primary]:
+    """The scores of all attacks, that of the verdict first."""
+    chief = primary_of(spec.attack)
+    others = [pooled(attack) for attack in attacks_of(spec.attack) if attack.name != chief.attack]
+    return [chief, *(replace(one, of_copies=chief.of_copies) for one in others)]
+
+
+def _shard_size(spec: BenchSpec, run: RunDirectory) -> int:
+    """Images of a part: as they were when the run was begun, or its parts would not fit."""
+    return run.prepared().shard_size if run.is_prepared else spec.execution.shard_size
+
+
+def embed(spec: BenchSpec, opened: Opened, progress: Progress) -> Embedded:
+    """Embed the data, or find it embedded."""
+    view = _view(spec, opened)
+    key = embedding_key(opened.listing, opened.embedder, view)
+    directory = index_directory(spec.execution.index, key)
+    device = device_of(opened.loaded)
+    return embed_listing(opened.listing, opened.embedder, view, directory, progress, device)
+
+
+def build_pool(spec: BenchSpec, opened: Opened, embedded: Embedded) -> Pool:
+    """Group duplicates."""
+    threshold = _threshold(spec, opened)
+    return make_pool(embedded, opened.listing, _view(spec, opened), threshold)
+
+
+def _view(spec: BenchSpec, opened: Opened) -> View:
+    return View(opened.loaded.denoiser.resolution, spec.data.resize)
+
+
+def _threshold(spec: BenchSpec, opened: Opened) -> float:
+    asked = spec.data.duplicate_threshold
+    return opened.embedder.duplicate_threshold if asked is None else asked
+
+
+def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) -> Levels:
+    denoiser, reference = opened.loaded.denoiser, opened.reference
+    x0 = encode(denoiser, stack(sample[:SAMPLE]))
+    also = None if reference is None else reference.denoiser
+    return choose_levels(spec.attack.corruption, denoiser, x0, len(pool.ids("member")), also)
+
+
+def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:
+    """Check how the model is read; None if it is not asked for, or nothing is read."""
+    denoiser, execution = opened.loaded.denoiser, spec.execution
+    if not execution.self_check or not any(True for _ in denoiser.misreadings()):
+        return None
+    checked = sample[:CHECKED]
+    frozen = frozen_in(opened.loaded, opened.copies, [example.id for example in checked])
+    x0 = encode(denoiser, stack(checked))
+    return self_check(denoiser, x0, spec.attack.seed, frozen, execution.batch_size)
+
+
+def _data_record(embedded: Embedded, opened: Opened) -> DataRecord:
+    return DataRecord(
+        fingerprint=opened.listing.fingerprint,
+        entries=len(opened.listing.rows),
+        read=len(embedded.table),
+        failed=len(embedded.errors),
+        resolution=embedded.index.meta.resolution,
+        index=str(embedded.directory),
+        index_reused=embedded.reused,
+    )
+
+
+def _embedder_record(spec: BenchSpec, opened: Opened) -> EmbedderRecord:
+    embedder = opened.embedder
+    return EmbedderRecord(
+        name=embedder.name,
+        digest=embedder.digest,
+        copy_threshold=embedder.copy_threshold,
+        duplicate_threshold=_threshold(spec, opened),
+    )

@@ -1,0 +1,222 @@
+"""What prepared.json and scan.json hold: one set of types, written and read by one mechanism."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from memaudit.config import PromptPolicy, ScanConfig, digest
+from memaudit.errors import RunDirectoryError
+from memaudit.files import to_json
+from memaudit.models.self_check import SelfCheck
+from memaudit.records import Column, Primary
+from memaudit.similarity.quality import Quality
+from memaudit.statistics import ReferenceUse, Summary, Verdict
+
+FORMAT = 1  # of run directories; another one is refused
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data: `read` of `entries` could be read, at `resolution`; where their index stands."""
+
+    fingerprint: str
+    entries: int
+    read: int
+    failed: int
+    resolution: str
+    index: str
+    index_reused: bool
+
+
+@dataclass(frozen=True)
+class EmbedderRecord:
+    """What measured similarity, and from which similarity it calls two images copies."""
+
+    name: str
+    digest: str
+    copy_threshold: float | None
+    duplicate_threshold: float
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The sigmas of a scan, ascending; those outside the model's range are skipped and named."""
+
+    sigmas: tuple[float, ...]
+    skipped: tuple[float, ...]
+    identification_limit: float | None  # None where there are too few images to tell
+    without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are asked for
+
+
+@dataclass(frozen=True)
+class CaptionsRecord:
+    """What a text-to-image model was told, and of how many images."""
+
+    policy: PromptPolicy
+    images: int
+
+
+@dataclass(frozen=True)
+class CopiesRecord:
+    """The noisy copies that were asked for."""
+
+    folder: str
+    images: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """The reference model, what it saw of either side, and how it was read."""
+
+    model: dict[str, Any]
+    use: ReferenceUse
+    self_check: SelfCheck | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is settled before the first score: enough to score and to calibrate from.
+
+    `model` is what its loader says of where it comes from. `primary` is the score that the verdict
+    rests on, `columns` are those that a finding sums up, `others` the scores of further attacks;
+    `shard_size` counts the images of a part.
+    """
+
+    format: int
+    question: str  # digest of what was asked
+    data: DataRecord
+    model: dict[str, Any]
+    embedder: EmbedderRecord
+    levels: Levels
+    primary: Primary
+    columns: tuple[Column, ...]
+    others: tuple[Primary, ...]
+    shard_size: int
+    device: str
+    captions: CaptionsRecord | None = None
+    copies: CopiesRecord | None = None
+    reference: ReferenceRecord | None = None
+    self_check: SelfCheck | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The commit of a source checkout, and whether it has changes."""
+
+    sha: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Versions of memaudit and what it stands on, the commit it runs from, the command line."""
+
+    memaudit: str
+    commit: Commit | None
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    command: tuple[str, ...]
+    threads: int
+    finished: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One time that the scores were made into findings."""
+
+    q: float
+    flagged: int
+    outcome: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished scan: what was asked, prepared and found.
+
+    `verdict` is that of the summary, first in the file for those who read no further.
+    `calibrations` are all that were made of the scores, the present one last.
+    """
+
+    format: int
+    verdict: Verdict
+    config: ScanConfig
+    prepared: Prepared
+    summary: Summary
+    quality: Quality | None
+    environment: Environment
+    calibrations: tuple[Calibration, ...] = ()
+
+
+def write(record: Record | Prepared) -> bytes:
+    """The JSON of a record."""
+    kind: Any = type(record)
+    return to_json(_adapter(kind).dump_python(record, mode="json"))
+
+
+def content(record: Record) -> dict[str, Any]:
+    """What scan.json holds, as plain values."""
+    return cast(dict[str, Any], _adapter(Record).dump_python(record, mode="json"))
+
+
+def read_record(text: bytes, place: str) -> Record:
+    """Read scan.json; raises RunDirectoryError if it is of another version or makes no sense."""
+    return cast(Record, _read(Record, text, place))
+
+
+def read_prepared(text: bytes, place: str) -> Prepared:
+    """Read prepared.json; raises RunDirectoryError likewise."""
+    return cast(Prepared, _read(Prepared, text, place))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of scan.json."""
+    return _adapter(Record).json_schema(mode="serialization")
+
+
+def weights_digest(model: dict[str, Any]) -> str:
+    """Digest of a model's weights, or of the images it memorized; "" if they are not known."""
+    known = [model.get(name) for name in ("weights", "adapters", "fingerprint")]
+    return digest(known)[:12] if any(known) else ""
+
+
+def _read(kind: type, text: bytes, place: str) -> Record | Prepared:
+    found = expect_format(text, place)
+    try:
+        return cast("Record | Prepared", _adapter(kind).validate_json(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunDirectoryError(
+            f"{place} cannot be read: {where}: {first['msg']}, expected what format {found} of "
+            "memaudit's run directories holds; run its scan again into another --out"
+        ) from error
+
+
+def expect_format(text: bytes, place: str) -> int:
+    """Raise RunDirectoryError unless a file of a run directory has the present format."""
+    try:
+        found = TypeAdapter(dict[str, Any]).validate_json(text).get("format")
+    except ValidationError as error:
+        raise RunDirectoryError(
+            f"{place} cannot be read: it holds no JSON object; run its scan again into another "
+            "--out"
+        ) from error
+    if found != FORMAT:
+        told = "an earlier version of memaudit" if found is None else f"format {found}"
+        raise RunDirectoryError(
+            f"{place} is of {told}, expected format {FORMAT}: run directories of other versions "
+            "are not continued or read; run the scan again into another --out"
+        )
+    return FORMAT
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,190 @@
+"""What a model of noisy data was asked, and what its noisy copies showed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from memaudit.records import COPY, Input
+from memaudit.statistics.adaptive import pooled_scores
+from memaudit.statistics.conduct import Calibrated
+from memaudit.statistics.dataset import DatasetTest, dataset_test
+from memaudit.statistics.effects import auc
+from memaudit.statistics.entities import Sides, calibrating
+from memaudit.statistics.options import Options
+from memaudit.statistics.probes import INPUTS, Probe
+
+RETURNED = 0.05  # level of the test of the frozen noise
+MOST_EXACT = 500  # images up to which the signed-rank law is computed in full
+DIGITS = 12  # of a correlation: what differs less is the same, whatever the batch
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Mean correlations of h - x with frozen and with fresh noise, over images, at one level.
+
+    `p_value` is one-sided, by Wilcoxon's signed ranks of their difference over images.
+    """
+
+    sigma: float
+    images: int
+    frozen: float
+    fresh: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class CorrelationTest:
+    """All levels of one attack; `p_value` is the smallest of them after Bonferroni."""
+
+    levels: tuple[Correlation, ...]
+    p_value: float
+
+    @property
+    def returned(self) -> bool:
+        """Whether the frozen noise comes back."""
+        return self.p_value <= RETURNED
+
+
+@dataclass(frozen=True)
+class InputResult:
+    """What one input shows by itself, before its level is shared with the other's.
+
+    `flagged` groups rest on it. `test` and `auc` are of its own score, pooled from `columns`; None
+    without controls.
+    """
+
+    input: Input
+    columns: tuple[str, ...]
+    flagged: int
+    test: DatasetTest | None
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class NoisyTraining:
+    """How a model of noisy data was audited.
+
+    `lowest` is the noise at which its sampling stops, None if it learned all levels. `advice` says
+    why its noisy copies were not asked for and what to do, empty if they were; `digest` is that of
+    the copies that were. `masked`: parts of its training images were hidden, so that they are no
+    copies to ask for. `one_step`: only one step was run on it. `by_input` is empty without copies;
+    `correlation` is the test of the frozen noise.
+    """
+
+    loss: str
+    sigma_n: float
+    lowest: float | None
+    advice: str
+    digest: str = ""
+    masked: bool = False
+    one_step: bool = False
+    by_input: tuple[InputResult, ...] = ()
+    correlation: CorrelationTest | None = None
+
+    @property
+    def unasked(self) -> str:
+        """Why a model whose training images held noise was not asked for them; empty if it was."""
+        return self.advice if self.sigma_n else ""
+
+    @property
+    def of_copies(self) -> InputResult | None:
+        """What its noisy copies showed; None if they were not asked for."""
+        return next((one for one in self.by_input if one.input == COPY), None)
+
+
+def with_inputs(training: NoisyTraining, data: Calibrated, options: Options) -> NoisyTraining:
+    """Add what each input shows, where noisy copies were asked for."""
+    by_input = pooled_scores(data.scores, options.primary)
+    if by_input.shape[1] == 1:
+        return training
+    table = data.findings
+    rested = table.loc[table["flagged"] & table["representative"], "input"]
+    sides = calibrating(data.pool, pd.Index(data.scores["example_id"].unique()))
+    results = [
+        _result(one, int((rested == one).sum()), by_input[one], sides, options)
+        for one in INPUTS
+        if one in by_input
+    ]
+    return replace(training, by_input=tuple(results))
+
+
+def joint_test(training: NoisyTraining | None) -> DatasetTest | None:
+    """The data-set test of the input that tells more, its p times their number; None for one."""
+    tests = [one.test for one in training.by_input if one.test] if training else []
+    if not tests:
+        return None
+    best = min(tests, key=lambda test: test.p_value)
+    return replace(best, p_value=min(1.0, len(tests) * best.p_value))
+
+
+def rests_on(training: NoisyTraining) -> str:
+    """How many of the flagged rest on which input, in words."""
+    return ", ".join(f"{one.flagged} by the {one.input}" for one in training.by_input)
+
+
+def _result(
+    what: Input, flagged: int, score: pd.Series[float], sides: Sides, options: Options
+) -> InputResult:
+    columns = tuple(column.name for column in options.primary.of(what))
+    if not (sides.members and sides.controls):
+        return InputResult(what, columns, flagged, None, None)
+    members, controls = (
+        np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
+    )
+    test = dataset_test(members, controls, options.rounds, options.seed)
+    return InputResult(what, columns, flagged, test, auc(members, controls))
+
+
+def correlation_test(
+    scores: pd.DataFrame, members: list[str], probe: Probe, lowest: float
+) -> CorrelationTest | None:
+    """Does the model return the frozen noise of its training copies? It takes no controls.
+
+    If the model learned nothing of the copies y_i = x_i + sigma_n z_i, then what it makes of x_i
+    under other noise knows as little of z_i as of fresh noise z' of the same law: their
+    correlations with h - x_i are exchangeable, image by image, and the sign of their difference is
+    that of a fair coin. Tested are the members' rows of a probe of clean images, draws averaged;
+    None if no level is above `lowest`. The members must not have been chosen by these numbers.
+    """
+    rows = probe.rows(scores)
+    rows = rows[(rows["sigma"] > lowest) & rows["example_id"].isin(members)]
+    if rows.empty:
+        return None
+    order = ["sigma", "example_id", "draw"]
+    columns = ["copy_correlation", "fresh_correlation"]
+    means = rows[[*order, *columns]].sort_values(order).groupby(order[:2])[columns].mean()
+    levels = tuple(
+        _level(sigma, means.loc[sigma].to_numpy(np.float64))
+        for sigma in np.unique(rows["sigma"].to_numpy(np.float64)).tolist()
+    )
+    smallest = min(level.p_value for level in levels)
+    return CorrelationTest(levels, min(1.0, len(levels) * smallest))
+
+
+def signed_rank_p(differences: NDArray[np.float64]) -> float:
+    """One-sided p that differences lie above 0 (Wilcoxon 1945); exact up to 500, else normal.
+
+    Differences of 0 tell nothing and are left out.
+    """
+    told: list[float] = [value for value in np.round(differences, DIGITS).tolist() if value]
+    if not told:
+        return 1.0
+    method: Literal["exact", "asymptotic"]
+    method = "exact" if len(told) <= MOST_EXACT else "asymptotic"
+    return float(stats.wilcoxon(told, alternative="greater", method=method).pvalue)
+
+
+def _level(sigma: float, means: NDArray[np.float64]) -> Correlation:
+    return Correlation(
+        sigma=sigma,
+        images=len(means),
+        frozen=float(means[:, 0].mean()),
+        fresh=float(means[:, 1].mean()),
+        p_value=signed_rank_p(means[:, 0] - means[:, 1]),
+    )
