@@ -15,9 +15,9 @@ from transformers import Dinov2Config, Dinov2Model
 
 from memaudit.data.resize import resize
 from memaudit.errors import ConfigError, DependencyError
-from memaudit.similarity.embed import available, load_embedder
+from memaudit.similarity.embed import load_embedder
 from memaudit.similarity.embed.base import unit_vectors
-from memaudit.similarity.embed.registry import BUILT_IN, GROUP
+from memaudit.similarity.embed.registry import BUILT_IN, EMBEDDERS, GROUP
 
 PHOTOS = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
 TINY_CLIP = {
@@ -191,7 +191,7 @@ def test_a_plug_in_embedder_is_loaded_by_its_name(tmp_path, monkeypatch):
 def test_a_plug_in_cannot_replace_a_built_in_embedder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     install_plug_in(tmp_path, "sscd", "elsewhere:load")
-    assert available()["sscd"] == BUILT_IN["sscd"]
+    assert EMBEDDERS.available()["sscd"] == BUILT_IN["sscd"]
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
