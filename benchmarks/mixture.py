@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,8 @@ class Mixture:
     sigma_min: float = 1e-3
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[False] = False
+    conditioning: Conditioning = "none"
+    mask: None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property

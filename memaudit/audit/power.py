@@ -13,7 +13,6 @@ from memaudit.audit.pool import read_examples
 from memaudit.audit.scoring import score_rows
 from memaudit.audit.shards import Stages, encode
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
-from memaudit.models.pixel import mask_of
 from memaudit.progress import Progress
 from memaudit.run.directory import RunDirectory
 from memaudit.statistics import Power, measure_power, preferred
@@ -82,7 +81,7 @@ def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
     if not blocks:
         return None
     x0, copies, space = torch.cat(blocks), stages.copies, stages.denoiser
-    clean = ClosedForm(x0.to(space.device), space=space, mask=mask_of(space))
+    clean = ClosedForm(x0.to(space.device), space=space, mask=space.mask)
     if copies is None or not stages.grid.noisy:
         return clean
     return AmbientClosedForm(

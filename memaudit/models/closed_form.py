@@ -13,7 +13,7 @@ from memaudit.config import CLOSED_FORM
 from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import MARGIN, Ambient
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
 
 BLOCK = 4096  # images converted to float64 at a time
 
@@ -34,7 +34,7 @@ class ClosedForm:
     estimate: Literal["mean", "sample"] = "mean"
     space: Denoiser | None = None
     mask: Tensor | None = None
-    told_captions: Literal[False] = False
+    conditioning: Conditioning = "none"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+Conditioning = Literal["none", "caption", "class"]
+
 
 class Denoiser(Protocol):
     """A diffusion model in sigma space (Karras et al. 2022, arXiv 2206.00364).
@@ -38,8 +40,12 @@ class Denoiser(Protocol):
         """What `denoise` returns."""
 
     @property
-    def told_captions(self) -> bool:
-        """Whether `denoise` listens to `prompts`."""
+    def conditioning(self) -> Conditioning:
+        """What `denoise` is told of an image: nothing, its caption (`prompts`), or its class."""
+
+    @property
+    def mask(self) -> Tensor | None:
+        """[1, 1, H, W], 1 where `denoise` sees x; None where it sees all of it."""
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
 from memaudit.models.reading import Reading
 
 REMEMBERED = 1024  # captions whose embeddings are kept
@@ -39,7 +39,8 @@ class LatentDenoiser:
     reading: Reading
     lowest: float | None = None
     estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[True] = True
+    conditioning: Conditioning = "caption"
+    mask: None = None
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
 
     @property

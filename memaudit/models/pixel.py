@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
 from memaudit.models.reading import Reading
 
 
@@ -30,7 +30,7 @@ class PixelDenoiser:
     lowest: float | None = None
     mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[False] = False
+    conditioning: Conditioning = "none"
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -110,8 +110,3 @@ class _LastAnswer(nn.Module):
             last = (x_t, time, cast(Any, self.network)(x_t, time, return_dict=return_dict))
             self._last = last
         return last[2]
-
-
-def mask_of(denoiser: Denoiser) -> Tensor | None:
-    """The mask through which a model is asked, [1, 1, H, W]; None without one."""
-    return denoiser.mask if isinstance(denoiser, PixelDenoiser) else None
