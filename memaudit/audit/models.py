@@ -10,7 +10,7 @@ from memaudit.config import CLOSED_FORM, ScanConfig
 from memaudit.data import decode, fingerprint, open_source, resize
 from memaudit.errors import ConfigError, ModelError, UnreadableImageError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.device import resolve_device
 from memaudit.models.load import load_model
 from memaudit.models.loaded import Loaded, ModelOptions

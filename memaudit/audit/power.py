@@ -81,12 +81,12 @@ def _memorizer(stages: Stages, rows: pd.DataFrame) -> ClosedForm | None:
     if not blocks:
         return None
     x0, copies, space = torch.cat(blocks), stages.copies, stages.denoiser
-    clean = ClosedForm(x0.to(space.device), space=space, mask=space.mask)
+    clean = ClosedForm(x0.to(space.device), space=space.codec, mask=space.mask)
     if copies is None or not stages.grid.noisy:
         return clean
     return AmbientClosedForm(
         copies.of(ids, x0).to(clean.device),
-        space=space,
+        space=space.codec,
         training=copies.training,
         below=clean if copies.training.lowest is None else None,
     )

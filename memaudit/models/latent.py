@@ -10,11 +10,11 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
+from memaudit.models.codec import Codec, Coded
+from memaudit.models.denoiser import Conditioning, Denoiser
 from memaudit.models.reading import Reading
 
 REMEMBERED = 1024  # captions whose embeddings are kept
-PIXELS = 1 << 20  # in the VAE at a time, whose activations are far larger than the UNet's
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,29 +26,21 @@ class Caption:
 
 
 @dataclass(frozen=True, eq=False)
-class LatentDenoiser:
+class LatentDenoiser(Coded):
     """A variance-preserving UNet over latents, told a caption; guidance is 1.
 
-    Images are encoded by the mode of the VAE's posterior, times its scaling factor; the VAE
-    computes in fp32. XL is told that its images were neither scaled nor cropped. `lowest` is the
+    XL is told that its images were neither scaled nor cropped. `lowest` is the
     noise below which a model of noisy latents learned nothing.
     """
 
     pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
-    resolution: tuple[int, int]
+    codec: Codec
     reading: Reading
     lowest: float | None = None
     estimate: Literal["mean", "sample"] = "mean"
     conditioning: Conditioning = "caption"
     mask: None = None
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a latent."""
-        factor = self.pipeline.vae_scale_factor
-        height, width = self.resolution
-        return int(self.pipeline.vae.config.latent_channels), height // factor, width // factor
 
     @property
     def sigma_min(self) -> float:
@@ -64,30 +56,6 @@ class LatentDenoiser:
     def device(self) -> torch.device:
         """Where the network is."""
         return cast(torch.device, next(self.pipeline.unet.parameters()).device)
-
-    @property
-    def _at_a_time(self) -> int:
-        """Images in the VAE together."""
-        return max(1, PIXELS // (self.resolution[0] * self.resolution[1]))
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, *shape] float32."""
-        vae = self.pipeline.vae
-        modes = [
-            vae.encode(encode_pixels(few.to(vae.device), 3)).latent_dist.mode()
-            for few in torch.split(images, self._at_a_time)
-        ]
-        centred = torch.cat(modes) - (vae.config.shift_factor or 0.0)
-        return cast(Tensor, centred * vae.config.scaling_factor)
-
-    @torch.no_grad()
-    def decode(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> [B, 3, H, W] uint8."""
-        vae = self.pipeline.vae
-        latents = x / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-        parts = torch.split(latents, self._at_a_time)
-        return torch.cat([decode_pixels(vae.decode(few, return_dict=False)[0]) for few in parts])
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """The posterior mean of the latents given x = x0 + sigma n and a caption each.

@@ -13,6 +13,7 @@ from transformers import CLIPTokenizer
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.codec import LatentCodec
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
 from memaudit.models.loaded import Loaded, ModelOptions
@@ -56,9 +57,10 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     parts = {part: load_part(kind, folder / part, options) for part, kind in PARTS[name].items()}
     pipeline = _assemble(folder, name, parts)
     _require_text_to_image(pipeline, folder)
+    resolution = _resolution(pipeline, options.resolution, folder)
     return LatentDenoiser(
         pipeline=pipeline.to(options.device),
-        resolution=_resolution(pipeline, options.resolution, folder),
+        codec=LatentCodec(pipeline.vae, resolution),
         reading=reading_from_config(pipeline.scheduler.config),
     )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import fixed_mask, read_ambient
+from memaudit.models.codec import PixelCodec
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.pixel import PixelDenoiser
@@ -67,7 +68,7 @@ def wrap(
         )
     return PixelDenoiser(
         network=network,
-        shape=(channels, *_resolution(config, resolution)),
+        codec=PixelCodec((channels, *_resolution(config, resolution)), network.device),
         reading=reading_from_config(scheduler_config),
         clip=_clip(scheduler_config),
     )

@@ -9,12 +9,13 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from memaudit.models.denoiser import Conditioning, Denoiser, decode_pixels, encode_pixels
+from memaudit.models.codec import Codec, Coded
+from memaudit.models.denoiser import Conditioning, Denoiser
 from memaudit.models.reading import Reading
 
 
 @dataclass(frozen=True, eq=False)
-class PixelDenoiser:
+class PixelDenoiser(Coded):
     """A variance-preserving UNet over pixels.
 
     A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the second half is
@@ -24,18 +25,13 @@ class PixelDenoiser:
     """
 
     network: nn.Module
-    shape: tuple[int, int, int]
+    codec: Codec
     reading: Reading
     clip: float | None = None
     lowest: float | None = None
     mask: Tensor | None = None
     estimate: Literal["mean", "sample"] = "mean"
     conditioning: Conditioning = "none"
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.shape[1:]
 
     def seeing(self, mask: Tensor) -> PixelDenoiser:
         """The same network, told that this is what it sees."""
@@ -55,14 +51,6 @@ class PixelDenoiser:
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
-
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, C, H, W] in [-1, 1]."""
-        return encode_pixels(images.to(self.device), self.shape[0])
-
-    def decode(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] in [-1, 1] -> [B, 3, H, W] uint8."""
-        return decode_pixels(x)
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
