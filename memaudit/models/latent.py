@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from memaudit.models.codec import Codec, Coded
 from memaudit.models.denoiser import Conditioning, Denoiser
-from memaudit.models.reading import Reading
+from memaudit.models.network import NetworkDenoiser
 
 REMEMBERED = 1024  # captions whose embeddings are kept
 
@@ -25,32 +24,17 @@ class Caption:
     pooled: Tensor | None
 
 
-@dataclass(frozen=True, eq=False)
-class LatentDenoiser(Coded):
-    """A variance-preserving UNet over latents, told a caption; guidance is 1.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LatentDenoiser(NetworkDenoiser):
+    """The UNet of a pipeline, over latents and told a caption; guidance is 1.
 
-    XL is told that its images were neither scaled nor cropped. `lowest` is the
-    noise below which a model of noisy latents learned nothing.
+    XL is told that its images were neither scaled nor cropped.
     """
 
     pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
-    codec: Codec
-    reading: Reading
-    lowest: float | None = None
-    estimate: Literal["mean", "sample"] = "mean"
     conditioning: Conditioning = "caption"
     mask: None = None
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
-
-    @property
-    def sigma_min(self) -> float:
-        """The lowest noise the network was trained on."""
-        return max(self.reading.schedule.sigma_min, self.lowest or 0.0)
-
-    @property
-    def sigma_max(self) -> float:
-        """The highest finite noise the network was trained on."""
-        return self.reading.schedule.sigma_max
 
     @property
     def device(self) -> torch.device:
@@ -68,16 +52,12 @@ class LatentDenoiser(Coded):
             unet = cast(Any, self.pipeline.unet)
             return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
 
-        return self.reading.x0(x, sigma, predict)
-
-    def sigma_of_timestep(self, timestep: int) -> float:
-        """The noise at a step 0 .. T - 1 of the training schedule."""
-        return self.reading.sigma_of_timestep(timestep)
+        return self.parameterization.x0(x, sigma, predict)
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
-        """The same network with another sign, prediction type, time or schedule."""
-        for name, reading in self.reading.others():
-            yield name, replace(self, reading=reading)
+        """The same network under the other readings of its parameterization."""
+        for name, other in self.parameterization.others():
+            yield name, replace(self, parameterization=other)
 
     def _conditions(self, prompts: list[str]) -> dict[str, Any]:
         captions = [self._caption(prompt) for prompt in prompts]

@@ -18,7 +18,7 @@ from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_json
-from memaudit.models.reading import reading_from_config
+from memaudit.models.parameterization import variance_preserving
 from memaudit.models.weights import sha256_file
 
 CLASSES: dict[str, Any] = {
@@ -61,7 +61,7 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     return LatentDenoiser(
         pipeline=pipeline.to(options.device),
         codec=LatentCodec(pipeline.vae, resolution),
-        reading=reading_from_config(pipeline.scheduler.config),
+        parameterization=variance_preserving(pipeline.scheduler.config),
     )
 
 
@@ -146,8 +146,7 @@ def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions)
         "family": "latent",
         "class": name,
         "scheduler": dict(denoiser.pipeline.scheduler.config),
-        "prediction_type": denoiser.reading.prediction,
-        "schedule": denoiser.reading.schedule.name,
+        **denoiser.parameterization.described(),
         "ambient": None,
         "dtype": options.dtype,
         "parameters": sum(p.numel() for p in unet.parameters()),

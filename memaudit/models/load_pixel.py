@@ -17,8 +17,8 @@ from memaudit.models.ambient import fixed_mask, read_ambient
 from memaudit.models.codec import PixelCodec
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
+from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import reading_from_config
 from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
 
 
@@ -38,8 +38,7 @@ def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
         "family": "pixel",
         "class": config["_class_name"],
         "scheduler": dict(scheduler_config),
-        "prediction_type": denoiser.reading.prediction,
-        "schedule": denoiser.reading.schedule.name,
+        **denoiser.parameterization.described(),
         "ambient": None if ambient is None else ambient.content(),
         "mask": _describe(denoiser.mask),
         "dtype": options.dtype,
@@ -69,7 +68,7 @@ def wrap(
     return PixelDenoiser(
         network=network,
         codec=PixelCodec((channels, *_resolution(config, resolution)), network.device),
-        reading=reading_from_config(scheduler_config),
+        parameterization=variance_preserving(scheduler_config),
         clip=_clip(scheduler_config),
     )
 

@@ -23,7 +23,7 @@ from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.locate import locate
 from memaudit.models.lora import RECORD
-from memaudit.models.reading import Reading
+from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.train.batch import Batch, Estimate
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention layer
@@ -38,9 +38,9 @@ class Lora:
     denoiser: LatentDenoiser
 
     @property
-    def reading(self) -> Reading:
-        """The schedule of the base."""
-        return self.denoiser.reading
+    def schedule(self) -> Schedule:
+        """The noise schedule of the base."""
+        return schedule_from_config(self.denoiser.pipeline.scheduler.config)
 
     def estimate(self, batch: Batch) -> Estimate:
         """The UNet, told the captions of a batch."""

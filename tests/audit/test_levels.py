@@ -17,8 +17,8 @@ from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import PixelCodec
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
+from memaudit.models.parameterization import VariancePreserving
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import Reading
 from memaudit.models.schedule import schedule_from_config
 
 
@@ -120,8 +120,8 @@ def test_ends_of_a_schedule_are_in_range_though_written_with_six_digits(
     schedule: str,
 ) -> None:
     curve = schedule_from_config({"beta_schedule": schedule})
-    model = PixelDenoiser(
-        nn.Identity(), PixelCodec((3, 16, 16), torch.device("cpu")), Reading("epsilon", curve)
-    )
+    codec = PixelCodec((3, 16, 16), torch.device("cpu"))
+    parameterization = VariancePreserving("epsilon", curve)
+    model = PixelDenoiser(codec=codec, parameterization=parameterization, network=nn.Identity())
     ends = [float(f"{model.sigma_of_timestep(t):.6g}") for t in (0, 999)]
     assert within_range(model, ends) == (ends, [])

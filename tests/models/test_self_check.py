@@ -38,8 +38,9 @@ class OtherTime(nn.Module):
         return self.network(x, self.back(time), return_dict=return_dict)
 
 
-def read_with(denoiser: PixelDenoiser, **reading: object) -> PixelDenoiser:
-    return replace(denoiser, reading=replace(denoiser.reading, **reading))
+def read_with(denoiser: PixelDenoiser, **changes: object) -> PixelDenoiser:
+    other = replace(denoiser.parameterization, **changes)
+    return replace(denoiser, parameterization=other)
 
 
 def schedule(name: str, steps: int = 1000) -> Schedule:
