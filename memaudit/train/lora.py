@@ -18,11 +18,11 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import Base, TrainConfig, absolute
 from memaudit.files import write_json
 from memaudit.models.denoiser import Denoiser
+from memaudit.models.families.lora import RECORD
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.locate import locate
-from memaudit.models.lora import RECORD
 from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.train.batch import Batch, Estimate
 

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import TrainConfig
 from memaudit.models.ambient import fixed_mask
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load_pixel import wrap
+from memaudit.models.families.pixel import wrap
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.train.batch import Batch, Estimate

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 
 CAPTIONS = ["a cat", "", "two cats on a mat"]

@@ -15,8 +15,8 @@ from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import cut_tiles
 from memaudit.errors import MisreadModelError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.families.pixel import wrap
 from memaudit.models.load import load_model
-from memaudit.models.load_pixel import wrap
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config

@@ -18,8 +18,8 @@ from memaudit.config import Base, Consistency, TrainConfig
 from memaudit.data import image_id
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.load import load_model
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.train.feed import Feed

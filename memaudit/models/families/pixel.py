@@ -15,6 +15,7 @@ from torch import Tensor
 from memaudit.errors import ModelError
 from memaudit.models.ambient import fixed_mask, read_ambient
 from memaudit.models.codec import PixelCodec
+from memaudit.models.families.registry import Family
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.parameterization import variance_preserving
@@ -22,7 +23,21 @@ from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
 
 
-def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
+def owns(folder: Path) -> bool:
+    """Whether a folder holds an unconditional UNet2DModel, with a scheduler that is understood."""
+    index = folder / "model_index.json"
+    if index.is_file() and "vae" in read_json(index):
+        return False
+    try:
+        unet_folder, scheduler_config = _read_layout(folder)
+        _require_unconditional(read_json(unet_folder / "config.json"), unet_folder)
+        variance_preserving(scheduler_config)
+    except ModelError:
+        return False
+    return True
+
+
+def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline folder without a VAE, or a bare UNet2DModel."""
     unet_folder, scheduler_config = _read_layout(folder)
     config = read_json(unet_folder / "config.json")
@@ -177,3 +192,6 @@ def _clip(config: Mapping[str, Any]) -> float | None:
             "its scheduler_config.json"
         )
     return float(limit)
+
+
+FAMILY = Family(load, owns)

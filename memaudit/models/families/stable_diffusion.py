@@ -14,6 +14,7 @@ from transformers import CLIPTokenizer
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.codec import LatentCodec
+from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
 from memaudit.models.loaded import Loaded, ModelOptions
@@ -27,7 +28,16 @@ CLASSES: dict[str, Any] = {
 }
 
 
-def load_pipeline(folder: Path, options: ModelOptions) -> Loaded:
+def owns(folder: Path) -> bool:
+    """Whether a folder holds a pipeline of these classes, with a VAE."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return False
+    parts = read_json(index)
+    return "vae" in parts and parts.get("_class_name") in tuple(CLASSES)
+
+
+def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline that is to be audited as it is."""
     denoiser = load_latent(folder, options)
     return with_ambient(denoiser, folder, provenance_of(denoiser, folder, options))
@@ -168,3 +178,6 @@ def _class_name(folder: Path) -> str:
     if name not in tuple(CLASSES):
         raise ModelError(f"{folder} is a {name}; expected a {' or '.join(CLASSES)}")
     return str(name)
+
+
+FAMILY = Family(load, owns)
