@@ -1,4 +1,4 @@
-"""Parameterizations that memaudit does not ship, written as another package would write them.
+"""Parameterizations and families that another package could bring, as it would write them.
 
 Their networks answer exactly: each holds the perfect memorizer of some images, and says its
 posterior mean in the terms of its own parameterization.
@@ -6,14 +6,18 @@ posterior mean in the terms of its own parameterization.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import PixelCodec
+from memaudit.models.families.registry import Family
+from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.parameterization import Predict
 from memaudit.models.pixel import PixelDenoiser
 
@@ -120,3 +124,28 @@ def flow(images: Tensor) -> PixelDenoiser:
 def _around(network: _Exact, parameterization: Edm | Flow) -> PixelDenoiser:
     codec = PixelCodec((*network.images.shape[1:],), torch.device("cpu"))
     return PixelDenoiser(network=network, codec=codec, parameterization=parameterization)
+
+
+IMAGES = "memorized.safetensors"  # what a folder of the family below holds
+
+
+def owns(folder: Path) -> bool:
+    """Whether a folder holds the images of such a network."""
+    return (folder / IMAGES).is_file()
+
+
+def owns_all(folder: Path) -> bool:  # noqa: ARG001
+    """Claim every folder there is."""
+    return True
+
+
+def load(folder: Path, options: ModelOptions) -> Loaded:
+    """Open the EDM network of the images in a folder."""
+    denoiser = edm(load_file(folder / IMAGES)["images"].to(options.device))
+    described = denoiser.parameterization.described()
+    return Loaded(denoiser, {"family": "exact-edm", **described}, folder=folder)
+
+
+FAMILY = Family(load, owns)
+GREEDY = Family(load, owns_all)
+BY_NAME = Family(load)
