@@ -13,11 +13,12 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.codec import Coded, PixelCodec
+from memaudit.models.denoiser import Conditioning, Denoiser
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Coded):
     """Exact posterior mean under 1/2 empirical(memorized) + 1/2 Gaussian(mean, covariance of pool).
 
     `memorized` [K, C, H, W] and `pool` [P, C, H, W] are float32 in [-1, 1]; sums run in float64.
@@ -28,23 +29,13 @@ class Mixture:
     sigma_min: float = 1e-3
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[False] = False
+    conditioning: Conditioning = "none"
+    mask: None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        _, c, h, w = self.memorized.shape
-        return c, h, w
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        return self.shape[1:]
-
-    def encode(self, images: Tensor) -> Tensor:
-        return encode_pixels(images, self.shape[0])
-
-    def decode(self, x: Tensor) -> Tensor:
-        return decode_pixels(x)
+    def codec(self) -> PixelCodec:
+        return PixelCodec((*self.memorized.shape[1:],), self.device)
 
     @cached_property
     def gaussian(self) -> tuple[Tensor, Tensor, Tensor]:

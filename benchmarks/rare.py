@@ -36,7 +36,7 @@ from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
 from memaudit.config import Corruption, DataOptions, ScanConfig
 from memaudit.data import image_id
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.records import Image
 from memaudit.statistics import (

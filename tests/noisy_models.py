@@ -10,7 +10,7 @@ from memaudit.corruption.noise import frozen_noise
 from memaudit.data import image_id
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 
 SIGMA_N = 0.5

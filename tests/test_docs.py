@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pytest
 import torch
+from diffusers import EDMEulerScheduler, UNet2DModel
 
 from memaudit.attacks.copies import NoisyCopies, copy_scores
 from memaudit.attacks.scores import (
@@ -25,6 +26,8 @@ from memaudit.comparison.records import COLUMNS as COMPARED
 from memaudit.comparison.shares import SHARE_COLUMNS
 from memaudit.config import ScanConfig
 from memaudit.errors import MemauditError
+from memaudit.models.families.registry import FAMILIES
+from memaudit.models.loaded import ModelOptions
 from memaudit.records import Matches
 from memaudit.similarity.embed.registry import BUILT_IN
 from memaudit.statistics import COLUMNS
@@ -163,6 +166,44 @@ def test_the_plug_in_example_embeds_images_as_unit_vectors(tiles):
     vectors = embedder.embed(tiles)
     assert vectors.shape == (len(tiles), embedder.dim)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+
+
+def test_the_families_are_listed():
+    table = between(read("docs/families.md"), "| Name |", "\n\n")
+    assert re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) == list(FAMILIES.built_in)
+
+
+def test_the_plug_in_example_denoises_as_the_scheduler_of_diffusers(tmp_path):
+    [example] = blocks(read("docs/families.md"), "python")
+    names: dict[str, object] = {"__name__": "plug_in"}
+    exec(compile(example, "families.md", "exec"), names)
+    network, scheduler = write_edm(tmp_path)
+    assert names["FAMILY"].owns(tmp_path)
+    denoiser = names["FAMILY"].load(tmp_path, ModelOptions()).denoiser
+    x = denoiser.sigma_max * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    scheduler.set_timesteps(2)
+    t = scheduler.timesteps[0]
+    with torch.no_grad():
+        output = network(scheduler.scale_model_input(x, t), t).sample
+        ours = denoiser.denoise(x, torch.tensor([denoiser.sigma_max]))
+    theirs = scheduler.step(output, t, x).pred_original_sample
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def write_edm(folder):
+    torch.manual_seed(0)
+    network = UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        layers_per_block=1,
+    ).eval()
+    scheduler = EDMEulerScheduler()
+    network.save_pretrained(folder)
+    scheduler.save_pretrained(folder)
+    return network, scheduler
 
 
 def test_the_layers_drawn_are_those_that_are_checked():

@@ -22,7 +22,7 @@ def check_captions(listing: Listing, policy: PromptPolicy, denoiser: Denoiser) -
     Raises ConfigError if the model listens to no captions, if one side has them and the other has
     not, which would tell the two apart, or if there is no other caption to give.
     """
-    if not denoiser.told_captions:
+    if denoiser.conditioning != "caption":
         if policy != "own":
             raise ConfigError(
                 f"--prompt {policy} is for text-to-image models, and this one is told no captions; "
@@ -52,7 +52,7 @@ def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
 
     "other" gives each image the next other caption in the random order of ids.
     """
-    if not denoiser.told_captions or policy == "empty":
+    if denoiser.conditioning != "caption" or policy == "empty":
         return {}
     rows = pool.representatives.sort_values("example_id")
     told = rows[rows["prompt"] != ""]
@@ -62,7 +62,7 @@ def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
 
 def described(told: Captions, policy: PromptPolicy, denoiser: Denoiser) -> CaptionsRecord | None:
     """What is kept of them; None of a model that is told none."""
-    return CaptionsRecord(policy, len(told)) if denoiser.told_captions else None
+    return CaptionsRecord(policy, len(told)) if denoiser.conditioning == "caption" else None
 
 
 def _others(own: Captions) -> Captions:

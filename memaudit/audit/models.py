@@ -1,30 +1,19 @@
-"""Open whatever MODEL names: a diffusers model, or the perfect memorizer of some images."""
+"""Open the model that a scan asks for."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from memaudit.config import CLOSED_FORM, DataOptions, ExecutionConfig, ModelConfig
-from memaudit.data import decode, fingerprint, open_source, resize
-from memaudit.errors import ConfigError, ModelError, UnreadableImageError
-from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import encode_pixels
+from memaudit.errors import ConfigError
 from memaudit.models.device import resolve_device
 from memaudit.models.load import load_model
 from memaudit.models.loaded import Loaded, ModelOptions
-from memaudit.records import Image
-
-LARGEST = 256  # pixels a side; a perfect memorizer keeps every image in memory
 
 
 def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfig) -> Loaded:
     """Load the model under audit; raises ModelError if it cannot be audited."""
     device = resolve_device(execution.device)
-    if target.spec.startswith(CLOSED_FORM):
-        return _closed_form(target, data, device)
-    if device.type == "cpu" and target.dtype != "float32":
+    computes = not target.spec.startswith(CLOSED_FORM)  # in a dtype of its own
+    if computes and device.type == "cpu" and target.dtype != "float32":
         raise ConfigError(
             f"--dtype {target.dtype} is for a GPU; on the CPU it is slower than float32 and less "
             "exact. Leave it out"
@@ -37,40 +26,6 @@ def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfi
         local_files_only=execution.local_files_only,
         resolution=target.resolution,
         base=target.base_model,
+        data=data,
     )
     return load_model(target.spec, options)
-
-
-def _closed_form(target: ModelConfig, data: DataOptions, device: torch.device) -> Loaded:
-    path = target.spec.removeprefix(CLOSED_FORM)
-    source = open_source(
-        path,
-        image_column=data.image_column,
-        caption_column=data.caption_column,
-        split=data.split,
-    )
-    entries = source.entries()
-    images: list[NDArray[np.uint8]] = []
-    for entry in entries:
-        try:
-            image = decode(source.read(entry)).image
-        except UnreadableImageError:
-            continue
-        size = target.resolution or (images[0].shape[0] if images else _native_size(image))
-        images.append(resize(image, (size, size), data.resize))
-    if not images:
-        raise ModelError(f"none of the {len(entries)} images of {path} can be read")
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    denoiser = ClosedForm(encode_pixels(pixels, 3).to(device))
-    provenance = {
-        "model": target.spec,
-        "family": "closed-form",
-        "images": len(images),
-        "unreadable": len(entries) - len(images),
-        "fingerprint": fingerprint(entries),
-    }
-    return Loaded(denoiser, provenance)
-
-
-def _native_size(image: Image) -> int:
-    return min(int(image.shape[0]), int(image.shape[1]), LARGEST)

@@ -11,7 +11,6 @@ from memaudit.attacks.base import Grid, Pass, encode
 from memaudit.audit.pool import Pool
 from memaudit.audit.scoring import Scorer
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
-from memaudit.models.pixel import mask_of
 from memaudit.records import Primary, Split
 from memaudit.statistics import Memorized, Power, measure_power
 
@@ -81,12 +80,12 @@ def _memorizer(scorer: Scorer, grid: Grid, ids: list[str]) -> ClosedForm | None:
     if not blocks:
         return None
     x0 = torch.cat(blocks)
-    clean = ClosedForm(x0.to(space.device), space=space, mask=mask_of(space))
+    clean = ClosedForm(x0.to(space.device), space=space.codec, mask=space.mask)
     if copies is None or not grid.copies:
         return clean
     return AmbientClosedForm(
         copies.of(read, x0).to(clean.device),
-        space=space,
+        space=space.codec,
         training=copies.training,
         below=clean if copies.training.lowest is None else None,
     )

@@ -13,18 +13,19 @@ from memaudit.config import CLOSED_FORM
 from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import MARGIN, Ambient
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
+from memaudit.models.codec import Codec, Coded, PixelCodec
+from memaudit.models.denoiser import Conditioning, Denoiser
 
 BLOCK = 4096  # images converted to float64 at a time
 
 
 @dataclass(frozen=True, eq=False)
-class ClosedForm:
+class ClosedForm(Coded):
     """D(x, sigma) = sum_i w_i x_i with w = softmax_i(-|x - x_i|^2 / (2 sigma^2)).
 
     The minimiser of the denoising loss over a finite set (Karras et al. 2022, eq. 57, arXiv
     2206.00364): what any model that memorized exactly these images would answer. `images` is
-    [N, C, H, W] float32, in [-1, 1], or in the space of another model; sums run in float64.
+    [N, C, H, W] float32, in [-1, 1], or in the `space` of a codec; sums run in float64.
     Through a `mask` M [1, 1, H, W], 1 where x is seen, the distance is |M (x - x_i)|.
     """
 
@@ -32,35 +33,19 @@ class ClosedForm:
     sigma_min: float = 1e-3
     sigma_max: float = 1e4
     estimate: Literal["mean", "sample"] = "mean"
-    space: Denoiser | None = None
+    space: Codec | None = None
     mask: Tensor | None = None
-    told_captions: Literal[False] = False
+    conditioning: Conditioning = "none"
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """C, H, W of the images."""
-        _, c, h, w = self.images.shape
-        return c, h, w
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.shape[1:] if self.space is None else self.space.resolution
+    def codec(self) -> Codec:
+        """That of the space in which the images are."""
+        return self.space or PixelCodec((*self.images.shape[1:],), self.device)
 
     @property
     def device(self) -> torch.device:
         """Where the images are."""
         return self.images.device
-
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, *shape]."""
-        if self.space is not None:
-            return self.space.encode(images)
-        return encode_pixels(images.to(self.device), self.shape[0])
-
-    def decode(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> [B, 3, H, W] uint8."""
-        return decode_pixels(x) if self.space is None else self.space.decode(x)
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The exact posterior mean under the empirical distribution of the images."""

@@ -8,6 +8,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from memaudit.models.codec import Codec
+
+Conditioning = Literal["none", "caption", "class"]
+
 
 class Denoiser(Protocol):
     """A diffusion model in sigma space (Karras et al. 2022, arXiv 2206.00364).
@@ -16,6 +20,10 @@ class Denoiser(Protocol):
     ratio of each row, so noise levels mix in one batch. `estimate` says what `denoise` returns:
     the posterior mean E[x0 | x], or one draw of x0 (few-step models).
     """
+
+    @property
+    def codec(self) -> Codec:
+        """How images enter its space and leave it: where the next four come from."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,8 +46,12 @@ class Denoiser(Protocol):
         """What `denoise` returns."""
 
     @property
-    def told_captions(self) -> bool:
-        """Whether `denoise` listens to `prompts`."""
+    def conditioning(self) -> Conditioning:
+        """What `denoise` is told of an image: nothing, its caption (`prompts`), or its class."""
+
+    @property
+    def mask(self) -> Tensor | None:
+        """[1, 1, H, W], 1 where `denoise` sees x; None where it sees all of it."""
 
     @property
     def device(self) -> torch.device:
@@ -59,18 +71,3 @@ class Denoiser(Protocol):
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
         """Other ways the same network could be read, by name; empty where nothing is read."""
-
-
-def encode_pixels(images: Tensor, channels: int) -> Tensor:
-    """[B, 3, H, W] uint8 -> [B, C, H, W] float32 in [-1, 1]; one channel is Rec. 601 luma."""
-    x = images.to(torch.float32) / 127.5 - 1
-    if channels == 1:
-        luma = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
-        return (x * luma).sum(1, keepdim=True)
-    return x
-
-
-def decode_pixels(x: Tensor) -> Tensor:
-    """[B, C, H, W] float32 in [-1, 1] -> [B, 3, H, W] uint8, clipped and rounded."""
-    images = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
-from memaudit.models.reading import Reading
+from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.network import NetworkDenoiser
 
 REMEMBERED = 1024  # captions whose embeddings are kept
-PIXELS = 1 << 20  # in the VAE at a time, whose activations are far larger than the UNet's
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,68 +24,22 @@ class Caption:
     pooled: Tensor | None
 
 
-@dataclass(frozen=True, eq=False)
-class LatentDenoiser:
-    """A variance-preserving UNet over latents, told a caption; guidance is 1.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LatentDenoiser(NetworkDenoiser):
+    """The UNet of a pipeline, over latents and told a caption; guidance is 1.
 
-    Images are encoded by the mode of the VAE's posterior, times its scaling factor; the VAE
-    computes in fp32. XL is told that its images were neither scaled nor cropped. `lowest` is the
-    noise below which a model of noisy latents learned nothing.
+    XL is told that its images were neither scaled nor cropped.
     """
 
     pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
-    resolution: tuple[int, int]
-    reading: Reading
-    lowest: float | None = None
-    estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[True] = True
+    conditioning: Conditioning = "caption"
+    mask: None = None
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a latent."""
-        factor = self.pipeline.vae_scale_factor
-        height, width = self.resolution
-        return int(self.pipeline.vae.config.latent_channels), height // factor, width // factor
-
-    @property
-    def sigma_min(self) -> float:
-        """The lowest noise the network was trained on."""
-        return max(self.reading.schedule.sigma_min, self.lowest or 0.0)
-
-    @property
-    def sigma_max(self) -> float:
-        """The highest finite noise the network was trained on."""
-        return self.reading.schedule.sigma_max
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return cast(torch.device, next(self.pipeline.unet.parameters()).device)
-
-    @property
-    def _at_a_time(self) -> int:
-        """Images in the VAE together."""
-        return max(1, PIXELS // (self.resolution[0] * self.resolution[1]))
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, *shape] float32."""
-        vae = self.pipeline.vae
-        modes = [
-            vae.encode(encode_pixels(few.to(vae.device), 3)).latent_dist.mode()
-            for few in torch.split(images, self._at_a_time)
-        ]
-        centred = torch.cat(modes) - (vae.config.shift_factor or 0.0)
-        return cast(Tensor, centred * vae.config.scaling_factor)
-
-    @torch.no_grad()
-    def decode(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> [B, 3, H, W] uint8."""
-        vae = self.pipeline.vae
-        latents = x / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-        parts = torch.split(latents, self._at_a_time)
-        return torch.cat([decode_pixels(vae.decode(few, return_dict=False)[0]) for few in parts])
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """The posterior mean of the latents given x = x0 + sigma n and a caption each.
@@ -99,16 +52,12 @@ class LatentDenoiser:
             unet = cast(Any, self.pipeline.unet)
             return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
 
-        return self.reading.x0(x, sigma, predict)
-
-    def sigma_of_timestep(self, timestep: int) -> float:
-        """The noise at a step 0 .. T - 1 of the training schedule."""
-        return self.reading.sigma_of_timestep(timestep)
+        return self.parameterization.x0(x, sigma, predict)
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
-        """The same network with another sign, prediction type, time or schedule."""
-        for name, reading in self.reading.others():
-            yield name, replace(self, reading=reading)
+        """The same network under the other readings of its parameterization."""
+        for name, other in self.parameterization.others():
+            yield name, replace(self, parameterization=other)
 
     def _conditions(self, prompts: list[str]) -> dict[str, Any]:
         captions = [self._caption(prompt) for prompt in prompts]

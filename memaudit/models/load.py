@@ -1,4 +1,4 @@
-"""Open whatever folder or hub id names a model, and refuse what cannot be read safely."""
+"""Open whatever MODEL names, and refuse what cannot be read safely."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ from dataclasses import replace
 from pathlib import Path
 
 from memaudit.errors import ConfigError
-from memaudit.models.load_pixel import load_pixel
+from memaudit.models.families.registry import FAMILIES, Family
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import locate, read_json
-from memaudit.models.lora import is_lora
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
-    """Load a model: a folder, or a hub id.
+    """Load a model: a folder, a hub id, or NAME:PLACE of a family that is asked for by name.
 
-    An unconditional pixel model (a pipeline or a bare UNet2DModel), a Stable Diffusion pipeline
-    (1.x, 2.x, XL), or LoRA adapters for one. Raises ModelError for other families, pickled weights,
-    NaN weights and folders that are not models. Nothing is ever unpickled and no code of the model
-    is run.
+    Built in are unconditional pixel models (a pipeline or a bare UNet2DModel), Stable Diffusion
+    pipelines (1.x, 2.x, XL), LoRA adapters for one, and the perfect memorizer of images. Raises
+    ModelError for other families, pickled weights, NaN weights and folders that are not models.
+    Nothing is ever unpickled and no code of the model is run.
     """
+    name, colon, place = spec.partition(":")
+    if colon and name in FAMILIES.available():
+        family = FAMILIES.load(name)
+        if family.owns is None:
+            loaded = family.load(Path(place), options)
+            return replace(loaded, provenance={"model": spec, **loaded.provenance})
     folder, revision = locate(spec, options)
-    loaded = _load(folder, options)
-    return replace(loaded, provenance={"model": spec, "revision": revision, **loaded.provenance})
-
-
-def _load(folder: Path, options: ModelOptions) -> Loaded:
-    adapters = is_lora(folder)
-    if options.base is not None and not adapters:
+    family = _family_of(folder)
+    if options.base is not None and not family.on_base:
         raise ConfigError(
             f"--base-model is the pipeline of LoRA adapters, and {folder} holds none; leave it out"
         )
-    index = folder / "model_index.json"
-    if not adapters and not (index.is_file() and "vae" in read_json(index)):
-        return load_pixel(folder, options)
-    from memaudit.models.load_latent import load_pipeline  # transformers is slow to import
-    from memaudit.models.load_lora import load_lora
+    loaded = family.load(folder, options)
+    return replace(loaded, provenance={"model": spec, "revision": revision, **loaded.provenance})
 
-    return load_lora(folder, options) if adapters else load_pipeline(folder, options)
+
+def _family_of(folder: Path) -> Family:
+    """The first family that owns a folder; where none does, the one that can best say why not."""
+    for name in FAMILIES.available():
+        family = FAMILIES.load(name)
+        if family.owns is not None and family.owns(folder):
+            return family
+    index = folder / "model_index.json"
+    latent = index.is_file() and "vae" in read_json(index)
+    return FAMILIES.load("stable-diffusion" if latent else "pixel")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from memaudit.config import DataOptions
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
 
@@ -18,7 +19,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class ModelOptions:
     """How to load a model; the words are those of diffusers.
 
-    `base` is the pipeline that LoRA adapters are put into, where they do not say which.
+    `base` is the pipeline that LoRA adapters are put into, where they do not say which; `data` says
+    how images are found and resized, where they are what a model is made of.
     """
 
     revision: str | None = None
@@ -28,6 +30,7 @@ class ModelOptions:
     local_files_only: bool = False
     resolution: int | None = None
     base: str | None = None
+    data: DataOptions = field(default_factory=DataOptions)
 
 
 @dataclass(frozen=True)

@@ -1,73 +1,45 @@
-"""Unconditional pixel models of diffusers (UNet2DModel), read as a denoiser in sigma space."""
+"""Unconditional networks over pixels, read as a denoiser in sigma space."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from memaudit.models.denoiser import Denoiser, decode_pixels, encode_pixels
-from memaudit.models.reading import Reading
+from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.network import NetworkDenoiser
 
 
-@dataclass(frozen=True, eq=False)
-class PixelDenoiser:
-    """A variance-preserving UNet over pixels.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PixelDenoiser(NetworkDenoiser):
+    """A network over pixels, called as a UNet2DModel of diffusers is.
 
     A learned variance (Nichol & Dhariwal 2021) doubles the output channels; the second half is
-    dropped. `clip` is the range to which the model's own sampler clips x0; `lowest` the noise below
-    which a model of noisy data learned nothing. A network with a mask channel sees x where `mask`
-    [B or 1, 1, H, W] is 1, and beside it the mask.
+    dropped. `clip` is the range to which the model's own sampler clips x0. A network with a mask
+    channel sees x where `mask` [B or 1, 1, H, W] is 1, and beside it the mask.
     """
 
     network: nn.Module
-    shape: tuple[int, int, int]
-    reading: Reading
     clip: float | None = None
-    lowest: float | None = None
     mask: Tensor | None = None
-    estimate: Literal["mean", "sample"] = "mean"
-    told_captions: Literal[False] = False
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.shape[1:]
+    conditioning: Conditioning = "none"
 
     def seeing(self, mask: Tensor) -> PixelDenoiser:
         """The same network, told that this is what it sees."""
         return replace(self, mask=mask)
 
     @property
-    def sigma_min(self) -> float:
-        """The lowest noise the network was trained on."""
-        return max(self.reading.schedule.sigma_min, self.lowest or 0.0)
-
-    @property
-    def sigma_max(self) -> float:
-        """The highest finite noise the network was trained on."""
-        return self.reading.schedule.sigma_max
-
-    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, C, H, W] in [-1, 1]."""
-        return encode_pixels(images.to(self.device), self.shape[0])
-
-    def decode(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] in [-1, 1] -> [B, 3, H, W] uint8."""
-        return decode_pixels(x)
-
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
         seen = x if self.mask is None else self.mask.to(x) * x
-        x0 = self.reading.x0(seen, sigma, self._predict)
+        x0 = self.parameterization.x0(seen, sigma, self._predict)
         if self.clip is None:
             return x0
         return torch.where(x0.isinf(), torch.nan, x0.clamp(-self.clip, self.clip))
@@ -81,19 +53,14 @@ class PixelDenoiser:
         output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
         return cast(Tensor, output)[:, : self.shape[0]].float()
 
-    def sigma_of_timestep(self, timestep: int) -> float:
-        """The noise at a step 0 .. T - 1 of the training schedule."""
-        return self.reading.sigma_of_timestep(timestep)
-
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
-        """The same network with another sign, prediction type, time or schedule.
+        """The same network under the other readings of its parameterization.
 
-        Those that differ in sign or prediction type alone ask the network the same, and share its
-        answer if they are asked one after the other.
+        Those that ask the network the same share its answer if asked one after the other.
         """
         network = _LastAnswer(self.network)
-        for name, reading in self.reading.others():
-            yield name, replace(self, network=network, reading=reading)
+        for name, other in self.parameterization.others():
+            yield name, replace(self, network=network, parameterization=other)
 
 
 class _LastAnswer(nn.Module):
@@ -110,8 +77,3 @@ class _LastAnswer(nn.Module):
             last = (x_t, time, cast(Any, self.network)(x_t, time, return_dict=return_dict))
             self._last = last
         return last[2]
-
-
-def mask_of(denoiser: Denoiser) -> Tensor | None:
-    """The mask through which a model is asked, [1, 1, H, W]; None without one."""
-    return denoiser.mask if isinstance(denoiser, PixelDenoiser) else None

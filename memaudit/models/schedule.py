@@ -12,7 +12,7 @@ from diffusers import DDPMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memaudit.errors import ModelError
+from memaudit.errors import ConfigError, ModelError
 
 BETA_FIELDS = (
     "num_train_timesteps",
@@ -56,6 +56,13 @@ class Schedule:
         steps = np.arange(len(self.log_sigmas))
         log_sigma = np.interp(t.detach().cpu().double().numpy(), steps, self.log_sigmas)
         return torch.from_numpy(np.exp(log_sigma)).to(t.device, torch.float32)
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a trained step 0 .. T - 1; else ConfigError."""
+        steps = len(self.log_sigmas)
+        if not 0 <= timestep < steps:
+            raise ConfigError(f"--timestep {timestep} is outside the schedule's 0 .. {steps - 1}")
+        return float(np.exp(self.log_sigmas[timestep]))
 
 
 def schedule_from_config(config: Mapping[str, Any]) -> Schedule:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.reading import Reading
+from memaudit.models.schedule import Schedule
 from memaudit.train.batch import Batch, Estimate
 
 
@@ -26,8 +26,8 @@ class Learner(Protocol):
         """The network in sigma space, without what its own sampler does to x0."""
 
     @property
-    def reading(self) -> Reading:
-        """Its schedule, from which the levels of a training are drawn."""
+    def schedule(self) -> Schedule:
+        """Its noise schedule, from which the levels of a training are drawn."""
 
     def estimate(self, batch: Batch) -> Estimate:
         """The network as a loss asks it, told what it may know of the images of a batch."""

@@ -70,7 +70,7 @@ def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     start = checkpoint.restore(out, key, state)
     if group.main and not begun:
         folder.begin(out, key, asked, images)
-    feed = Feed(config, images, learner.denoiser, learner.reading.schedule, rows)
+    feed = Feed(config, images, learner.denoiser, learner.schedule, rows)
     training = _Training(config, key, group, state, learner, feed)
     if group.main:
         write_evidence(config, images.ids, feed.clean)
@@ -123,10 +123,10 @@ def _settled(config: TrainConfig, learner: Learner) -> TrainConfig:
     """Fill in what the network decides: the size of the images, the noise of a time step."""
     sigma_n = config.sigma_n
     if config.timestep_n is not None:
-        sigma_n = learner.reading.sigma_of_timestep(config.timestep_n)
+        sigma_n = learner.schedule.sigma_of_timestep(config.timestep_n)
     side = learner.denoiser.resolution[0]
     settled = replace(config, resolution=side, sigma_n=sigma_n, timestep_n=None)
-    lowest_step(settled, learner.reading.schedule)
+    lowest_step(settled, learner.schedule)
     return settled
 
 
@@ -162,7 +162,7 @@ def _loss(training: _Training, step: int, batch: Batch) -> Tensor:
     loss = LOSSES[config.loss](h, batch)
     term = config.consistency
     if term.weight and step >= term.start:
-        end = learner.reading.schedule.sigma_min
+        end = learner.schedule.sigma_min
         loss = loss + term.weight * consistency(h, batch, end, term.samples)
     return loss
 

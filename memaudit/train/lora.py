@@ -18,12 +18,12 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import Base, TrainConfig, absolute
 from memaudit.files import write_json
 from memaudit.models.denoiser import Denoiser
+from memaudit.models.families.lora import RECORD
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.locate import locate
-from memaudit.models.lora import RECORD
-from memaudit.models.reading import Reading
+from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.train.batch import Batch, Estimate
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention layer
@@ -38,9 +38,9 @@ class Lora:
     denoiser: LatentDenoiser
 
     @property
-    def reading(self) -> Reading:
-        """The schedule of the base."""
-        return self.denoiser.reading
+    def schedule(self) -> Schedule:
+        """The noise schedule of the base."""
+        return schedule_from_config(self.denoiser.pipeline.scheduler.config)
 
     def estimate(self, batch: Batch) -> Estimate:
         """The UNet, told the captions of a batch."""

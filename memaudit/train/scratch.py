@@ -14,26 +14,22 @@ from torch.optim.swa_utils import AveragedModel
 from memaudit.config import TrainConfig
 from memaudit.models.ambient import fixed_mask
 from memaudit.models.denoiser import Denoiser
-from memaudit.models.load_pixel import wrap
+from memaudit.models.families.pixel import wrap
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import Reading
+from memaudit.models.schedule import Schedule, schedule_from_config
 from memaudit.train.batch import Batch, Estimate
 from memaudit.train.corrupted import record
 
 
 @dataclass(frozen=True, eq=False)
 class Scratch:
-    """A learner (see Learner): a UNet and the schedule of its training."""
+    """A learner (see Learner): a UNet, and the scheduler that is saved beside it."""
 
     config: TrainConfig
     weights: UNet2DModel
     scheduler: DDPMScheduler
     denoiser: PixelDenoiser
-
-    @property
-    def reading(self) -> Reading:
-        """Its schedule."""
-        return self.denoiser.reading
+    schedule: Schedule
 
     def estimate(self, batch: Batch) -> Estimate:
         """The UNet, told the mask of this step if it has a channel for one."""
@@ -82,4 +78,5 @@ def from_scratch(config: TrainConfig, device: torch.device) -> Scratch:
         beta_schedule=config.schedule, prediction_type=config.prediction, clip_sample=True
     )
     denoiser = wrap(network, {**scheduler.config, "clip_sample": False}, masked=told)
-    return Scratch(config, network, scheduler, denoiser)
+    schedule = schedule_from_config(scheduler.config)
+    return Scratch(config, network, scheduler, denoiser, schedule)

@@ -14,7 +14,7 @@ from torch import Tensor
 from memaudit.attacks import samplers
 from memaudit.attacks.samplers import sampling_sigmas
 from memaudit.corruption.noise import per_row
-from memaudit.models.load_pixel import wrap
+from memaudit.models.families.pixel import wrap
 
 MU, S = 0.3, 0.5
 SIGMA_MIN = 1e-5

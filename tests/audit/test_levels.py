@@ -14,10 +14,11 @@ from memaudit.audit.shards import encode
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.codec import PixelCodec
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
+from memaudit.models.parameterization import VariancePreserving
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import Reading
 from memaudit.models.schedule import schedule_from_config
 
 
@@ -119,6 +120,8 @@ def test_ends_of_a_schedule_are_in_range_though_written_with_six_digits(
     schedule: str,
 ) -> None:
     curve = schedule_from_config({"beta_schedule": schedule})
-    model = PixelDenoiser(nn.Identity(), (3, 16, 16), Reading("epsilon", curve))
+    codec = PixelCodec((3, 16, 16), torch.device("cpu"))
+    parameterization = VariancePreserving("epsilon", curve)
+    model = PixelDenoiser(codec=codec, parameterization=parameterization, network=nn.Identity())
     ends = [float(f"{model.sigma_of_timestep(t):.6g}") for t in (0, 999)]
     assert within_range(model, ends) == (ends, [])

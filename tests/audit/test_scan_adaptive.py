@@ -13,7 +13,7 @@ from memaudit.audit import scan
 from memaudit.config import Corruption
 from memaudit.errors import RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.statistics import Outcome, combine, screening_order
 

@@ -11,7 +11,7 @@ from runs import ask, written_at
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 
 

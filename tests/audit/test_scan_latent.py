@@ -18,9 +18,9 @@ from memaudit.audit.plan import estimate
 from memaudit.comparison import compare
 from memaudit.config import Base, CompareConfig, Corruption, ScanConfig, TrainConfig
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
+from memaudit.models.families.lora import ADAPTERS, RECORD
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
-from memaudit.models.lora import ADAPTERS, RECORD
 from memaudit.records import Image
 from memaudit.report.remarks import remarks
 from memaudit.train.loop import train

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from memaudit.corruption.noise import frozen_noise
 from memaudit.data import image_id
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 
 QUICK = ("--embedder", "pixels", "--sigma", "1,3", "--draws", 1, "--steps", 2, "--no-power")
 

@@ -22,7 +22,7 @@ from memaudit.comparison.names import short_names
 from memaudit.comparison.records import COLUMNS
 from memaudit.comparison.shares import SHARE_COLUMNS
 from memaudit.config import CompareConfig, Corruption, Mask
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 
 MODES = ("ode", "one-step")

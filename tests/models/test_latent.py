@@ -11,8 +11,8 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 
 CAPTIONS = ["a cat", "", "two cats on a mat"]
@@ -134,7 +134,7 @@ def test_a_side_that_the_network_cannot_halve_is_refused(folder: Path) -> None:
 def test_the_perfect_memorizer_stands_in_the_space_of_the_latents(denoiser: LatentDenoiser) -> None:
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     x0 = denoiser.encode(images)
-    memorizer = ClosedForm(x0, space=denoiser)
+    memorizer = ClosedForm(x0, space=denoiser.codec)
     assert memorizer.shape == denoiser.shape
     assert memorizer.resolution == denoiser.resolution
     assert torch.equal(memorizer.encode(images), x0)

@@ -7,8 +7,8 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from memaudit.errors import ModelError
+from memaudit.models.families.pixel import wrap
 from memaudit.models.load import load_model
-from memaudit.models.load_pixel import wrap
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.weights import sha256_file

@@ -6,8 +6,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 from memaudit.errors import ConfigError
-from memaudit.models.load_pixel import wrap
-from memaudit.models.reading import PREDICTIONS
+from memaudit.models.families.pixel import wrap
+from memaudit.models.parameterization import PREDICTIONS
 
 MakeUnet = Callable[..., UNet2DModel]
 SCHEDULES = {

@@ -15,8 +15,8 @@ from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import cut_tiles
 from memaudit.errors import MisreadModelError
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.families.pixel import wrap
 from memaudit.models.load import load_model
-from memaudit.models.load_pixel import wrap
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import Schedule, schedule_from_config
@@ -38,8 +38,9 @@ class OtherTime(nn.Module):
         return self.network(x, self.back(time), return_dict=return_dict)
 
 
-def read_with(denoiser: PixelDenoiser, **reading: object) -> PixelDenoiser:
-    return replace(denoiser, reading=replace(denoiser.reading, **reading))
+def read_with(denoiser: PixelDenoiser, **changes: object) -> PixelDenoiser:
+    other = replace(denoiser.parameterization, **changes)
+    return replace(denoiser, parameterization=other)
 
 
 def schedule(name: str, steps: int = 1000) -> Schedule:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tiny import write_sd
 
 from memaudit.errors import InputError, ModelError
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.load import load_model
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.weights import sha256_file
 from memaudit.similarity.embed import load_embedder

@@ -9,15 +9,16 @@ import pytest
 import torch
 from huggingface_hub import constants as hub
 from PIL import Image
+from plugging import install
 from safetensors.torch import save_file
 from skimage import data
 from transformers import Dinov2Config, Dinov2Model
 
 from memaudit.data.resize import resize
 from memaudit.errors import ConfigError, DependencyError
-from memaudit.similarity.embed import available, load_embedder
+from memaudit.similarity.embed import load_embedder
 from memaudit.similarity.embed.base import unit_vectors
-from memaudit.similarity.embed.registry import BUILT_IN, GROUP
+from memaudit.similarity.embed.registry import BUILT_IN, EMBEDDERS, GROUP
 
 PHOTOS = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
 TINY_CLIP = {
@@ -169,16 +170,9 @@ def test_built_in_embedders_are_the_declared_entry_points():
     assert pyproject["project"]["entry-points"][GROUP] == BUILT_IN
 
 
-def install_plug_in(folder, name, target):
-    information = folder / f"{name}_plugin-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {target}\n")
-
-
 def test_a_plug_in_embedder_is_loaded_by_its_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    install_plug_in(tmp_path, "thumbnails", "thumbnails_plugin:load")
+    install(tmp_path, GROUP, "thumbnails", "thumbnails_plugin:load")
     (tmp_path / "thumbnails_plugin.py").write_text(
         "from dataclasses import replace\n"
         "from memaudit.similarity.embed.pixels import PixelEmbedder\n"
@@ -190,13 +184,13 @@ def test_a_plug_in_embedder_is_loaded_by_its_name(tmp_path, monkeypatch):
 
 def test_a_plug_in_cannot_replace_a_built_in_embedder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    install_plug_in(tmp_path, "sscd", "elsewhere:load")
-    assert available()["sscd"] == BUILT_IN["sscd"]
+    install(tmp_path, GROUP, "sscd", "elsewhere:load")
+    assert EMBEDDERS.available()["sscd"] == BUILT_IN["sscd"]
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    install_plug_in(tmp_path, "absent", "no_such_module:load")
+    install(tmp_path, GROUP, "absent", "no_such_module:load")
     with pytest.raises(DependencyError, match="'absent' cannot be imported from no_such_module"):
         load_embedder("absent")
 

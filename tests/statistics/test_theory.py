@@ -17,7 +17,7 @@ from memaudit.attacks.reconstruct import reconstruct
 from memaudit.corruption.noise import corrupt, generator, standard_normal
 from memaudit.data import resize
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.denoiser import decode_pixels, encode_pixels
+from memaudit.models.codec import decode_pixels, encode_pixels
 from memaudit.records import Vectors
 from memaudit.similarity.embed import Embedder, load_embedder
 from memaudit.statistics import benjamini_hochberg, conformal_p, exceedance, reach

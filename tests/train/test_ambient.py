@@ -20,7 +20,7 @@ from memaudit.audit import scan
 from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
 from memaudit.data import image_id
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.denoiser import encode_pixels
+from memaudit.models.codec import encode_pixels
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image

@@ -18,8 +18,8 @@ from memaudit.config import Base, Consistency, TrainConfig
 from memaudit.data import image_id
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.load import load_model
-from memaudit.models.load_latent import load_latent
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import Image
 from memaudit.train.feed import Feed
@@ -67,11 +67,9 @@ def config(
 def learner_and_feed(config: TrainConfig) -> tuple[Lora, Feed]:
     assert config.base is not None
     learner = adapt(config.base, config, CPU)
-    sigma_n = learner.reading.sigma_of_timestep(config.timestep_n or 0)
+    sigma_n = learner.schedule.sigma_of_timestep(config.timestep_n or 0)
     settled = replace(config, resolution=32, sigma_n=sigma_n, timestep_n=None)
-    return learner, Feed(
-        settled, TrainingImages(settled), learner.denoiser, learner.reading.schedule
-    )
+    return learner, Feed(settled, TrainingImages(settled), learner.denoiser, learner.schedule)
 
 
 def test_the_trained_adapters_load_into_the_pipeline_they_were_made_for(
@@ -137,7 +135,7 @@ def test_the_noisy_latents_are_drawn_once_and_kept_as_evidence(
     assert len(shown) == 3
     ambient = read_ambient(out)
     assert ambient is not None
-    assert ambient.sigma_n == pytest.approx(learner.reading.sigma_of_timestep(300))
+    assert ambient.sigma_n == pytest.approx(learner.schedule.sigma_of_timestep(300))
     assert ambient.lowest == ambient.sigma_n
 
 

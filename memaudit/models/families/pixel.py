@@ -14,14 +14,30 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import fixed_mask, read_ambient
+from memaudit.models.codec import PixelCodec
+from memaudit.models.families.registry import Family
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
+from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pixel import PixelDenoiser
-from memaudit.models.reading import reading_from_config
 from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
 
 
-def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
+def owns(folder: Path) -> bool:
+    """Whether a folder holds an unconditional UNet2DModel, with a scheduler that is understood."""
+    index = folder / "model_index.json"
+    if index.is_file() and "vae" in read_json(index):
+        return False
+    try:
+        unet_folder, scheduler_config = _read_layout(folder)
+        _require_unconditional(read_json(unet_folder / "config.json"), unet_folder)
+        variance_preserving(scheduler_config)
+    except ModelError:
+        return False
+    return True
+
+
+def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline folder without a VAE, or a bare UNet2DModel."""
     unet_folder, scheduler_config = _read_layout(folder)
     config = read_json(unet_folder / "config.json")
@@ -37,8 +53,7 @@ def load_pixel(folder: Path, options: ModelOptions) -> Loaded:
         "family": "pixel",
         "class": config["_class_name"],
         "scheduler": dict(scheduler_config),
-        "prediction_type": denoiser.reading.prediction,
-        "schedule": denoiser.reading.schedule.name,
+        **denoiser.parameterization.described(),
         "ambient": None if ambient is None else ambient.content(),
         "mask": _describe(denoiser.mask),
         "dtype": options.dtype,
@@ -67,8 +82,8 @@ def wrap(
         )
     return PixelDenoiser(
         network=network,
-        shape=(channels, *_resolution(config, resolution)),
-        reading=reading_from_config(scheduler_config),
+        codec=PixelCodec((channels, *_resolution(config, resolution)), network.device),
+        parameterization=variance_preserving(scheduler_config),
         clip=_clip(scheduler_config),
     )
 
@@ -177,3 +192,6 @@ def _clip(config: Mapping[str, Any]) -> float | None:
             "its scheduler_config.json"
         )
     return float(limit)
+
+
+FAMILY = Family(load, owns)

@@ -13,11 +13,13 @@ from transformers import CLIPTokenizer
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.codec import LatentCodec
+from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_json
-from memaudit.models.reading import reading_from_config
+from memaudit.models.parameterization import variance_preserving
 from memaudit.models.weights import sha256_file
 
 CLASSES: dict[str, Any] = {
@@ -26,7 +28,16 @@ CLASSES: dict[str, Any] = {
 }
 
 
-def load_pipeline(folder: Path, options: ModelOptions) -> Loaded:
+def owns(folder: Path) -> bool:
+    """Whether a folder holds a pipeline of these classes, with a VAE."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return False
+    parts = read_json(index)
+    return "vae" in parts and parts.get("_class_name") in tuple(CLASSES)
+
+
+def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline that is to be audited as it is."""
     denoiser = load_latent(folder, options)
     return with_ambient(denoiser, folder, provenance_of(denoiser, folder, options))
@@ -56,10 +67,11 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     parts = {part: load_part(kind, folder / part, options) for part, kind in PARTS[name].items()}
     pipeline = _assemble(folder, name, parts)
     _require_text_to_image(pipeline, folder)
+    resolution = _resolution(pipeline, options.resolution, folder)
     return LatentDenoiser(
         pipeline=pipeline.to(options.device),
-        resolution=_resolution(pipeline, options.resolution, folder),
-        reading=reading_from_config(pipeline.scheduler.config),
+        codec=LatentCodec(pipeline.vae, resolution),
+        parameterization=variance_preserving(pipeline.scheduler.config),
     )
 
 
@@ -144,8 +156,7 @@ def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions)
         "family": "latent",
         "class": name,
         "scheduler": dict(denoiser.pipeline.scheduler.config),
-        "prediction_type": denoiser.reading.prediction,
-        "schedule": denoiser.reading.schedule.name,
+        **denoiser.parameterization.described(),
         "ambient": None,
         "dtype": options.dtype,
         "parameters": sum(p.numel() for p in unet.parameters()),
@@ -167,3 +178,6 @@ def _class_name(folder: Path) -> str:
     if name not in tuple(CLASSES):
         raise ModelError(f"{folder} is a {name}; expected a {' or '.join(CLASSES)}")
     return str(name)
+
+
+FAMILY = Family(load, owns)

@@ -1,17 +1,17 @@
-"""How the output of a variance-preserving network is understood: from F(x_t, t) to x0."""
+"""How the output of a network is understood: from F to x0, given x = x0 + sigma n."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, Protocol, cast, get_args
 
 import numpy as np
 from torch import Tensor
 
 from memaudit.config import Prediction
 from memaudit.corruption.noise import per_row
-from memaudit.errors import ConfigError, ModelError
+from memaudit.errors import ModelError
 from memaudit.models.schedule import Schedule, schedule_from_config
 
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
@@ -21,15 +21,42 @@ OTHER_SCHEDULES = (
     {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     {"beta_schedule": "squaredcos_cap_v2"},
 )
-Predict = Callable[[Tensor, Tensor], Tensor]  # x_t [B, C, H, W], time [B] -> F
+Predict = Callable[[Tensor, Tensor], Tensor]  # what the network sees [B, C, H, W], time [B] -> F
+
+
+class Parameterization(Protocol):
+    """What a network is shown of x = x0 + sigma n, and how its answer F becomes x0.
+
+    It knows neither the network nor the space: `predict` asks the one in the other.
+    """
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise the network was trained on."""
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest finite noise the network was trained on."""
+
+    def x0(self, x: Tensor, sigma: Tensor, predict: Predict) -> Tensor:
+        """X [B, C, H, W] and sigma [B] -> the estimate of x0 [B, C, H, W]; fp32 in and out."""
+
+    def sigma_of_timestep(self, timestep: int) -> float:
+        """The noise at a step of the training schedule; raises ConfigError if it has none."""
+
+    def others(self) -> Iterator[tuple[str, Parameterization]]:
+        """Other ways to understand the same network, by name, for the self-check."""
+
+    def described(self) -> dict[str, str]:
+        """What scan.json holds of it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """Prediction type, schedule and time of a network. The self-check compares readings.
+class VariancePreserving:
+    """Prediction type, schedule and time of a network that sees x_t = a x.
 
-    x_t = a x with a = 1/sqrt(1 + sigma^2), s = sigma a. epsilon: x0 = (x_t - s F)/a; v (Salimans &
-    Ho 2022, arXiv 2202.00512): x0 = a x_t - s F; sample: x0 = F.
+    a = 1/sqrt(1 + sigma^2), s = sigma a. epsilon: x0 = (x_t - s F)/a; v (Salimans & Ho 2022, arXiv
+    2202.00512): x0 = a x_t - s F; sample: x0 = F.
     """
 
     prediction: Prediction
@@ -37,6 +64,16 @@ class Reading:
     sign: float = 1.0
     time_scale: float = 1.0
     reversed_time: bool = False
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise of the schedule."""
+        return self.schedule.sigma_min
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest finite noise of the schedule."""
+        return self.schedule.sigma_max
 
     def time(self, sigma: Tensor) -> Tensor:
         """[B] sigma -> [B] the network's time argument."""
@@ -58,13 +95,10 @@ class Reading:
         return output
 
     def sigma_of_timestep(self, timestep: int) -> float:
-        """The noise at a step 0 .. T - 1 of the training schedule; else ConfigError."""
-        steps = len(self.schedule.log_sigmas)
-        if not 0 <= timestep < steps:
-            raise ConfigError(f"--timestep {timestep} is outside the schedule's 0 .. {steps - 1}")
-        return float(np.exp(self.schedule.log_sigmas[timestep]))
+        """The noise at a step 0 .. T - 1 of the schedule; else ConfigError."""
+        return self.schedule.sigma_of_timestep(timestep)
 
-    def others(self) -> Iterator[tuple[str, Reading]]:
+    def others(self) -> Iterator[tuple[str, VariancePreserving]]:
         """Readings with another sign, prediction type, time or schedule, by name."""
         for prediction in PREDICTIONS:
             for sign in (1.0, -1.0):
@@ -80,12 +114,16 @@ class Reading:
                 name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
                 yield name, replace(self, schedule=schedule)
 
+    def described(self) -> dict[str, str]:
+        """The names of its prediction type and its schedule."""
+        return {"prediction_type": self.prediction, "schedule": self.schedule.name}
 
-def reading_from_config(config: Mapping[str, Any]) -> Reading:
+
+def variance_preserving(config: Mapping[str, Any]) -> VariancePreserving:
     """Read prediction type and schedule out of a diffusers scheduler configuration."""
     name = config.get("prediction_type", "epsilon")
     if name not in PREDICTIONS:
         raise ModelError(
             f"the scheduler's prediction_type is {name!r}; expected one of {', '.join(PREDICTIONS)}"
         )
-    return Reading(cast(Prediction, name), schedule_from_config(config))
+    return VariancePreserving(cast(Prediction, name), schedule_from_config(config))
