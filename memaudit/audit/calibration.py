@@ -17,7 +17,7 @@ from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part
 from memaudit.run.record import Calibration, Prepared, Record
 from memaudit.run.store import hold
-from memaudit.statistics import Calibrated, Conduct, Options, Summary, findings, summarise
+from memaudit.statistics import Conduct, Options, Summary, calibrate, summarise
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +32,15 @@ class Found:
 def make_findings(rows: pd.DataFrame, part: Part, conduct: Conduct, options: Options) -> Found:
     """Calibrate scores; `rows` are those of pool.parquet."""
     pool = rows[rows["error"] == ""].drop(columns="error")
-    table = findings(part.table, pool, options)
-    summary = summarise(Calibrated(table, part.table, pool), options, conduct)
+    calibrated = calibrate(part.table, pool, options)
+    summary = summarise(calibrated, options, conduct)
     chosen = pool[pool["representative"].astype(bool)].drop_duplicates("example_id")
     failed = chosen[chosen["example_id"].isin(list(part.failed))]
     errors = [
         rows.loc[rows["error"] != "", UNREAD],
         failed.assign(error=failed["example_id"].map(part.failed))[UNREAD],
     ]
-    return Found(table, pd.concat(errors, ignore_index=True), summary)
+    return Found(calibrated.findings, pd.concat(errors, ignore_index=True), summary)
 
 
 def options_of(prepared: Prepared, calibration: CalibrationConfig, seed: int) -> Options:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 import memaudit
+from memaudit.cli.calibrate import calibrate
 from memaudit.cli.compare import compare
 from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (scan, plan, compare, train, index, demo, doctor):
+for command in (scan, plan, calibrate, compare, train, index, demo, doctor):
     cli.add_command(command)
 
 

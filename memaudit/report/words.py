@@ -126,7 +126,7 @@ def _dataset(level: DatasetLevel | None) -> list[str]:
             )
         )
     rows += [row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
-    if level.extrapolated.tail.usable:
+    if any(one.tail.usable for one in level.extrapolated.tails):
         rows.append(
             row(
                 "extrapolated",

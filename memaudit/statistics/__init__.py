@@ -38,7 +38,8 @@ from memaudit.statistics.effects import (
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.entities import Sides
 from memaudit.statistics.exchangeability import Exchangeability, exchangeability
-from memaudit.statistics.findings import calibrates, described, findings
+from memaudit.statistics.findings import calibrate, calibrates, described, findings
+from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import THRESHOLDS, LiteratureLevel
 from memaudit.statistics.options import Options
@@ -83,6 +84,7 @@ __all__ = [
     "Facts",
     "Flagged",
     "InputResult",
+    "InputTail",
     "Level",
     "LiteratureLevel",
     "Memorized",
@@ -101,6 +103,7 @@ __all__ = [
     "auc",
     "benjamini_hochberg",
     "bootstrap_auc",
+    "calibrate",
     "calibrates",
     "clopper_pearson",
     "closeness",

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from memaudit.statistics.joint import InputTail
+
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """Scores, the pool that they are of, and the findings made of both."""
+    """Scores, the pool that they are of, the findings made of both, and the tails they rest on."""
 
     findings: pd.DataFrame
     scores: pd.DataFrame
     pool: pd.DataFrame
+    tails: tuple[InputTail, ...] = ()
 
 
 @dataclass(frozen=True)

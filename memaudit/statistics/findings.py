@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memaudit.records import CLEAN, COPY, Column
 from memaudit.statistics.adaptive import pooled_score, pooled_scores, promoted
-from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, rounded
+from memaudit.statistics.conduct import Calibrated
+from memaudit.statistics.conformal import rounded
 from memaudit.statistics.entities import Sides, calibrating
+from memaudit.statistics.joint import NAMES, JointP, joint_p_values
 from memaudit.statistics.literature import literature_of
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import Probe, first_pass
 from memaudit.statistics.severity import claim, recovered_from_snr_db
-from memaudit.statistics.tail import extrapolated_p
 
 ABOUT = (  # an image
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
@@ -58,6 +58,11 @@ def _described(column: Column) -> list[tuple[str, str]]:
 
 
 def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """The findings of `calibrate`."""
+    return calibrate(scores, pool, options).findings
+
+
+def calibrate(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> Calibrated:
     """Calibrate members against controls: one row per row of `pool`, with `described` columns.
 
     Representatives are scored; the other rows of a duplicate group inherit the numbers of their own
@@ -66,7 +71,17 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     `calibrating` do.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
-    by_id = _evidence(scores, sides, options)
+    by_input = pooled_scores(scores, options.primary)
+    p = joint_p_values(by_input, sides, options.seed) if sides.controls else None
+    by_id = _evidence(scores, by_input, sides, p, options)
+    table = _inherited(by_id, pool, options, has_controls=bool(sides.controls))
+    return Calibrated(table, scores, pool, () if p is None else p.tails)
+
+
+def _inherited(
+    by_id: pd.DataFrame, pool: pd.DataFrame, options: Options, *, has_controls: bool
+) -> pd.DataFrame:
+    """Give the rows of a duplicate group the numbers of their representative, and flag them."""
     keys = ["group", "split"]
     representatives = pool.loc[pool["representative"], [*keys, "example_id"]]
     inherited = representatives.merge(by_id, left_on="example_id", right_index=True, how="left")
@@ -83,7 +98,7 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
     table["claim"] = [
         claim(*row) for row in zip(table["flagged"], table["recovered_from_snr_db"], strict=True)
     ]
-    table["reason"] = _reasons(table, has_controls=bool(sides.controls))
+    table["reason"] = _reasons(table, has_controls=has_controls)
     table = table.sort_values(
         ["flagged", "score", "example_id", "source", "split"],
         ascending=[False, False, True, True, True],
@@ -97,26 +112,28 @@ def calibrates(table: pd.DataFrame) -> pd.Series[bool]:
     return table["representative"] & ~table["reason"].isin([SPANS, UNSCORED])
 
 
-def _evidence(scores: pd.DataFrame, sides: Sides, options: Options) -> pd.DataFrame:
+def _evidence(
+    scores: pd.DataFrame,
+    by_input: pd.DataFrame,
+    sides: Sides,
+    p: JointP | None,
+    options: Options,
+) -> pd.DataFrame:
     """Numbers of each scored example, by its id, ascending."""
     primary = options.primary
-    score = pooled_score(scores, primary)
     chief, first = scores["attack"] == primary.attack, first_pass(scores)
     in_full = scores[chief & ~first]
     first_only = scores[first & ~scores["example_id"].isin(in_full["example_id"])]
     table = _summed(pd.concat([in_full, first_only], ignore_index=True), options.columns)
     is_full = table.index.isin(promoted(scores, primary))
     table["stage"] = np.where(is_full, "full", "screen")
-    table["score"] = rounded(score)
-    names = ["p_value", "q_value", "p_extrapolated", "q_extrapolated"]
-    table[names] = np.nan
-    by_input = pooled_scores(scores, primary)
+    table["score"] = rounded(pooled_score(scores, primary))
     larger = by_input.to_numpy(np.float64).argmax(axis=1)
     table["input"] = by_input.columns.to_numpy(dtype=object)[larger]
-    if sides.controls:
-        p, chosen = _joint_p_values(by_input, sides, options.seed)
-        table.loc[list(sides.members), names] = p
-        table.loc[list(sides.members), "input"] = chosen
+    table[NAMES] = np.nan
+    if p is not None:
+        table.loc[list(sides.members), NAMES] = p.values
+        table.loc[list(sides.members), "input"] = p.inputs
     return _with_reproduction(table, scores, sides, options)
 
 
@@ -132,33 +149,6 @@ def _with_reproduction(
         recovered_from_snr_db=recovered_from_snr_db(clean, sides, probe, options.copy_threshold),
         literature=literature_of(clean, probe, options.embedder),
     )
-
-
-def _joint_p_values(
-    by_input: pd.DataFrame, sides: Sides, seed: int
-) -> tuple[NDArray[np.float64], list[str]]:
-    """As `_p_values`, the smaller of the inputs times their number, and which that is.
-
-    What is flagged at q is what either input alone flags at q over their number, so the false
-    discovery rate is at most q.
-    """
-    inputs = list(by_input)
-    apart = np.stack([_p_values(by_input[one], sides, seed) for one in inputs])
-    joint = np.minimum(1.0, len(inputs) * apart.min(axis=0)).round(12)
-    scores = by_input.loc[list(sides.members)].to_numpy(np.float64).T
-    order = np.lexsort((-scores, apart[:, :, 0]), axis=0)  # ties in p: the larger score
-    return joint, [inputs[k] for k in order[0]]
-
-
-def _p_values(score: pd.Series[float], sides: Sides, seed: int) -> NDArray[np.float64]:
-    """P and q, exact and extrapolated: [members, 4]."""
-    members, controls = (
-        np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
-    )
-    exact = conformal_p(members, controls)
-    beyond, _ = extrapolated_p(members, controls, seed)
-    columns = [p for one in (exact, beyond) for p in (one, benjamini_hochberg(one))]
-    return np.column_stack(columns)
 
 
 def _summed(rows: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:

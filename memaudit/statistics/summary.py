@@ -26,13 +26,13 @@ from memaudit.statistics.effort import Effort
 from memaudit.statistics.entities import calibrating
 from memaudit.statistics.exchangeability import Exchangeability
 from memaudit.statistics.findings import SPANS, calibrates
+from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
 from memaudit.statistics.options import Options
 from memaudit.statistics.power import Power, graded
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.roc import RocPoint, roc_points
-from memaudit.statistics.tail import Tail, extrapolated_p
 from memaudit.statistics.verdict import Facts, Verdict, decide
 
 
@@ -92,7 +92,7 @@ class Extrapolated:
     """Model-based: member groups that p-values beyond the controls' ranks would flag."""
 
     groups: int
-    tail: Tail
+    tails: tuple[InputTail, ...]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
         noisy = with_inputs(noisy, data, options)
         conduct = replace(conduct, noisy=noisy)
     flagged = _flagged(data.findings, counts, options, _inputs(noisy))
-    dataset = _dataset(data.findings, options, joint_test(noisy))
+    dataset = _dataset(data, options, joint_test(noisy))
     informative = sum(level.grade == "informative" for level in levels)
     facts = _facts(counts, flagged, dataset, conduct)
     return Summary(
@@ -241,9 +241,8 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, inputs: i
     )
 
 
-def _dataset(
-    findings: pd.DataFrame, options: Options, joint: DatasetTest | None
-) -> DatasetLevel | None:
+def _dataset(data: Calibrated, options: Options, joint: DatasetTest | None) -> DatasetLevel | None:
+    findings = data.findings
     members, controls = _side(findings, "member"), _side(findings, "control")
     if not (len(members) and len(controls)):
         return None
@@ -256,7 +255,7 @@ def _dataset(
         roc=roc_points(members, controls, seed=options.seed),
         extrapolated=Extrapolated(
             groups=int((findings["flagged_extrapolated"] & calibrates(findings)).sum()),
-            tail=extrapolated_p(members, controls, options.seed)[1],
+            tails=data.tails,
         ),
     )
 

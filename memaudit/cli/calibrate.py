@@ -1,0 +1,37 @@
+"""`memaudit calibrate`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from memaudit.cli import options
+from memaudit.cli.disk import name_full_disk
+from memaudit.config import CalibrationConfig
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@options.of(CalibrationConfig)
+@options.JSON
+@options.CONFIG_FILE
+@click.pass_context
+def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> None:
+    """Make the findings of RUN anew, without its model.
+
+    RUN is the --out of a finished scan. Its scores, its noise levels and the score that the verdict
+    rests on stay as they are; findings, summary and verdict are written anew, and scan.json lists
+    every calibration. Pictures of images that are newly flagged take the scan command.
+
+    Exits as the scan does: with 4 if the verdict is inconclusive, else with 0.
+    """
+    config = CalibrationConfig(**values)
+    from memaudit.audit.calibration import recalibrate
+    from memaudit.report.words import describe
+
+    with name_full_disk(run):
+        result = recalibrate(run, config)
+    click.echo(json.dumps(result.report(), indent=2) if as_json else describe(result.record))
+    context.exit(result.exit_code)
