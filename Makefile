@@ -5,7 +5,7 @@ STAMP := .venv/.setup-stamp
 GPU ?= 0
 DEMO_STEPS ?= 8000
 
-.PHONY: help setup demo test lint format demo-models benchmark benchmark-data benchmark-models clean
+.PHONY: help setup demo test lint format schema demo-models benchmark benchmark-data benchmark-models clean
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
+	@echo "make schema       write the JSON Schema of scan.json anew"
 	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
 	@echo "make benchmark-models  train the models whose memorized images are known (about 80 minutes on two cores)"
@@ -53,6 +54,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: setup
+	$(BIN)/python docs/schema.py
 
 # One thread each: trainings share cores best so, and the result does not depend on it.
 demo-models: setup

@@ -1,0 +1,178 @@
+"""Laws that hold for every attack: the built-in ones, and the one that the documentation shows.
+
+A new attack is held to them by one line in ATTACKS.
+"""
+
+import re
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from plugging import install
+from torch import Tensor
+
+from memaudit.attacks.base import Attack, Bench, Grid, Pass, Shard
+from memaudit.attacks.passes import pooled
+from memaudit.attacks.registry import BUILT_IN, load_attack
+from memaudit.audit import scan
+from memaudit.audit.bench import open_parts
+from memaudit.audit.pool import Candidates
+from memaudit.audit.prepare import prepare
+from memaudit.audit.spec import BenchSpec
+from memaudit.config import AttackConfig, ScanConfig
+from memaudit.models.closed_form import ClosedForm
+from memaudit.progress import silent
+from memaudit.records import FULL, KEYS
+from memaudit.run.directory import RunDirectory
+from memaudit.run.store import Folder
+from memaudit.statistics import auc, combine
+
+MEMBERS = 8
+CONFIG = AttackConfig(steps=3)
+
+
+def documented() -> types.ModuleType:
+    """The module of the attack that docs/attacks.md shows."""
+    text = (Path(__file__).parents[2] / "docs/attacks.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    module = types.ModuleType("documented_attack")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(source, module.__dict__)
+    return module
+
+
+ATTACKS: dict[str, Callable[[AttackConfig], Attack]] = {
+    **{name: (lambda config, name=name: load_attack(name, config)) for name in BUILT_IN},
+    "median-error": lambda config: documented().median_error(config),
+}
+every_attack = pytest.mark.parametrize("name", ATTACKS)
+
+
+@dataclass
+class Counting:
+    """A model that counts the images it is asked about."""
+
+    model: ClosedForm
+    asked: int = 0
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:
+        self.asked += len(x)
+        return self.model.denoise(x, sigma)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.model, name)
+
+
+@pytest.fixture(scope="module")
+def made(tiles, tmp_path_factory) -> tuple[Bench, Candidates]:
+    """A bench around the perfect memorizer of 8 members, among 24 others."""
+    folder = tmp_path_factory.mktemp("attacks")
+    config = ScanConfig(
+        model=f"closed-form:{folder / 'members'}",
+        dataset=str(folder / "members"),
+        controls=str(folder / "controls"),
+        out=str(folder / "run"),
+        embedder="pixels",
+        index=str(folder / "index"),
+    )
+    for side, images in (("members", tiles[:MEMBERS]), ("controls", tiles[MEMBERS:32])):
+        save(folder / side, images)
+    spec = BenchSpec(config.data, config.target, config.attack, config.execution)
+    (folder / "run").mkdir()
+    run = RunDirectory(Folder(folder / "run"))
+    ready = prepare(spec, open_parts(spec), run, config.digest, silent)
+    return ready.bench, ready.pool.candidates
+
+
+def save(folder: Path, images) -> None:
+    from PIL import Image as PillowImage
+
+    folder.mkdir()
+    for k, image in enumerate(images):
+        PillowImage.fromarray(image).save(folder / f"{k:03d}.png")
+
+
+def rows(name: str, made: tuple[Bench, Candidates], ids=None, **changes) -> pd.DataFrame:
+    bench, candidates = made
+    attack = ATTACKS[name](CONFIG)
+    how = Pass(attack, FULL, Grid((1.0, 3.0)), draws=2)
+    examples = candidates.read(candidates.ids if ids is None else ids).examples
+    bench = replace(bench, **changes)
+    table = attack.run(bench, Shard.of(bench, examples), how)
+    return table.assign(attack=attack.name, phase=FULL).set_index(list(KEYS)).sort_index()
+
+
+@every_attack
+def test_rows_do_not_depend_on_the_batch(name, made):
+    one, other = (rows(name, made, batch_size=size) for size in (1, 7))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-4, atol=1e-4)
+
+
+@every_attack
+def test_rows_do_not_depend_on_the_other_images_of_a_shard(name, made):
+    ids = made[1].ids
+    whole = rows(name, made)
+    pieces = pd.concat([rows(name, made, ids=ids[start : start + 5]) for start in range(0, 32, 5)])
+    pd.testing.assert_frame_equal(whole, pieces.sort_index(), rtol=1e-4, atol=1e-4)
+
+
+@every_attack
+def test_the_cost_is_what_is_counted(name, made):
+    model = Counting(made[0].denoiser)
+    table = rows(name, made, denoiser=model)
+    attack = ATTACKS[name](CONFIG)
+    cost = Pass(attack, FULL, Grid((1.0, 3.0)), draws=2).cost
+    assert model.asked == len(made[1].ids) * cost.evaluations
+    assert len(table) == len(made[1].ids) * cost.rows
+
+
+@every_attack
+def test_rows_have_the_keys_and_the_columns_that_the_attack_names(name, made):
+    table = rows(name, made)
+    known = {column.name for column in ATTACKS[name](CONFIG).columns}
+    assert table.index.is_unique
+    assert set(table.columns) - {"snr_db"} <= known
+    assert set(ATTACKS[name](CONFIG).primary) <= set(table.columns)
+    assert all(column.help for column in ATTACKS[name](CONFIG).columns)
+
+
+@every_attack
+def test_a_memorizer_s_images_stand_above_strangers(name, made):
+    score = combine(rows(name, made).reset_index(), pooled(ATTACKS[name](CONFIG)))
+    memorized = set(made[1].ids[:MEMBERS])
+    members = score[[one in memorized for one in score.index]].to_numpy()
+    others = score[[one not in memorized for one in score.index]].to_numpy()
+    assert auc(members, others) > 0.95
+
+
+def test_the_documented_attack_runs_in_a_scan_and_has_no_part_in_the_verdict(
+    tiles, tmp_path, monkeypatch
+):
+    documented()
+    install(tmp_path, "memaudit.attacks", "median-error", "documented_attack:median_error")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    save(tmp_path / "members", tiles[:MEMBERS])
+    save(tmp_path / "controls", tiles[MEMBERS:60])
+    asked = {
+        "model": f"closed-form:{tmp_path / 'members'}",
+        "dataset": str(tmp_path / "members"),
+        "controls": str(tmp_path / "controls"),
+        "embedder": "pixels",
+        "levels": 2,
+        "draws": 1,
+        "steps": 3,
+        "images": 0,
+    }
+    plain = scan(ScanConfig(**asked, out=str(tmp_path / "plain")))
+    both = scan(ScanConfig(**asked, out=str(tmp_path / "both"), extra_attacks=("median-error",)))
+    assert both.summary.verdict == plain.summary.verdict
+    pd.testing.assert_frame_equal(both.findings, plain.findings)
+    levels = [level for level in both.summary.levels if level.attack == "median-error"]
+    assert [level.auc > 0.9 for level in levels] == [True, True]
+    assert {level.own_similarity_members for level in levels} == {None}
+    assert torch.isfinite(torch.tensor([level.share_above for level in levels])).all()
