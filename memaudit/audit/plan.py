@@ -20,7 +20,7 @@ from memaudit.audit.scoring import Extent
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, CalibrationConfig, ScanConfig
 from memaudit.models.denoiser import Denoiser
-from memaudit.statistics import FEWEST_FOR_EVIDENCE, controls_needed, reach
+from memaudit.statistics import FEWEST_FOR_EVIDENCE, controls_needed
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 CALLS = 3  # timed, after one that is not
@@ -63,7 +63,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     each = chief_pass(spec.attack, grid).queries_each
     rate = calibration.q / (2 if grid.copies else 1)  # two inputs share it
-    fewest = reach(members, controls, rate)
+    fewest = smallest_count(members, controls, rate)
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,

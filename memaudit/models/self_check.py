@@ -1,9 +1,9 @@
 """The self-check: is the network read the way it was trained?
 
-A misread model reconstructs nothing and would be acquitted. Its reading is tested on real
-images against every alternative, paired, before any verdict rests on it. Images of both splits
-are used, without looking at which is which: an overfit model denoises held-out images badly under
-the right reading, and at too high a time it would look better there.
+Of a misread model nothing comes back, and a scan would miss what it memorized. Its reading is
+tested on real images against every alternative, paired, before any verdict rests on it. Images of
+both splits are used, without looking at which is which: an overfit model denoises held-out images
+badly under the right reading, and at too high a time it would look better there.
 
 A model of noisy copies is asked what it was trained for, the copy behind more noise (double
 Tweedie): just above the noise of the copies its estimate of the clean image is free to be anything,

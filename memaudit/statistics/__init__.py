@@ -13,8 +13,8 @@ from memaudit.statistics.conformal import (
     benjamini_hochberg,
     conformal_p,
     controls_needed,
-    reach,
     rounded,
+    smallest_count,
 )
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining, correlation_test
 from memaudit.statistics.dataset import (
@@ -131,11 +131,11 @@ __all__ = [
     "pooled_scores",
     "probes_in",
     "promoted",
-    "reach",
     "roc_points",
     "rounded",
     "screening_order",
     "share_above",
+    "smallest_count",
     "summarise",
     "tail_order",
 ]

@@ -1,4 +1,4 @@
-"""Which members stand out of the controls: p-values, q-values and their reach."""
+"""Which members stand out of the controls: p-values, q-values, and how few can be flagged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(stats.false_discovery_control(p, method="bh"), 12)
 
 
-def reach(n_members: int, n_controls: int, q: float) -> int:
+def smallest_count(n_members: int, n_controls: int, q: float) -> int:
     """Fewest members that can be flagged together; more than `n_members` means none can.
 
     No p-value is below 1 / (m + 1), so k members are flagged at q only if k >= N / (q (m + 1)).

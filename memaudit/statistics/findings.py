@@ -14,7 +14,7 @@ from memaudit.statistics.joint import NAMES, JointP, joint_p_values
 from memaudit.statistics.literature import literature_of
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import Probe, first_pass
-from memaudit.statistics.severity import claim, recovered_from_snr_db
+from memaudit.statistics.reproduction import claim, recovered_from_snr_db
 
 ABOUT = (  # an image
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memaudit.records import Split
 from memaudit.statistics.conduct import Calibrated, ReferenceUse
-from memaudit.statistics.conformal import controls_needed, reach
+from memaudit.statistics.conformal import controls_needed
 from memaudit.statistics.copies import NoisyTraining, joint_test, rests_on, with_inputs
 from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import (
@@ -226,7 +226,7 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, inputs: i
     rows = findings[findings["flagged"]]
     groups = rows[rows["representative"]]
     each = options.q / inputs  # the inputs share the rate
-    fewest = reach(counts.member_groups, counts.control_groups, each)
+    fewest = smallest_count(counts.member_groups, counts.control_groups, each)
     q = findings["q_value"].dropna()
     return Flagged(
         q=options.q,
