@@ -164,7 +164,7 @@ def test_options_that_may_change_in_a_run_are_those_that_its_digest_leaves_out()
         for part in (config.calibration, config.execution)
         for option in all_options(type(part))
     }
-    assert set(first_cells(table)) == free - {"--out"}
+    assert set(first_cells(table)) == free
 
 
 def test_the_attacks_are_named_by_the_names_that_scores_have():
