@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -12,34 +13,41 @@ import pytest
 import torch
 from diffusers import EDMEulerScheduler, UNet2DModel
 
-from memaudit.attacks.copies import NoisyCopies, copy_scores
-from memaudit.attacks.scores import (
-    Reference,
-    paired_scores,
-    pixel_scores,
-    relative_scores,
-    similarity_scores,
-)
+from memaudit.attacks.reconstruction import PREFERRED
+from memaudit.attacks.registry import BUILT_IN as ATTACKS
+from memaudit.attacks.scores import COLUMNS
 from memaudit.cli.app import cli
 from memaudit.comparison.pipeline import CHANGED
 from memaudit.comparison.records import COLUMNS as COMPARED
 from memaudit.comparison.shares import SHARE_COLUMNS
 from memaudit.config import ScanConfig
+from memaudit.config.fields import all_options
 from memaudit.errors import MemauditError
 from memaudit.models.families.registry import FAMILIES
 from memaudit.models.loaded import ModelOptions
-from memaudit.records import Matches
+from memaudit.records import KEYS
+from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
-from memaudit.statistics import COLUMNS
+from memaudit.statistics import Counts, DatasetLevel, Flagged, Outcome, Summary
+from memaudit.statistics.findings import described
+from memaudit.statistics.summary import Conduct
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+BENCHMARKS = ROOT / "benchmarks" / "README.md"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), BENCHMARKS]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")
 LAUNCHERS = ("--nproc-per-node", "--multi-gpu", "--num-processes")  # torchrun, accelerate
-KEYS = ["example_id", "reconstruction", "sigma", "snr_db", "draw"]  # of a row of scores
+OLD = re.compile(  # what words and columns were once called, or what gives way to plainer words
+    r"\binfluence|\bseverity\b|\breach\b|blind baseline|\bfair(ness)?\b|exonerat|convict|acquit"
+    r"|own_similarity_flipped|--noise(?![\w-])|`reconstruction`",
+    re.IGNORECASE,
+)
+REMOVED = {"--noise"}  # options that the changelog names
 
-document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+document = pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 
 
 def read(name: str) -> str:
@@ -58,6 +66,11 @@ def first_cells(text: str) -> list[str]:
     """The words in backticks of the first cell of every row of a table."""
     cells = re.findall(r"^\|([^|]*)\|", text, re.MULTILINE)
     return [word for cell in cells for word in re.findall(r"`([^`]+)`", cell)]
+
+
+def names_of(record: type) -> list[str]:
+    """The keys of a record, as JSON has them."""
+    return [field.name for field in fields(record)]
 
 
 def anchors(path: Path) -> set[str]:
@@ -86,8 +99,14 @@ def test_the_readme_lists_the_commands_of_the_command_line():
 @document
 def test_every_option_that_is_mentioned_exists(path):
     known = {"--help", "--version", *LAUNCHERS} | {
-        flag for command in commands(cli) for p in command.params for flag in p.opts
+        flag
+        for command in commands(cli)
+        for p in command.params
+        if not getattr(p, "hidden", False)
+        for flag in p.opts
     }
+    if path.name == "CHANGELOG.md":
+        known |= REMOVED
     assert set(FLAG.findall(path.read_text(encoding="utf-8"))) <= known
 
 
@@ -101,22 +120,96 @@ def test_links_lead_to_files_and_headings_that_are_there(path):
 
 def test_every_column_of_the_findings_is_documented_in_its_order():
     section = between(read("docs/files.md"), "## findings.csv", "\n## ")
-    assert first_cells(section) == [name for name, _ in COLUMNS]
+    assert first_cells(section) == [name for name, _ in described(COLUMNS)]
 
 
-def test_every_column_of_the_scores_is_documented_in_its_order(tiles):
-    one = np.ones(1, np.float32)
-    matches = Matches(one, one, np.ones(1, np.int64), [["a", "b"]], np.zeros((1, 2), np.float32))
-    image = np.stack(tiles[:1])
-    reference = Reference.of(image, np.zeros(1, np.int64), 1)
-    relative = relative_scores(np.zeros(1), image, reference, np.ones(1, np.int64))
-    computed = [*similarity_scores(matches), *pixel_scores(image, image), *relative]
-    x0 = torch.zeros(1, 3, 4, 4)
-    vectors = np.ones((1, 1), np.float32)
-    computed += [*copy_scores(x0, vectors, NoisyCopies(x0, x0, x0, vectors, 0.5), [0])]
-    computed += [*paired_scores(one, np.ones(1))]
+def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():
     section = between(read("docs/files.md"), "## scores/", "\n## ")
-    assert first_cells(section) == KEYS + computed
+    assert first_cells(section) == [*KEYS, "snr_db", *(column.name for column in COLUMNS)]
+
+
+@pytest.mark.parametrize(
+    ("place", "record"),
+    [
+        ("## prepared.json", Prepared),
+        ("## scan.json", Record),
+        ("- `summary`\n", Summary),
+        ("- `counts`", Counts),
+        ("- `flagged`", Flagged),
+        ("- `dataset`", DatasetLevel),
+        ("- `conduct`", Conduct),
+        ("- `environment`", Environment),
+        ("- `calibrations`", Calibration),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_every_key_of_a_record_is_documented(place, record):
+    section = between(read("docs/files.md"), place, "\n## ")
+    missing = [name for name in names_of(record) if f"`{name}`" not in section]
+    assert not missing
+
+
+def test_the_format_of_run_directories_is_documented():
+    assert f"This is format {FORMAT} of run directories." in read("docs/files.md")
+
+
+def test_options_that_may_change_in_a_run_are_those_that_its_digest_leaves_out():
+    section = between(read("docs/files.md"), "## What continues a run", "\n## ")
+    table = between(section, "| Options |", "\n\n")
+    parts = {field.name: field.type for field in fields(ScanConfig)}
+    assert set(parts) == {"data", "target", "attack", "calibration", "execution"}
+    config = ScanConfig(model="model", dataset="images", out="run")
+    free = {
+        option.flag
+        for part in (config.calibration, config.execution)
+        for option in all_options(type(part))
+    }
+    assert set(first_cells(table)) == free
+
+
+def test_the_attacks_are_named_by_the_names_that_scores_have():
+    assert list(ATTACKS) == sorted(PREFERRED)
+    for name in ("README.md", "docs/glossary.md", "docs/method.md", "docs/files.md"):
+        named = set(re.findall(r"`(reconstruction-[a-z-]+)`", read(name)))
+        assert named <= set(ATTACKS)
+
+
+def test_the_outcomes_of_a_verdict_are_explained():
+    table = between(read("README.md"), "| Outcome |", "\n\n")
+    listed = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)
+    assert listed == [str(outcome) for outcome in Outcome]
+
+
+@document
+def test_old_names_are_in_the_changelog_only(path):
+    found = OLD.search(path.read_text(encoding="utf-8"))
+    assert not found or path.name == "CHANGELOG.md"
+
+
+def test_the_glossary_has_the_words_of_a_summary_and_says_each_once():
+    terms = re.findall(r"^\*\*([^*]+)\.\*\*", read("docs/glossary.md"), re.MULTILINE)
+    words = [word.strip().lower() for term in terms for word in term.split(",")]
+    assert len(set(words)) == len(words)
+    claims = ["membership", "reproduction"]
+    rows = ["flagged", "smallest detectable count", "auc", "tpr at 1 % fpr", "power"]
+    rows += ["excess above controls", "exchangeability check", "frozen noise", "reference model"]
+    keys = ["attack", "input", "phase", "sigma", "draw"]
+    assert set(words) >= {*claims, *rows, *keys}
+
+
+def test_the_glossary_is_linked_from_every_page_that_uses_its_words():
+    for name in ("README.md", "docs/statistics.md", "docs/method.md", "docs/files.md"):
+        assert "glossary.md" in [
+            target.rpartition("/")[2] for target, _ in LINK.findall(read(name))
+        ]
+
+
+def test_the_summary_that_is_explained_has_rows_that_a_scan_prints():
+    example = between(read("docs/statistics.md"), "```\n", "```")
+    names = re.findall(r"^  ([a-zA-Z][a-zA-Z -]*?)  +\S", example, re.MULTILINE)
+    rows = names[: names.index("exchangeable") + 1]
+    printed = read("memaudit/report/words.py")
+    assert [name for name in rows if f'"{name}"' not in printed] == []
 
 
 @pytest.mark.parametrize(
