@@ -160,10 +160,10 @@ class ReconstructionAttack:
         rows = [row for row, query in enumerate(batch) if query.input == CLEAN]
         similarities = np.full(len(batch), np.nan)
         if rows and bench.reference is not None:
-            clean, twin = [batch[row] for row in rows], bench.reference
-            x0 = self._solve(twin, Corrupted.of(bench, shard, clean, twin), "reference")
+            clean, model = [batch[row] for row in rows], bench.reference
+            x0 = self._solve(model, Corrupted.of(bench, shard, clean, model), "reference")
             sources = bench.index.vectors[shard.positions[[query.example for query in clean]]]
-            similarities[rows] = cosine(bench.embedder.embed(to_images(twin, x0)), sources)
+            similarities[rows] = cosine(bench.embedder.embed(to_images(model, x0)), sources)
         return paired_scores(own, similarities)
 
 

@@ -61,7 +61,7 @@ COLUMNS = (
     ),
     Column(
         "copy_correlation",
-        "correlation of their errors with the noise of the copy, -1 to 1",
+        "correlation of reconstruction minus clean image with the noise of the copy, -1 to 1",
         input=COPY,
     ),
     Column(

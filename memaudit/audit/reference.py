@@ -1,7 +1,7 @@
 """A reference model: it reconstructs the same corrupted images, and the score is the difference.
 
-A reference that saw the controls but not the members makes any model look guilty, and one that saw
-the members hides what the model memorized. So what it was trained on is asked, and compared.
+A reference that saw the controls but not the members makes any model look like a memorizer, and
+one that saw the members hides what the model memorized. So what it was trained on is asked, and compared.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _refuse_controls(spec: BenchSpec) -> None:
         if controls is not None and realpath(path) == realpath(controls):
             raise ConfigError(
                 f"the reference {spec.attack.reference} was trained on the controls ({path}), so "
-                "it brings them back better than the members and makes any model look guilty; "
-                "give a reference that saw neither, or other controls"
+                "it brings them back better than the members and makes any model look like a "
+                "memorizer; give a reference that saw neither, or other controls"
             )
 
 

@@ -23,7 +23,8 @@ def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any)
 
     RUN is the --out of a finished scan. Its scores, its noise levels and the score that the verdict
     rests on stay as they are; findings, summary and verdict are written anew, and scan.json lists
-    every calibration. Pictures of images that are newly flagged take the scan command.
+    every calibration. For pictures of newly flagged images run
+    the scan command again.
 
     Exits as the scan does: with 4 if the verdict is inconclusive, else with 0.
     """

@@ -129,8 +129,8 @@ class AttackConfig:
         if (self.reference is None) != (self.reference_trained_on is None):
             raise ConfigError(
                 "--reference and --reference-trained-on go together: a reference that saw the "
-                "controls makes any model look guilty, so say what it was trained on, a path or "
-                f"{UNRELATED}"
+                "controls makes any model look like a memorizer, so say what it was trained on, a "
+                f"path or {UNRELATED}"
             )
 
     @property

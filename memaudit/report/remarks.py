@@ -28,13 +28,13 @@ def remarks(record: Record) -> Iterator[str]:
 def clean_only(noisy: NoisyTraining) -> str:
     """Say that a model of noisy data was audited against clean images only, and why."""
     return (
-        "the model was trained on noisy data and audited against clean images only, where it may "
-        f"look innocent: {noisy.advice}"
+        "the model was trained on noisy data and audited against clean images only, which "
+        f"misses noisy copies that it memorized: {noisy.advice}"
     )
 
 
 def noisy_rows(noisy: NoisyTraining | None) -> list[Row]:
-    """Against what a model of noisy data was audited, and what each query showed."""
+    """Against what a model of noisy data was audited, and what each input showed."""
     if noisy is None:
         return []
     trained = f"{noisy.loss}, noise {noisy.sigma_n:g} in the training images; "

@@ -25,7 +25,8 @@ LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: corrupted training images came back from this model more faithfully than "
         "corrupted images it never saw. 'reproduction' means a recognisable copy came back from "
-        "noise that leaves the controls unrecognisable; 'membership' only that the training shows."
+        "noise that leaves the controls unrecognisable; 'membership' only that the model was trained "
+        "on the image."
     ),
     Outcome.NONE: (
         "Read it so: under this attack no clear difference was found between training images and "
@@ -159,7 +160,7 @@ def _power(power: Power | None) -> list[str]:
 
 
 def _exchangeability(check: Exchangeability | None) -> list[str]:
-    """Was the comparison fair?"""
+    """Are members and controls exchangeable?"""
     if check is None:
         return [row("exchangeable", "not measured: too few images on a side")]
     found = "can be told apart: shift" if check.alarm else "are not told apart"

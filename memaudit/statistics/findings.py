@@ -25,7 +25,7 @@ ABOUT = (  # an image
     ("representative", "whether this row stands for its group and split; the others inherit"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
     ("score", "levels standardised over members and controls, averaged; higher is closer"),
-    ("input", "clean image, or noisy copy: of which the corruption tells more about the image"),
+    ("input", "clean image, or noisy copy: the one that tells more about the image"),
 )
 SAID = (  # of an image, by comparison with the controls
     ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),

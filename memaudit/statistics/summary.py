@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memaudit.records import Split
 from memaudit.statistics.conduct import Calibrated, ReferenceUse
-from memaudit.statistics.conformal import controls_needed
+from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.copies import NoisyTraining, joint_test, rests_on, with_inputs
 from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import (

@@ -107,8 +107,8 @@ def _blind(facts: Facts) -> str:
     """Why a scan that found nothing could have found nothing; empty if it could have."""
     if facts.unasked:
         return (
-            "nothing stands out, but a model that memorized noisy copies brings those back and not "
-            f"the clean images, and {facts.unasked}"
+            f"nothing stands out among the clean images, and {facts.unasked}. A model that "
+            "memorized noisy copies brings those back and not the clean images"
         )
     if facts.power is None:
         return (

@@ -120,4 +120,4 @@ def test_a_reference_that_saw_the_controls_is_refused(scan, members, controls):
     run = scan(members, "--controls", controls, *words)
     assert run.code == 2
     assert "was trained on the controls" in run.err
-    assert "makes any model look guilty" in run.err
+    assert "makes any model look like a memorizer" in run.err
