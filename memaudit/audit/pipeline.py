@@ -52,32 +52,31 @@ def scan(
         crew = Crew(engine, ready.prepared.shard_size, progress)
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
         scored = score_pool(scorer, config.attack, ready.grid, ready.prepared.primary)
-        conduct = _checks(config, ready, scorer, scored)
-        quality = check_quality(
-            scorer, ready.pool, config.execution.generate, config.attack.sampler
-        )
-        options = options_of(ready.prepared, config.calibration, config.attack.seed)
-        found = make_findings(ready.pool.rows, scored.part, conduct, options)
-        record = Record(
-            format=FORMAT,
-            verdict=found.summary.verdict,
-            config=config,
-            prepared=ready.prepared,
-            summary=found.summary,
-            quality=quality,
-            environment=environment(),
-            calibrations=_earlier(run),
-        )
-        result = ScanResult(
-            config=config,
-            record=recorded(record, config, found.summary),
-            scores=scored.part.table,
-            findings=found.findings,
-            errors=found.errors,
-        )
+        result = _found(config, ready, scorer, scored)
         write_pictures(ready, run, chief_pass(config.attack, ready.grid), result)
         keep(run, result)
         return result
+
+
+def _found(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> ScanResult:
+    """Check, calibrate and put it all on record."""
+    prepared, count = ready.prepared, config.execution.generate
+    conduct = _checks(config, ready, scorer, scored)
+    quality = check_quality(scorer, ready.pool, count, config.attack.sampler)
+    options = options_of(prepared, config.calibration, config.attack.seed)
+    found = make_findings(ready.pool.rows, scored.part, conduct, options)
+    record = Record(
+        format=FORMAT,
+        verdict=found.summary.verdict,
+        config=config,
+        prepared=prepared,
+        summary=found.summary,
+        quality=quality,
+        environment=environment(),
+        calibrations=_earlier(scorer.run),
+    )
+    record = recorded(record, config, found.summary)
+    return ScanResult(config, record, scored.part.table, found.findings, found.errors)
 
 
 def _keep_apart(config: ScanConfig) -> None:

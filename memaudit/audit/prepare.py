@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from memaudit.attacks.base import Bench, Grid, encode
-from memaudit.attacks.copies import frozen_in
+from memaudit.attacks.copies import Copies, frozen_in
 from memaudit.attacks.passes import attacks_of, pooled, primary_of
-from memaudit.attacks.scores import COLUMNS
 from memaudit.audit.bench import Opened, device_of, grid_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described
@@ -19,7 +18,7 @@ from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
-from memaudit.records import Example, Primary
+from memaudit.records import Example
 from memaudit.run.directory import RunDirectory
 from memaudit.run.record import (
     FORMAT,
@@ -61,23 +60,11 @@ def prepare(
     if copies is not None:
         too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grid.copies)
         levels = replace(levels, without_copies=too_low)
-    chief, *others = _by_preference(spec)
-    prepared = Prepared(
-        format=FORMAT,
-        question=question,
-        data=_data_record(embedded, opened),
-        model=opened.loaded.provenance,
-        embedder=_embedder_record(spec, opened),
-        levels=levels,
-        primary=chief,
-        columns=COLUMNS,
-        others=tuple(others),
+    prepared = replace(
+        _settled(spec, opened, embedded, levels, question),
         shard_size=_shard_size(spec, run),
-        device=device_of(opened.loaded),
         captions=described(bench.captions, spec.attack.prompt, denoiser),
-        copies=None
-        if copies is None
-        else CopiesRecord(str(copies.folder), len(copies.places), copies.digest),
+        copies=_copies_record(copies),
         reference=reference,
         self_check=check,
     )
@@ -85,11 +72,33 @@ def prepare(
     return Ready(opened, pool, bench, grid, prepared)
 
 
-def _by_preference(spec: BenchSpec) -> list[Primary]:
-    """The scores of all attacks, that of the verdict first."""
+def _settled(
+    spec: BenchSpec, opened: Opened, embedded: Embedded, levels: Levels, question: str
+) -> Prepared:
+    """What is kept of data, model, levels and attacks."""
     chief = primary_of(spec.attack)
-    others = [pooled(attack) for attack in attacks_of(spec.attack) if attack.name != chief.attack]
-    return [chief, *(replace(one, of_copies=chief.of_copies) for one in others)]
+    attacks = attacks_of(spec.attack)
+    others = [pooled(one) for one in attacks if one.name != chief.attack]
+    [columns] = [one.columns for one in attacks if one.name == chief.attack]
+    return Prepared(
+        format=FORMAT,
+        question=question,
+        data=_data_record(embedded, opened),
+        model=opened.loaded.provenance,
+        embedder=_embedder_record(spec, opened),
+        levels=levels,
+        primary=chief,
+        columns=columns,
+        others=tuple(replace(one, of_copies=chief.of_copies) for one in others),
+        shard_size=spec.execution.shard_size,
+        device=device_of(opened.loaded),
+    )
+
+
+def _copies_record(copies: Copies | None) -> CopiesRecord | None:
+    if copies is None:
+        return None
+    return CopiesRecord(str(copies.folder), len(copies.places), copies.digest)
 
 
 def _shard_size(spec: BenchSpec, run: RunDirectory) -> int:

@@ -1,28 +1,28 @@
 """What a run is asked to do: frozen, checked when made, with a digest."""
 
-from memaudit.config.base import Base, base_options
-from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
-from memaudit.config.compare import CompareConfig
-from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
-from memaudit.config.scan import (
+from memaudit.config.attack import (
     BESIDE,
     NO_COPIES,
     REFERENCE_SCORE,
     SCORE,
     UNRELATED,
     AttackConfig,
-    CalibrationConfig,
     Corruption,
-    DataConfig,
-    DataOptions,
+    PromptPolicy,
+    Reconstruction,
+    Sampler,
+)
+from memaudit.config.base import Base, base_options
+from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
+from memaudit.config.compare import CompareConfig
+from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
+from memaudit.config.data import DataConfig, DataOptions, ResizePolicy
+from memaudit.config.scan import (
+    CalibrationConfig,
     Device,
     Dtype,
     ExecutionConfig,
     ModelConfig,
-    PromptPolicy,
-    Reconstruction,
-    ResizePolicy,
-    Sampler,
     ScanConfig,
 )
 from memaudit.config.train import (

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from memaudit.config.base import Base
 from memaudit.config.checks import absolute, at_least, digest, one_of
 from memaudit.config.corrupted import Consistency, Mask
-from memaudit.config.scan import DataOptions, Device
+from memaudit.config.data import DataOptions
+from memaudit.config.scan import Device
 from memaudit.errors import ConfigError
 
 LossName = Literal["clean", "ambient", "ambient-mixed", "ambient-mask", "sure", "gsure"]

@@ -1,0 +1,139 @@
+"""What is asked of a model, of which corrupted images, and what is pooled of its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from memaudit.config.checks import CLOSED_FORM
+from memaudit.config.fields import check, option
+from memaudit.errors import ConfigError
+
+Reconstruction = Literal["ode", "one-step", "sample"]
+Sampler = Literal["euler", "heun", "dpmpp-2m"]
+PromptPolicy = Literal["own", "empty", "other"]
+# What is pooled into the one score of an image: how near its source is to the embedder, at the
+# worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
+SCORE = ("margin", "tile_l2", "l2_ratio")
+BESIDE, NO_COPIES = "beside", "none"  # of --noisy-copies: those beside the model; none
+UNRELATED = "unrelated"  # of --reference-trained-on: images that are in neither data set
+REFERENCE_SCORE = ("similarity_gain",)  # what is pooled where there is a reference model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruption:
+    """Gaussian noise: its levels and how often each is drawn.
+
+    `sigmas`, `snr_db` and `timesteps` are explicit levels, one kind at a time; without them the
+    levels are a log grid of `levels` points in 0.03 .. 0.6 of the identification limit.
+    """
+
+    sigmas: tuple[float, ...] = option(
+        (),
+        "Noise levels: standard deviation of the noise, for images in [-1, 1].",
+        name="sigma",
+        low=0,
+        open_=True,
+    )
+    snr_db: tuple[float, ...] = option((), "Noise levels: -20 log10 of sigma, in dB.")
+    timesteps: tuple[int, ...] = option(
+        (),
+        "Noise levels: steps of the model's own schedule, from 0.",
+        name="timestep",
+        low=0,
+    )
+    levels: int = option(5, "Number of noise levels, where none is given.", low=1)
+    draws: int = option(4, "How often each image is corrupted at each level.", low=1)
+
+    def __post_init__(self) -> None:
+        given = [bool(self.sigmas), bool(self.snr_db), bool(self.timesteps)]
+        if sum(given) > 1:
+            raise ConfigError("give noise levels as --sigma, --snr-db or --timestep, not several")
+        check(self)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the levels are derived from the data."""
+        return not (self.sigmas or self.snr_db or self.timesteps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackConfig:
+    """What is asked of the model, of which images, and what is pooled of its answers."""
+
+    corruption: Corruption = field(default_factory=Corruption)
+    reconstruct: tuple[Reconstruction, ...] = option(
+        ("ode",),
+        "ode: deterministic sampling; one-step: the posterior mean; sample: stochastic "
+        "sampling. Several at once are scored apart.",
+    )
+    sampler: Sampler = option("euler", "Solver under --reconstruct ode.")
+    steps: int = option(10, "Steps of the solver, or of the stochastic sampling.", low=1)
+    extra_attacks: tuple[str, ...] = option(
+        (),
+        "Attacks of plug-ins, run beside the reconstruction: they have rows in the scores and in "
+        "the table of noise levels, and no part in the verdict.",
+        metavar="NAME,...",
+    )
+    prompt: PromptPolicy = option(
+        "own",
+        "What a text-to-image model is told of each image: its own caption, nothing, or the "
+        "caption of another image.",
+    )
+    noisy_copies: str | None = option(
+        None,
+        "Of a model of noisy data: the folder of the noisy copies it was trained on, which "
+        "are corrupted too; none leaves them out. Default: those beside the model, if any.",
+        metavar="DIR",
+        flag_value=BESIDE,
+        path=True,
+    )
+    reference: str | None = option(
+        None,
+        "A model that reconstructs the same corrupted images; the score is how much nearer "
+        "MODEL comes to the image than it.",
+        metavar="MODEL",
+        path=True,
+    )
+    reference_trained_on: str | None = option(
+        None,
+        "What the reference was trained on: images that are compared with both data sets, or "
+        "unrelated, by your word.",
+        metavar="DATASET|unrelated",
+        path=True,
+    )
+    embedder: str = option(
+        "sscd",
+        "What measures similarity: sscd[:file], sscd-distilled[:file], "
+        "open_clip:MODEL/TAG-OR-FILE, dinov2:FOLDER, pixels, or the name of a plug-in.",
+    )
+    score: tuple[str, ...] = option(
+        SCORE, "The columns that are pooled into the score of an image.", hidden=True
+    )
+    adaptive: bool = option(
+        False, "Scan in full only what a cheap first pass over members and controls puts on top."
+    )
+    fraction: float = option(
+        0.05, "Part of all images that --adaptive scans in full.", low=0, high=1, open_=True
+    )
+    seed: int = option(0, "Seed of all noise and of --sample.", low=0)
+
+    def __post_init__(self) -> None:
+        if not self.reconstruct:
+            raise ConfigError(f"--reconstruct needs one of {', '.join(get_args(Reconstruction))}")
+        if len(set(self.reconstruct)) < len(self.reconstruct):
+            raise ConfigError(f"--reconstruct names a mode twice: {', '.join(self.reconstruct)}")
+        check(self)
+        if self.reference == CLOSED_FORM:
+            raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
+        if (self.reference is None) != (self.reference_trained_on is None):
+            raise ConfigError(
+                "--reference and --reference-trained-on go together: a reference that saw the "
+                "controls makes any model look guilty, so say what it was trained on, a path or "
+                f"{UNRELATED}"
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of scores that are pooled."""
+        return self.score if self.reference is None else REFERENCE_SCORE

@@ -1,0 +1,62 @@
+"""Which images are read, and how they are brought to size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from memaudit.config.fields import check, option
+
+ResizePolicy = Literal["center-crop", "stretch", "pad"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How images are found and brought to the model's size."""
+
+    resize: ResizePolicy = option(
+        "center-crop", "How images become the model's size; take what the training did."
+    )
+    sample: int | None = option(
+        None, "Draw this many images at random from each data set; default: all.", low=1
+    )
+    image_column: str | None = option(
+        None,
+        "Column of Parquet/Arrow files, or extension in tar files, that holds the image; "
+        "default: found by its type and name.",
+        metavar="NAME",
+    )
+    caption_column: str | None = option(
+        None,
+        "Column, or field of .json files in tar files, that holds the caption; default: "
+        "text, caption or prompt.",
+        metavar="NAME",
+    )
+    split: str | None = option(
+        None,
+        "Split of the data set: a sub-folder, or the start of the file names.",
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(DataOptions):
+    """The members (`dataset`) and the controls of a scan."""
+
+    dataset: str = option(about="The images that the model was trained on.", path=True)
+    controls: str | None = option(
+        None,
+        "Images of the same kind that the model never saw; a verdict needs them.",
+        metavar="DATASET",
+        path=True,
+    )
+    controls_split: str | None = option(None, "Split of the controls, as --split.", metavar="NAME")
+    duplicate_threshold: float | None = option(
+        None,
+        "Similarity from which images count as near duplicates, above 1 for exact copies only; "
+        "default: by embedder.",
+        low=0,
+    )
