@@ -89,14 +89,14 @@ def open_copies(asked: str | None, loaded: Loaded) -> Copies | None:
     Raises ConfigError for a model of clean or masked data, DataError for copies that are not there,
     damaged or of another size.
     """
-    model, ambient = loaded.provenance["model"], loaded.ambient
+    model, ambient = str(loaded.provenance.get("model", "the model")), loaded.ambient
     if asked == NO_COPIES:
         return None
     if ambient is None or ambient.mask is not None:
         if asked is None:
             return None
-        raise ConfigError(_no_use(str(model), masked=ambient is not None))
-    folder = Path(asked) if asked not in (None, BESIDE) else _beside(str(model), loaded)
+        raise ConfigError(_no_use(model, masked=ambient is not None))
+    folder = Path(asked) if asked not in (None, BESIDE) else _beside(model, loaded)
     parts = sorted(folder.glob(PARTS))
     if not parts and asked is None:
         return None

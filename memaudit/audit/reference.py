@@ -1,7 +1,8 @@
 """A reference model: it reconstructs the same corrupted images, and the score is the difference.
 
 A reference that saw the controls but not the members makes any model look like a memorizer, and
-one that saw the members hides what the model memorized. So what it was trained on is asked, and compared.
+one that saw the members hides what the model memorized. So what it was trained on is asked, and
+compared.
 """
 
 from __future__ import annotations

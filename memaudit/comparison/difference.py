@@ -16,12 +16,13 @@ from memaudit.comparison.records import Difference, ExcessDifference, Flags
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a pair: its names, base first, the rate of false flags, and the seed.
+    """What is asked of a pair: its names, the rate of false flags, and the seed.
 
     `untold` names runs of which these rows cannot say that they memorize less.
     """
 
-    names: tuple[str, str]
+    base: str
+    run: str
     q: float
     seed: int
     untold: tuple[str, ...] = ()
@@ -40,9 +41,10 @@ def _compare(paired: Paired, pairs: Pairs, asked: Asked) -> Difference:
     moved = difference[:n]
     found = _intervals(paired, asked)
     return Difference(
-        base=asked.names[0],
-        run=asked.names[1],
-        reconstruction=pairs.reconstruction,
+        base=asked.base,
+        run=asked.run,
+        attack=pairs.probe.attack,
+        input=pairs.probe.input,
         level=place.name,
         sigma=place.sigma,
         snr_db=place.snr_db,

@@ -1,16 +1,17 @@
-"""Which of two runs memorizes less, by how much and how surely: a sentence a query."""
+"""Which of two runs memorizes less, by how much and how surely: a sentence an input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from memaudit.attacks.reconstruction import ONE_STEP, preferred
+from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.intervals import Interval
 from memaudit.comparison.modes import ModeEvidence
 from memaudit.comparison.records import Difference
-from memaudit.run.finished import FinishedRun
-from memaudit.statistics import CLEAN, COPY, ONE_STEP, Query, of_images, preferred, query_of
+from memaudit.records import CLEAN, COPY, Input
 
-MEASURED: dict[Query, str] = {
+MEASURED: dict[Input, str] = {
     CLEAN: "own similarity of members beyond that of controls",
     COPY: "correlation with the noise of members' copies beyond that of controls'",
 }
@@ -24,7 +25,7 @@ def judge(
     A run that memorized the copies it was trained on brings those back and not the clean images:
     it is not said to memorize less because of these.
     """
-    clean, copies = (_chief(differences, query) for query in (CLEAN, COPY))
+    clean, copies = (_chief(differences, what) for what in (CLEAN, COPY))
     by_name = {one.name: one for one in runs}
     said = []
     if clean is not None:
@@ -37,13 +38,9 @@ def judge(
     return said
 
 
-def _chief(differences: Sequence[Difference], query: Query) -> Difference | None:
+def _chief(differences: Sequence[Difference], what: Input) -> Difference | None:
     """Choose the difference that a sentence is about: all levels, fullest sampling."""
-    whole = {
-        of_images(row.reconstruction): row
-        for row in differences
-        if row.sigma is None and query_of(row.reconstruction) == query
-    }
+    whole = {row.attack: row for row in differences if row.sigma is None and row.input == what}
     return whole[preferred(whole)] if whole else None
 
 
@@ -65,7 +62,7 @@ def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
 
 def _untold(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
     lesser, other = (row.run, row.base) if row.lesser == row.run else (row.base, row.run)
-    if query_of(row.reconstruction) == CLEAN:
+    if row.input == CLEAN:
         shown, why = "clean images", f"{lesser} {runs[lesser].untold}"
     else:
         shown, why = "they", "the two trainings go on differently below the noise of the copies"
@@ -78,11 +75,11 @@ def _untold(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
 def _sentence(lead: str, row: Difference, figures: Sequence[str]) -> str:
     if row.beyond_controls is None:
         return f"{lead}: there are no controls that both share"
-    return f"{lead} ({row.reconstruction}): {'; '.join(figures)}"
+    return f"{lead} ({row.probe.label}): {'; '.join(figures)}"
 
 
 def _figures(row: Difference) -> Iterator[str]:
-    yield f"{MEASURED[query_of(row.reconstruction)]} {signed(row.beyond_controls, 3)}"
+    yield f"{MEASURED[row.input]} {signed(row.beyond_controls, 3)}"
     if row.excess:
         yield f"excess above controls {points(row.excess.difference)}"
     yield f"sign-flip p of the {row.members} members alone {row.sign_flip_p:.2g}"
@@ -90,20 +87,19 @@ def _figures(row: Difference) -> Iterator[str]:
 
 def _by_copies(row: Difference, runs: Mapping[str, FinishedRun]) -> Iterator[str]:
     for name in dict.fromkeys((row.base, row.run)):
-        noisy = runs[name].noisy
-        if noisy is not None and noisy.flagged:
-            yield f"{noisy.flagged} members of {name} flagged by their noisy copies in its scan"
+        copies = runs[name].of_copies
+        if copies is not None and copies.flagged:
+            yield f"{copies.flagged} members of {name} flagged by their noisy copies in its scan"
 
 
 def _by_one_step(row: Difference, modes: Sequence[ModeEvidence]) -> Iterator[str]:
     """The run that is favoured, where its one step gives evidence and its full sampling none."""
-    query = query_of(row.reconstruction)
     shown = {
-        of_images(one.reconstruction): one.evidence
+        one.attack: one.evidence
         for one in modes
-        if one.run == row.lesser and query_of(one.reconstruction) == query
+        if one.run == row.lesser and one.input == row.input
     }
-    if shown.get(ONE_STEP) and not shown.get(of_images(row.reconstruction), True):
+    if shown.get(ONE_STEP) and not shown.get(row.attack, True):
         yield f"one step of {row.lesser} gives evidence all the same"
 
 

@@ -1,18 +1,20 @@
-"""What each reconstruction of a run shows by itself: one step may acquit what sampling convicts."""
+"""What each attack of a run shows by itself: one step may miss what full sampling detects."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from memaudit.comparison.finished import clean_first
+from memaudit.records import Input, Primary
 from memaudit.statistics import (
     HALF_LEVEL,
     Sides,
     auc,
     benjamini_hochberg,
-    column_of,
     combine,
     conformal_p,
     dataset_test,
@@ -21,10 +23,11 @@ from memaudit.statistics import (
 
 @dataclass(frozen=True)
 class ModeEvidence:
-    """Members against controls under one reconstruction, all levels together."""
+    """Members against controls under one attack on one input, all levels together."""
 
     run: str
-    reconstruction: str
+    attack: str
+    input: Input
     members: int
     controls: int
     flagged: int
@@ -39,12 +42,15 @@ class ModeEvidence:
 
 
 def mode_evidence(
-    run: str, scores: pd.DataFrame, sides: Sides, column: str, q: float
+    run: str, scores: pd.DataFrame, sides: Sides, primaries: Mapping[str, Primary], q: float
 ) -> list[ModeEvidence]:
-    """Describe each reconstruction in `scores`, in the order of their names."""
+    """Describe each probe in `scores` that has both sides, clean images first.
+
+    `primaries` say what is pooled of each attack.
+    """
     found = []
-    for name, rows in scores.groupby("reconstruction", sort=True):
-        score = combine(rows, column_of(str(name), column), str(name))
+    for probe in clean_first(scores):
+        score = combine(probe.rows(scores), primaries[probe.attack])
         among = sides.among(score.index)
         if not (among.members and among.controls):
             continue
@@ -55,7 +61,8 @@ def mode_evidence(
         found.append(
             ModeEvidence(
                 run=run,
-                reconstruction=str(name),
+                attack=probe.attack,
+                input=probe.input,
                 members=len(members),
                 controls=len(controls),
                 flagged=int((q_values <= q).sum()),

@@ -1,4 +1,4 @@
-"""Rows of scores that two runs share: same image, reconstruction, noise level and draw."""
+"""Rows of scores that two runs share: same image, attack, input, noise level and draw."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.statistics import (
-    Sides,
-    calibrates,
-    closeness,
-    column_of,
-    combine,
-    level_means,
-    similarity_of,
-)
+from memaudit.records import CLEAN, COPY, Input, Primary
+from memaudit.statistics import Probe, Sides, calibrates, closeness, combine, level_means
 
-KEYS = ["example_id", "sigma", "draw"]
+KEYS = ["example_id", "sigma", "draw"]  # of the rows of one probe
+# How closely what was corrupted comes back; that of noisy copies is their frozen noise: embedded,
+# copies look all alike.
+SIMILARITY: dict[Input, str] = {CLEAN: "own_similarity", COPY: "copy_correlation"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +46,13 @@ class Paired:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """All rows of one reconstruction that base and run share."""
+    """All rows of one probe that base and run share; `primary` says what is pooled of them."""
 
-    reconstruction: str
+    probe: Probe
     base: pd.DataFrame
     run: pd.DataFrame
     sides: Sides
-    column: str
+    primary: Primary
 
     @property
     def draws(self) -> int:
@@ -65,10 +61,10 @@ class Pairs:
 
     def places(self) -> list[Paired]:
         """All levels together, then each, weakest noise first."""
-        name, column = self.reconstruction, column_of(self.reconstruction, self.column)
-        own = [level_means(rows, similarity_of(name), name) for rows in self._both]
-        near = [closeness(rows, column, name) for rows in self._both]
-        pooled = [combine(rows, column, name) for rows in self._both]
+        probe, columns = self.probe, self.primary.of(self.probe.input)
+        own = [level_means(rows, SIMILARITY[probe.input], probe) for rows in self._both]
+        near = [closeness(rows, columns, probe) for rows in self._both]
+        pooled = [combine(rows, self.primary) for rows in self._both]
         means = [table.mean(axis=1) for table in own]
         snr = self.base.groupby("sigma")["snr_db"].first()
         return [
@@ -98,20 +94,20 @@ class Pairs:
 
 
 def pair(
-    base: pd.DataFrame, run: pd.DataFrame, sides: Sides, reconstruction: str, column: str
+    base: pd.DataFrame, run: pd.DataFrame, sides: Sides, probe: Probe, primary: Primary
 ) -> Pairs:
-    """Keep the rows of a reconstruction that both have, of images with every shared level and draw.
+    """Keep the rows of a probe that both have, of images with every shared level and draw.
 
     Raises nothing; without a shared row the tables are empty.
     """
-    chosen = [table[table["reconstruction"] == reconstruction] for table in (base, run)]
+    chosen = [probe.rows(table) for table in (base, run)]
     shared = chosen[0][KEYS].merge(chosen[1][KEYS], on=KEYS)
     cells = len(shared[["sigma", "draw"]].drop_duplicates())
     count = shared.groupby("example_id")["draw"].transform("size")
     shared = shared[count == cells]
     rows = [table.merge(shared, on=KEYS).reset_index(drop=True) for table in chosen]
     kept = sides.among(pd.Index(shared["example_id"].unique()))
-    return Pairs(reconstruction, rows[0], rows[1], kept, column)
+    return Pairs(probe, rows[0], rows[1], kept, primary)
 
 
 def sides_of(*findings: pd.DataFrame) -> Sides:

@@ -8,24 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 from memaudit.comparison.difference import Asked, compare_pairs
-from memaudit.comparison.fit import (
-    few_controls,
-    refuse_unlike,
-    remarks,
-    shared_reconstructions,
-    untold,
-)
+from memaudit.comparison.finished import FinishedRun, read_run
+from memaudit.comparison.fit import refuse_unlike, shared_probes
 from memaudit.comparison.modes import ModeEvidence, mode_evidence
 from memaudit.comparison.names import short_names
 from memaudit.comparison.pairing import pair, sides_of
 from memaudit.comparison.records import Difference
+from memaudit.comparison.remarks import few_controls, remarks, untold
 from memaudit.comparison.result import Comparison, ComparisonResult
 from memaudit.comparison.shares import Distribution, distributions, shares
 from memaudit.comparison.words import difference_table
 from memaudit.comparison.write import write
 from memaudit.config import CompareConfig
 from memaudit.progress import Progress, silent
-from memaudit.run.finished import FinishedRun, read_run
 from memaudit.statistics import calibrates
 
 CHANGED = (
@@ -76,12 +71,12 @@ def compare(config: CompareConfig, progress: Progress = silent) -> ComparisonRes
 
 def _compare(base: FinishedRun, run: FinishedRun) -> Comparison:
     sides = sides_of(base.findings, run.findings)
-    column = base.setting.score
-    asked = Asked((base.name, run.name), base.way.q, base.setting.seed)
+    config = base.record.config
+    asked = Asked(base.name, run.name, config.calibration.q, config.attack.seed)
     differences: list[Difference] = []
-    for mode in shared_reconstructions(base, run):
-        pairs = pair(base.scores, run.scores, sides, mode, column)
-        differences += compare_pairs(pairs, replace(asked, untold=untold(base, run, mode)))
+    for probe in shared_probes(base, run):
+        pairs = pair(base.scores, run.scores, sides, probe, base.primaries[probe.attack])
+        differences += compare_pairs(pairs, replace(asked, untold=untold(base, run, probe)))
     said = (*remarks(base, run), *few_controls(differences))
     return Comparison(base, run, tuple(differences), _changed(base, run), said)
 
@@ -103,12 +98,14 @@ def _changed(base: FinishedRun, run: FinishedRun) -> pd.DataFrame:
         change=both["flagged_run"].map({True: "newly flagged", False: "no longer flagged"}),
     )
     ordered = both.sort_values(["change", "example_id"], ignore_index=True)
-    return ordered[[name for name, _ in CHANGED]]
+    named: pd.DataFrame = ordered[[name for name, _ in CHANGED]]
+    return named
 
 
 def _modes(run: FinishedRun) -> list[ModeEvidence]:
     sides = sides_of(run.findings)
-    return mode_evidence(run.name, run.scores, sides, run.setting.score, run.way.q)
+    q = run.record.config.calibration.q
+    return mode_evidence(run.name, run.scores, sides, run.primaries, q)
 
 
 def _distributions(run: FinishedRun) -> list[Distribution]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from memaudit.comparison.finished import FinishedRun
+from memaudit.comparison.quality import drawn_alike
 from memaudit.comparison.shares import THRESHOLDS, Distribution
-from memaudit.run.finished import FinishedRun
-from memaudit.statistics import CLEAN, COPY, query_of
+from memaudit.records import CLEAN, COPY, Input
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
 KINDS = ("png", "svg")
 BINS = 40
 STYLES = {"member": "-", "control": "--"}
-LABELS = {CLEAN: "own similarity", COPY: "correlation with the noise of the copy"}
+LABELS: dict[Input, str] = {
+    CLEAN: "own similarity",
+    COPY: "correlation with the noise of the copy",
+}
 ROWS = ("density", "share at or below", "share at or above")
 
 
 def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
     """Density, cumulative share and tail of own similarity, a column a level; PNG and SVG.
 
-    `found` are the distributions of one reconstruction. `path` has no suffix.
+    `found` are the distributions of one probe. `path` has no suffix.
     """
     from matplotlib.figure import Figure
 
@@ -49,7 +53,7 @@ def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
         grid[2, column].set_yscale("log")
         for threshold in THRESHOLDS:
             grid[2, column].axvline(threshold, color="grey", linewidth=0.6, alpha=0.5)
-        grid[2, column].set_xlabel(LABELS[query_of(found[0].reconstruction)])
+        grid[2, column].set_xlabel(LABELS[found[0].input])
     _legend(figure, grid[0, 0])
     _save(figure, path)
 
@@ -62,30 +66,30 @@ def draw_quality(path: Path, runs: Sequence[FinishedRun]) -> bool:
     """
     from matplotlib.figure import Figure
 
-    kind = next((run.quality.kind for run in runs if run.quality and run.quality.frechet), None)
-    points = [
-        (run.name, run.quality.frechet, run.excess)
-        for run in dict.fromkeys(runs)
-        if run.quality and run.quality.frechet is not None and run.excess
-        if run.quality.kind == kind
-    ]
-    if not points:
+    drawn = [run for run in drawn_alike(runs) if run.excess is not None]
+    if not drawn:
         return False
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    for k, (name, frechet, excess) in enumerate(points):
-        bar = np.array([[excess.estimate - excess.low], [excess.high - excess.estimate]])
-        colour = f"C{k % 10}"
-        axes.errorbar([frechet], [excess.estimate], yerr=bar, fmt="o", capsize=4, color=colour)
-        axes.annotate(
-            _plain(name), (frechet, excess.estimate), xytext=(6, 6), textcoords="offset points"
-        )
+    for k, run in enumerate(drawn):
+        _point(axes, run, f"C{k % 10}")
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.margins(x=0.3)
     axes.set_xlabel("Frechet distance of generated images (less is better)")
     axes.set_ylabel("excess above controls, 95 % interval (less is better)")
     _save(figure, path)
     return True
+
+
+def _point(axes: Axes, run: FinishedRun, colour: str) -> None:
+    quality, excess = run.record.quality, run.excess
+    assert quality is not None
+    assert quality.frechet is not None
+    assert excess is not None
+    bar = np.array([[excess.estimate - excess.low], [excess.high - excess.estimate]])
+    place = quality.frechet, excess.estimate
+    axes.errorbar([place[0]], [place[1]], yerr=bar, fmt="o", capsize=4, color=colour)
+    axes.annotate(_plain(run.name), place, xytext=(6, 6), textcoords="offset points")
 
 
 def _draw(column: list[Axes], one: Distribution, bins: NDArray[np.float64], colour: str) -> None:

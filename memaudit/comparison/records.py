@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memaudit.comparison.intervals import Interval
+from memaudit.records import Input
+from memaudit.statistics import Probe
 
 Direction = Literal["less", "more", "mixed", "not told", "inconclusive"]
 
 COLUMNS = (
     ("base", "run that the other is compared with"),
     ("run", "the other run; differences are its value minus the base's"),
-    ("reconstruction", "ode, sample or one-step; after noisy, of noisy copies"),
+    ("attack", "reconstruction-ode, reconstruction-sample or reconstruction-one-step"),
+    ("input", "what was corrupted: clean image or noisy copy"),
     ("level", "sigma of the noise, or all: the shared levels together"),
     ("snr_db", "the same in dB; blank for all"),
     ("members", "members paired, one a duplicate group"),
@@ -80,7 +83,8 @@ class Difference:
 
     base: str
     run: str
-    reconstruction: str
+    attack: str
+    input: Input
     level: str
     sigma: float | None
     snr_db: float | None
@@ -99,6 +103,11 @@ class Difference:
     flags: Flags | None
     excess: ExcessDifference | None
     untold: tuple[str, ...] = ()
+
+    @property
+    def probe(self) -> Probe:
+        """What the models were asked."""
+        return Probe(self.attack, self.input)
 
     @property
     def lesser(self) -> str | None:

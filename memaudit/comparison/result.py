@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.judgement import judge
 from memaudit.comparison.modes import ModeEvidence
+from memaudit.comparison.quality import of_quality
 from memaudit.comparison.records import Difference
 from memaudit.comparison.shares import Distribution
 from memaudit.comparison.words import (
@@ -18,16 +20,14 @@ from memaudit.comparison.words import (
     describe_runs,
     how_to_read,
     lay_out,
-    of_quality,
     wrap,
 )
 from memaudit.config import CompareConfig
-from memaudit.run.finished import FinishedRun
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One run against the base: a Difference for each reconstruction and level, and remarks."""
+    """One run against the base: a Difference for each probe and level, and remarks."""
 
     base: FinishedRun
     run: FinishedRun
@@ -40,9 +40,9 @@ class Comparison:
 class ComparisonResult:
     """Finished runs compared with the first of them.
 
-    `table` has one row a pair of runs, reconstruction and level, `shares` one row a distribution of
+    `table` has one row a pair of runs, probe and level, `shares` one row a distribution of
     own similarity, `changed` one row a member that is flagged in one run of a pair only. `modes`
-    says what each reconstruction of each run shows by itself.
+    says what each probe of each run shows by itself.
     """
 
     config: CompareConfig
@@ -56,7 +56,7 @@ class ComparisonResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Which run memorizes less, a sentence a pair of runs and query."""
+        """Which run memorizes less, a sentence a pair of runs and input."""
         return tuple(said for one in self.comparisons for said in self._judge(one))
 
     @property
@@ -102,12 +102,13 @@ class ComparisonResult:
 
 
 def _run(run: FinishedRun) -> dict[str, Any]:
+    quality = run.record.quality
     return {
         "run": run.name,
         "path": run.path,
         "model": run.model,
-        "outcome": str(run.outcome),
-        "reasons": list(run.reasons),
+        "outcome": str(run.record.verdict.outcome),
+        "reasons": list(run.record.verdict.reasons),
         "excess": None if run.excess is None else asdict(run.excess),
-        "quality": None if run.quality is None else asdict(run.quality),
+        "quality": None if quality is None else asdict(quality),
     }

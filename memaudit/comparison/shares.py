@@ -9,12 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.statistics import Sides, level_means, similarity_of
+from memaudit.comparison.finished import clean_first
+from memaudit.comparison.pairing import SIMILARITY
+from memaudit.records import Input
+from memaudit.statistics import Probe, Sides, level_means
 
 THRESHOLDS = (0.5, 0.75, 0.9, 0.95, 0.99)
 SHARE_COLUMNS = (
     ("run", "the run"),
-    ("reconstruction", "ode, sample or one-step; after noisy, of noisy copies"),
+    ("attack", "reconstruction-ode, reconstruction-sample or reconstruction-one-step"),
+    ("input", "what was corrupted: clean image or noisy copy"),
     ("level", "sigma of the noise, or all: the levels averaged"),
     ("split", "member or control"),
     ("images", "images, one a duplicate group"),
@@ -28,29 +32,34 @@ class Distribution:
     """Own similarities of one side of one run, draws averaged, at one level or over all."""
 
     run: str
-    reconstruction: str
+    attack: str
+    input: Input
     level: str
     split: str
     values: NDArray[np.float64]
 
+    @property
+    def probe(self) -> Probe:
+        """What the model was asked."""
+        return Probe(self.attack, self.input)
+
 
 def distributions(run: str, scores: pd.DataFrame, sides: Sides) -> Iterator[Distribution]:
-    """Both sides at each reconstruction and level, all levels averaged first."""
-    for name in sorted(scores["reconstruction"].unique()):
-        rows = scores[scores["reconstruction"] == name]
-        own = level_means(rows, similarity_of(str(name)), str(name))
+    """Both sides of each probe at each level, all levels averaged first; clean images first."""
+    for probe in clean_first(scores):
+        own = level_means(probe.rows(scores), SIMILARITY[probe.input], probe)
         among = sides.among(own.index)
         levels = {"all": own.mean(axis=1)} | {f"{s:.4g}": own[s] for s in own.columns}
         for level, values in levels.items():
             for split, ids in (("member", among.members), ("control", among.controls)):
                 side = np.asarray(values[list(ids)], np.float64)
-                yield Distribution(run, str(name), level, split, side)
+                yield Distribution(run, probe.attack, probe.input, level, split, side)
 
 
 def shares(found: list[Distribution]) -> pd.DataFrame:
     """Share of each distribution at or above THRESHOLDS, with SHARE_COLUMNS."""
     rows = [
-        [one.run, one.reconstruction, one.level, one.split, len(one.values), one.values.mean()]
+        [one.run, one.attack, one.input, one.level, one.split, len(one.values), one.values.mean()]
         + [float((np.round(one.values, 5) >= threshold).mean()) for threshold in THRESHOLDS]
         for one in found
         if len(one.values)

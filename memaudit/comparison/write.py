@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from memaudit.comparison.plots import draw_distributions, draw_quality
 from memaudit.errors import ConfigError
 from memaudit.files import write_csv, write_json, write_text
+from memaudit.records import COPY
 
 if TYPE_CHECKING:
     from memaudit.comparison.result import ComparisonResult
@@ -22,8 +23,9 @@ def write(result: ComparisonResult, out: Path) -> None:
     write_csv(out / "shares.csv", result.shares)
     write_csv(out / "flags.csv", result.changed)
     write_text(out / "comparison.txt", result.text + "\n")
-    for mode in dict.fromkeys(one.reconstruction for one in result.distributions):
-        found = [one for one in result.distributions if one.reconstruction == mode]
-        draw_distributions(out / f"similarity-{mode.replace(' ', '-')}", found)
+    for probe in dict.fromkeys(one.probe for one in result.distributions):
+        found = [one for one in result.distributions if one.probe == probe]
+        copies = "-copies" if probe.input == COPY else ""
+        draw_distributions(out / f"similarity-{probe.attack}{copies}", found)
     draw_quality(out / "quality", result.runs)
     write_json(out / "comparison.json", result.report())

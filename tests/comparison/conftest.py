@@ -50,7 +50,7 @@ def runs(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Runs:
         }
         config = ScanConfig(**{**fields, "out": str(root / name), **changes})
         scan(config, loaded=loaded)
-        return config.out
+        return config.execution.out
 
     both = {
         "corruption": Corruption(sigmas=(0.3, 1.0), draws=1),

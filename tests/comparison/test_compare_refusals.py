@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memaudit.comparison import compare
-from memaudit.config import CompareConfig, Corruption, DataOptions
+from memaudit.config import CompareConfig, Corruption
 from memaudit.errors import ConfigError, RunDirectoryError
 
 
@@ -20,24 +20,28 @@ def base(runs):
     ("change", "named"),
     [
         ({"seed": 1}, "seed is 1, expected 0; .* scan with the same --seed"),
-        ({"data": DataOptions(resize="stretch")}, "resize is stretch, expected center-crop"),
+        ({"resize": "stretch"}, "resize is stretch, expected center-crop"),
         ({"resolution": 8}, "resolution is 8x8, expected 16x16; .* the same --resolution"),
         ({"duplicate_threshold": 2.0}, "duplicate threshold is 2.0, expected None"),
-        ({"score": "own_similarity"}, "score is own_similarity, expected margin"),
+        (
+            {"score": ("own_similarity",)},
+            "score is own_similarity, expected margin, tile_l2, l2_ratio",
+        ),
         (
             {"corruption": Corruption(sigmas=(3.0,), draws=1)},
             "no noise level is shared: found sigma 3, expected one of 2; .* the same --sigma",
         ),
         (
             {"reconstruct": ("one-step",)},
-            "no reconstruction is shared: found one-step, expected one of ode",
+            "no attack is shared: found reconstruction-one-step, expected one of reconstruction-ode"
+            "; .* the same --reconstruct",
         ),
         ({"embedder": "sscd-distilled"}, "embedder is sscd-distilled, expected pixels"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_another_setting_is_refused_and_named(runs, base, change, named):
-    changes = {"index": None, **change} if "data" in change or "resolution" in change else change
+    changes = {"index": None, **change} if "resize" in change or "resolution" in change else change
     other = runs.make(f"other-{next(iter(change))}", **changes)
     with pytest.raises(RunDirectoryError, match=f"cannot be compared with {base}: {named}"):
         compare(CompareConfig((base, other)))
@@ -76,7 +80,8 @@ def test_copies_of_the_same_images_are_the_same_images(runs, base, tmp_path):
     places = {name: str(tmp_path / folder) for name, folder in SIDES.items()}
     copied = runs.make("copied", index=None, **places)
     result = compare(CompareConfig((base, copied)))
-    assert result.runs[0].fingerprint != result.runs[1].fingerprint
+    one, other = (run.record.prepared.data.fingerprint for run in result.runs)
+    assert one != other
     assert (result.table["ties"] == 15).all()
 
 
@@ -102,10 +107,20 @@ def damage_report(run: Path) -> None:
     (run / "scan.json").write_text("{")
 
 
-def damage_old_report(run: Path) -> None:
+def lose_a_part_of_the_report(run: Path) -> None:
     report = json.loads((run / "scan.json").read_text())
-    del report["provenance"]["embedder"]
+    del report["prepared"]["embedder"]
     (run / "scan.json").write_text(json.dumps(report))
+
+
+def write_as_earlier_versions(run: Path) -> None:
+    old = {"verdict": {"outcome": "evidence", "reasons": []}, "provenance": {}, "summary": {}}
+    (run / "scan.json").write_text(json.dumps(old))
+
+
+def write_as_a_later_version(run: Path) -> None:
+    report = json.loads((run / "scan.json").read_text())
+    (run / "scan.json").write_text(json.dumps({**report, "format": 99}))
 
 
 def damage_findings(run: Path) -> None:
@@ -123,9 +138,11 @@ def lose_scores(run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (damage_report, "cannot be read .* run its scan again"),
-        (damage_old_report, "cannot be read .*embedder.* expected scan.json"),
-        (damage_findings, "cannot be read"),
+        (damage_report, "scan.json cannot be read: it holds no JSON .* run its scan again"),
+        (lose_a_part_of_the_report, r"cannot be read: prepared\.embedder: .* expected what format"),
+        (write_as_earlier_versions, "is of an earlier version of memaudit, expected format 1"),
+        (write_as_a_later_version, "is of format 99, expected format 1.* run the scan again"),
+        (damage_findings, "findings.parquet cannot be read"),
         (damage_scores, "part-00000.parquet is damaged"),
         (lose_scores, "has no scores"),
     ],

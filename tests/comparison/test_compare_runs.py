@@ -16,6 +16,7 @@ from noisy_models import write as noisy_copies
 from PIL import Image as PillowImage
 
 import memaudit
+from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.comparison import ComparisonResult, compare
 from memaudit.comparison.judgement import judge
 from memaudit.comparison.names import short_names
@@ -24,14 +25,21 @@ from memaudit.comparison.shares import SHARE_COLUMNS
 from memaudit.config import CompareConfig, Corruption, Mask
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.records import CLEAN, COPY
+from memaudit.run.directory import RunDirectory
+from memaudit.run.parts import Part
+from memaudit.statistics import Probe
 
-MODES = ("ode", "one-step")
+MODES = ("ode", "one-step")  # of --reconstruct
+ODE_PROBE, ONE_STEP_PROBE = Probe(ODE), Probe(ONE_STEP)
+ODE_OF_COPIES, ONE_STEP_OF_COPIES = Probe(ODE, COPY), Probe(ONE_STEP, COPY)
+PROBES, OF_COPIES_PROBES = [ODE_PROBE, ONE_STEP_PROBE], [ODE_OF_COPIES, ONE_STEP_OF_COPIES]
 OF_COPIES = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
 
 
 def rows(result, level="all"):
     return {
-        row.reconstruction: row
+        row.probe: row
         for one in result.comparisons
         for row in one.differences
         if row.level == level
@@ -53,15 +61,15 @@ def test_a_run_compared_with_itself_shows_no_difference(runs):
 
 def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    for mode in MODES:
-        row = rows(result)[mode]
+    for probe in PROBES:
+        row = rows(result)[probe]
         assert (row.direction, row.wins, row.losses) == ("less", 15, 0)
         assert row.sign_flip_p <= 1e-3
         assert row.beyond_controls.high < -0.1
         assert row.flags.base == row.flags.no_longer == 15
         assert row.flags.run == row.flags.newly == 0
     [sentence] = result.sentences
-    assert sentence.startswith("stranger memorizes less than memorizer (ode): ")
+    assert sentence.startswith("stranger memorizes less than memorizer (reconstruction-ode): ")
     assert set(result.changed["change"]) == {"no longer flagged"}
     assert len(result.changed) == 15
     assert "not memorized" not in result.text
@@ -69,7 +77,7 @@ def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
 
 def test_the_reverse_comparison_says_the_reverse(runs):
     forth, back = (
-        rows(compare(CompareConfig(pair)))["ode"]
+        rows(compare(CompareConfig(pair)))[ODE_PROBE]
         for pair in ((runs.memorizer, runs.stranger), (runs.stranger, runs.memorizer))
     )
     assert (back.direction, back.wins, back.losses) == ("more", forth.losses, forth.wins)
@@ -80,7 +88,7 @@ def test_the_reverse_comparison_says_the_reverse(runs):
 
 def test_excess_and_flags_over_all_levels_are_those_of_the_scans(runs):
     result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    row = rows(result)["ode"]
+    row = rows(result)[ODE_PROBE]
     for run, excess, flagged in zip(
         result.runs,
         (row.excess.base, row.excess.run),
@@ -96,7 +104,7 @@ def test_tables_plots_and_words_are_written(runs, tmp_path):
     result = compare(CompareConfig((runs.memorizer, runs.stranger, runs.memorizer), str(out)))
     pictures = {
         f"{name}.{kind}"
-        for name in ("quality", *(f"similarity-{m}" for m in MODES))
+        for name in ("quality", *(f"similarity-{one}" for one in (ODE, ONE_STEP)))
         for kind in ("png", "svg")
     }
     tables = {"comparison.csv", "comparison.json", "comparison.txt", "shares.csv", "flags.csv"}
@@ -128,8 +136,8 @@ def test_the_same_comparison_writes_the_same_bytes(runs, tmp_path):
 
 def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
     table = compare(CompareConfig((runs.memorizer, runs.stranger))).shares
-    assert len(table) == 2 * 2 * 3 * 2  # runs, reconstructions, levels, sides
-    whole = table[(table["level"] == "all") & (table["reconstruction"] == "ode")]
+    assert len(table) == 2 * 2 * 3 * 2  # runs, attacks, levels, sides
+    whole = table[(table["level"] == "all") & (table["attack"] == ODE) & (table["input"] == CLEAN)]
     by_run = whole.set_index(["run", "split"])["above_0.95"]
     assert by_run[("memorizer", "member")] == 1
     assert by_run[("memorizer", "control")] < 0.2
@@ -144,7 +152,7 @@ def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
     assert "stranger: quality unknown; give its scan command once more with" in said
 
 
-def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_below):
+def test_one_step_misses_what_full_sampling_detects(runs, tiles, memorizes_below):
     images = encode_pixels(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), 3)
     model = memorizes_below(images[:15], picture=images[55:].mean(0))
     how = {
@@ -155,10 +163,10 @@ def test_one_step_exonerates_what_full_sampling_convicts(runs, tiles, memorizes_
     }
     run = runs.make("below", **how)
     result = compare(CompareConfig((run, run)))
-    by_mode = {one.reconstruction: one for one in result.modes}
-    assert by_mode["ode"].evidence
-    assert not by_mode["one-step"].evidence
-    assert "one step exonerates what full sampling convicts" in " ".join(result.text.split())
+    by_attack = {one.attack: one for one in result.modes}
+    assert by_attack[ODE].evidence
+    assert not by_attack[ONE_STEP].evidence
+    assert "one step misses what full sampling detects" in " ".join(result.text.split())
 
 
 def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(runs):
@@ -166,7 +174,7 @@ def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(runs):
     [row] = [row for row in result.comparisons[0].differences if row.level == "all"][:1]
     modes = [
         replace(one, flagged=15, min_q=0.001, dataset_p=1e-9)
-        if (one.run, one.reconstruction) == ("stranger", "one-step")
+        if (one.run, one.attack) == ("stranger", ONE_STEP)
         else one
         for one in result.modes
     ]
@@ -183,7 +191,7 @@ def test_runs_of_one_step_alone_are_compared(runs, of_copies):
         if name in ("copier", "unaware")
     ]
     result = compare(CompareConfig(tuple(both)))
-    assert list(rows(result)) == ["one-step", "noisy one-step"]
+    assert list(rows(result)) == [ONE_STEP_PROBE, ONE_STEP_OF_COPIES]
     assert result.report()["one_step_and_full_sampling"] == []
 
 
@@ -208,11 +216,28 @@ def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
     assert "other is inconclusive by itself: nothing stands out" in said
     assert "only one has sigma 1: not compared" in said
     assert "only other has sigma 3: not compared" in said
-    assert "only other has the reconstruction sample: not compared" in said
+    assert f"only other has the attack {SAMPLE}: not compared" in said
     assert "steps differ: 1 in one, 2 in other" in said
     assert "draws differ: 2" in said
     assert list(result.table["level"]) == ["all", "2"]
     assert set(result.table["draws"]) == {1}
+
+
+def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_path):
+    extended = tmp_path / "memorizer"
+    shutil.copytree(runs.memorizer, extended)
+    scores = RunDirectory.at(extended).parts("scores")
+    rows = scores.read(0).table
+    scores.write(0, Part(pd.concat([rows, rows.assign(attack="median-error", sigma=9.0)])))
+    report = json.loads((extended / "scan.json").read_text())
+    report["config"]["attack"]["extra_attacks"] = ["median-error"]
+    (extended / "scan.json").write_text(json.dumps(report))
+    plain = compare(CompareConfig((runs.memorizer, runs.stranger)))
+    result = compare(CompareConfig((str(extended), runs.stranger)))
+    numbers = [name for name in plain.table if name not in ("base", "run")]
+    pd.testing.assert_frame_equal(result.table[numbers], plain.table[numbers])
+    [said] = set(result.comparisons[0].remarks) - set(plain.comparisons[0].remarks)
+    assert said == "reconstructions are compared; the attacks median-error are left out"
 
 
 def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
@@ -224,7 +249,7 @@ def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
     in_full = set(result.runs[1].scores["example_id"])
     if result.runs[1].screened:
         assert "part scanned only part of the images in full" in said
-    row = rows(result)["ode"]
+    row = rows(result)[ODE_PROBE]
     assert row.members + row.controls == len(in_full)
     assert row.ties == row.members
 
@@ -264,8 +289,8 @@ def test_a_memorizer_of_noisy_copies_is_not_said_to_memorize_less(runs, of_copie
     forth = compare(CompareConfig((clean, of_copies["copier"])))
     back = compare(CompareConfig((of_copies["copier"], clean)))
     for result in (forth, back):
-        assert rows(result)["ode"].direction == "not told"
-        assert rows(result)["ode"].lesser == "copier"
+        assert rows(result)[ODE_PROBE].direction == "not told"
+        assert rows(result)[ODE_PROBE].lesser == "copier"
         assert (result.table["direction"] == "not told").all()
         [sentence] = result.sentences
         said = "clean images show less of copier than of clean, but copier memorized its noisy"
@@ -292,7 +317,7 @@ def test_no_model_of_noisy_data_wins_by_its_clean_images(runs, of_copies, name, 
     result = compare(CompareConfig((clean, other)))
     said = f"clean images show less of {name} than of clean, but {name} {why}"
     assert result.sentences[0].startswith(said)
-    assert rows(result)["ode"].direction == "not told"
+    assert rows(result)[ODE_PROBE].direction == "not told"
     assert "memorizes less than" not in result.text
 
 
@@ -305,36 +330,39 @@ def test_a_model_of_masked_noisy_copies_does_not_win(runs, of_copies):
     said = "hidden was trained on noisy copies with masks, for which it cannot be asked"
     assert said in sentence
     report = json.loads((Path(other) / "scan.json").read_text())
-    assert "no noisy copies to query" in report["verdict"]["reasons"][0]
+    assert "no noisy copies to ask for" in report["verdict"]["reasons"][0]
 
 
 def test_models_of_the_same_noisy_copies_are_compared_by_these(of_copies):
     result = compare(CompareConfig((of_copies["copier"], of_copies["unaware"])))
-    by_mode = rows(result)
-    assert list(by_mode) == [*MODES, *(f"noisy {mode}" for mode in MODES)]
-    for mode in MODES:
-        row = by_mode[f"noisy {mode}"]
+    by_probe = rows(result)
+    assert list(by_probe) == [*PROBES, *OF_COPIES_PROBES]
+    for probe in OF_COPIES_PROBES:
+        row = by_probe[probe]
         assert row.own_similarity_base > 0.2  # the correlation with the frozen noise
         assert row.beyond_controls.high < -0.2
         assert (row.direction, row.wins) == ("less", 15)
         assert (row.flags.base, row.flags.run) == (15, 0)
     sentence = result.sentences[1]
     assert sentence.startswith("by the noisy copies that both were trained on, unaware memorizes")
-    assert "less than copier (noisy ode): correlation with the noise of members' copies" in sentence
-    noisy_rows = [one for one in result.modes if one.reconstruction == "noisy ode"]
+    assert "less than copier (reconstruction-ode of copies): correlation with the" in sentence
+    assert "correlation with the noise of members' copies" in sentence
+    noisy_rows = [one for one in result.modes if (one.attack, one.input) == (ODE, COPY)]
     assert [(one.run, one.flagged) for one in noisy_rows] == [("copier", 15), ("unaware", 0)]
     assert "copier, asked for its noisy copies: one step and full sampling agree" in result.text
-    tables = result.shares[result.shares["reconstruction"] == "noisy ode"]
+    tables = result.shares[result.shares["attack"] == ODE]
+    tables = tables[tables["input"] == COPY]
     mean = tables[tables["level"] == "all"].set_index(["run", "split"])["mean"]
-    assert mean[("copier", "member")] == pytest.approx(by_mode["noisy ode"].own_similarity_base)
+    assert mean[("copier", "member")] == pytest.approx(by_probe[ODE_OF_COPIES].own_similarity_base)
 
 
 def test_a_model_that_returns_the_clean_image_does_not_win_by_the_noisy_copies(of_copies):
     result = compare(CompareConfig((of_copies["copier"], of_copies["mixed"])))
-    by_mode = rows(result)
-    assert (by_mode["ode"].direction, by_mode["ode"].lesser) == ("not told", "copier")
-    assert (by_mode["noisy ode"].direction, by_mode["noisy ode"].lesser) == ("not told", "mixed")
-    assert by_mode["noisy one-step"].direction != "not told"  # above the noise they are alike
+    by_probe = rows(result)
+    clean, copies = by_probe[ODE_PROBE], by_probe[ODE_OF_COPIES]
+    assert (clean.direction, clean.lesser) == ("not told", "copier")
+    assert (copies.direction, copies.lesser) == ("not told", "mixed")
+    assert by_probe[ONE_STEP_OF_COPIES].direction != "not told"  # above the noise they are alike
     assert "they show less of mixed than of copier, but the two trainings" in result.sentences[1]
     assert "memorizes less than" not in result.text
 
@@ -356,11 +384,13 @@ def test_an_image_that_stands_for_others_is_no_lost_score(runs, tiles, tmp_path)
 def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path):
     config = CompareConfig((of_copies["copier"], of_copies["again"]), str(tmp_path / "out"))
     result = compare(config)
-    assert list(rows(result)) == list(MODES)
+    assert list(rows(result)) == PROBES
     assert len(result.sentences) == 1
     assert any("noisy copies are not the same" in said for said in result.comparisons[0].remarks)
     drawn = {path.name for path in (tmp_path / "out").glob("similarity-*.png")}
-    assert drawn == {f"similarity-{kind}{mode}.png" for kind in ("", "noisy-") for mode in MODES}
+    assert drawn == {
+        f"similarity-{one}{kind}.png" for kind in ("", "-copies") for one in (ODE, ONE_STEP)
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.comparison.difference import Asked, compare_pairs
 from memaudit.comparison.flags import Flagging, flags_difference
 from memaudit.comparison.intervals import (
@@ -19,20 +20,23 @@ from memaudit.comparison.intervals import (
 from memaudit.comparison.modes import mode_evidence
 from memaudit.comparison.pairing import pair
 from memaudit.comparison.shares import distributions, shares
-from memaudit.statistics import Sides, excess_interval
+from memaudit.records import CLEAN, FULL, Column, Primary
+from memaudit.statistics import Probe, Sides, excess_interval
 
 MEMBERS = tuple(f"a{k:03}" for k in range(40))
 CONTROLS = tuple(f"b{k:03}" for k in range(100))
 SIDES = Sides(MEMBERS, CONTROLS)
 SIGMAS = (0.5, 2.0)
+ASKED = Asked("a", "b", 0.05, 0)
+PRIMARIES = {name: Primary(name, (Column("margin", ""),)) for name in (ODE, ONE_STEP)}
 
 
-def scores(memorized=0, ability=0.0, modes=("ode",), sigmas=SIGMAS, draws=2, seed=0):
+def scores(memorized=0, ability=0.0, attack=ODE, sigmas=SIGMAS, draws=2, seed=0):
     """Rows where the first members come back, and `ability` lifts all images alike."""
-    keys = ["example_id", "reconstruction", "sigma", "draw"]
     rows = pd.MultiIndex.from_product(
-        [[*MEMBERS, *CONTROLS], modes, sigmas, range(draws)], names=keys
+        [[*MEMBERS, *CONTROLS], sigmas, range(draws)], names=["example_id", "sigma", "draw"]
     ).to_frame(index=False)
+    rows = rows.assign(attack=attack, input=CLEAN, phase=FULL)
     own = np.random.default_rng(seed).uniform(0.1, 0.3, len(rows)) + ability
     own += 0.6 * rows["example_id"].isin(MEMBERS[:memorized])
     return rows.assign(
@@ -40,9 +44,12 @@ def scores(memorized=0, ability=0.0, modes=("ode",), sigmas=SIGMAS, draws=2, see
     )
 
 
-def compared(base, run, mode="ode"):
-    pairs = pair(base, run, SIDES, mode, "margin")
-    return {row.level: row for row in compare_pairs(pairs, Asked(("a", "b"), 0.05, 0))}
+def paired(base, run, sides=SIDES):
+    return pair(base, run, sides, Probe(ODE), PRIMARIES[ODE])
+
+
+def compared(base, run):
+    return {row.level: row for row in compare_pairs(paired(base, run), ASKED)}
 
 
 def test_the_sign_flip_p_is_that_of_all_sign_vectors():
@@ -156,9 +163,9 @@ def test_the_excess_of_each_run_is_that_of_its_scan():
 
 def test_only_draws_and_levels_that_both_have_are_paired():
     base, run = scores(5, draws=3), scores(5, draws=2, sigmas=(2.0, 4.0))
-    pairs = pair(base, run, SIDES, "ode", "margin")
+    pairs = paired(base, run)
     assert pairs.draws == 2
-    assert [paired.place.name for paired in pairs.places()] == ["all", "2"]
+    assert [one.place.name for one in pairs.places()] == ["all", "2"]
     assert len(pairs.base) == len(pairs.run) == 140 * 2
 
 
@@ -190,20 +197,17 @@ def test_flags_of_two_runs_of_one_law_differ_by_chance():
 
 
 def test_without_controls_nothing_is_decided():
-    pairs = pair(scores(40), scores(0), Sides(MEMBERS, ()), "ode", "margin")
-    row = compare_pairs(pairs, Asked(("a", "b"), 0.05, 0))[0]
+    pairs = paired(scores(40), scores(0), Sides(MEMBERS, ()))
+    row = compare_pairs(pairs, ASKED)[0]
     assert row.own_similarity.estimate == pytest.approx(-0.6)
     assert (row.beyond_controls, row.flags, row.excess) == (None, None, None)
     assert row.direction == "inconclusive"
 
 
-def test_each_reconstruction_is_judged_by_itself():
-    ode, one_step = scores(20), scores(0, modes=("one-step",))
-    found = mode_evidence("run", pd.concat([ode, one_step]), SIDES, "margin", 0.05)
-    assert [(one.reconstruction, one.evidence) for one in found] == [
-        ("ode", True),
-        ("one-step", False),
-    ]
+def test_each_attack_is_judged_by_itself():
+    rows = pd.concat([scores(20), scores(0, attack=ONE_STEP)])
+    found = mode_evidence("run", rows, SIDES, PRIMARIES, 0.05)
+    assert [(one.attack, one.evidence) for one in found] == [(ODE, True), (ONE_STEP, False)]
     assert [one.flagged for one in found] == [20, 0]
 
 

@@ -1,0 +1,118 @@
+"""What must be said of a comparison: what is not shared, and what it cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from memaudit.attacks.reconstruction import ONE_STEP
+from memaudit.comparison.finished import FinishedRun
+from memaudit.comparison.fit import labels, listed
+from memaudit.comparison.records import Difference
+from memaudit.records import COPY
+from memaudit.statistics import Outcome, Probe
+
+ENOUGH = 200  # controls from which intervals of the excess keep their level for any members
+
+
+def _captions(run: FinishedRun) -> str:
+    told = run.record.prepared.captions
+    return "none" if told is None else f"{told.policy} of {told.images} images"
+
+
+WAY: dict[str, Callable[[FinishedRun], object]] = {
+    "sampler": lambda run: run.record.config.attack.sampler,
+    "steps": lambda run: run.record.config.attack.steps,
+    "draws": lambda run: run.record.config.attack.corruption.draws,
+    "dtype": lambda run: run.record.config.target.dtype,
+    "q": lambda run: run.record.config.calibration.q,
+    "captions": _captions,
+}
+CONSEQUENCE = {
+    "draws": "the draws that both have are compared",
+    "q": "flags here are at the base's",
+}
+
+
+def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
+    """What a reader of the comparison must know of it."""
+    return [
+        *_inconclusive(base, run),
+        *_alone(base, run),
+        *_alone(run, base),
+        *_left_out(base, run),
+        *_other_way(base, run),
+        *_in_part(base, run),
+    ]
+
+
+def _inconclusive(*runs: FinishedRun) -> Iterator[str]:
+    for run in dict.fromkeys(runs):
+        verdict = run.record.verdict
+        if verdict.outcome == Outcome.INCONCLUSIVE:
+            yield f"{run.name} is inconclusive by itself: {'; '.join(verdict.reasons)}"
+
+
+def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
+    sigmas = [sigma for sigma in one.sigmas if sigma not in other.sigmas]
+    if sigmas:
+        yield f"only {one.name} has sigma {listed(sigmas)}: not compared"
+    probes = [probe for probe in one.probes if probe not in other.probes]
+    if probes:
+        yield f"only {one.name} has the attack {labels(probes)}: not compared"
+
+
+def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
+    extra = dict.fromkeys(name for one in (base, run) for name in _extra_attacks(one))
+    if extra:
+        yield f"reconstructions are compared; the attacks {', '.join(extra)} are left out"
+    if base.copies and run.copies and base.copies != run.copies:
+        yield (
+            "their noisy copies are not the same, so what they show is not compared: train with "
+            "one --seed and one --sigma-n"
+        )
+
+
+def _extra_attacks(run: FinishedRun) -> tuple[str, ...]:
+    return run.record.config.attack.extra_attacks
+
+
+def _other_way(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
+    for name, held in WAY.items():
+        expected, found = held(base), held(run)
+        if expected != found:
+            follows = CONSEQUENCE.get(name, "the difference is of attack and model together")
+            yield f"{name} differ: {expected} in {base.name}, {found} in {run.name}; {follows}"
+
+
+def _in_part(*runs: FinishedRun) -> Iterator[str]:
+    adaptive = [run.name for run in dict.fromkeys(runs) if run.screened]
+    if adaptive:
+        yield (
+            f"{' and '.join(adaptive)} scanned only part of the images in full: only images that "
+            "both scanned in full are compared, which are the suspicious ones"
+        )
+
+
+def untold(base: FinishedRun, run: FinishedRun, probe: Probe) -> tuple[str, ...]:
+    """Names of those runs of which a probe cannot say that they memorize less.
+
+    By clean images, models of noisy data that may have memorized what was not asked for. By noisy
+    copies, both where their trainings go on differently below the noise of these: sampled to its
+    end, one may return the clean image where the other returns the copy.
+    """
+    both = dict.fromkeys((base, run))
+    if probe.input != COPY:
+        return tuple(one.name for one in both if one.untold)
+    if probe.attack == ONE_STEP or base.training == run.training:
+        return ()
+    return tuple(one.name for one in both)
+
+
+def few_controls(differences: Sequence[Difference]) -> Iterator[str]:
+    """Say where the interval of the excess is too narrow, as simulations show."""
+    counts = {(row.members, row.controls) for row in differences}
+    if any(0 < controls < min(members, ENOUGH) for members, controls in counts):
+        yield (
+            f"fewer controls than members, and fewer than {ENOUGH}: intervals of the excess are "
+            "too narrow; give more controls"
+        )
