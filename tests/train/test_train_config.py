@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from memaudit.config import Consistency, DataOptions, Mask, TrainConfig, mask_options
+from memaudit.config import Base, Consistency, DataOptions, Mask, TrainConfig, mask_options
 from memaudit.errors import ConfigError
 
 CONFIG = TrainConfig(dataset="images", out="model")
@@ -98,3 +98,40 @@ def test_digest_ignores_what_does_not_change_the_weights(change: dict[str, Any])
 )
 def test_digest_changes_with_what_changes_the_weights(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest != CONFIG.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "digest"),
+    [
+        ({}, "e8ca9563866255f0668a5e00bb8a17e0ee4fa57392a720c1c9061baa873ff17a"),
+        (
+            {
+                "loss": "ambient-mask",
+                "mask": Mask("boxes", 0.15),
+                "channels": (32, 64),
+                "data": DataOptions(sample=3, split="train"),
+                "seed": 3,
+                "flip": True,
+            },
+            "b38db49ac6aa54f50db40fcf979179b21a17796ad27914d91840388ddacf65f6",
+        ),
+        (
+            {
+                "loss": "ambient",
+                "timestep_n": 100,
+                "base": Base("org/name", rank=8, variant="fp16"),
+                "precision": "bfloat16",
+                "steps": 50,
+            },
+            "0a0bcb3bae49656ff55c4607e30f33e4639e3def30b4b451a7542d0223b05d66",
+        ),
+        (
+            {**AMBIENT, "consistency": Consistency(1.0, start=3), "resolution": 64},
+            "1c0f1807dbde610b7d22aac5bc502fbfb92a6394472ed34e5c0439bc6224c104",
+        ),
+    ],
+)
+def test_trainings_that_were_begun_are_found_by_their_digest(
+    change: dict[str, Any], digest: str
+) -> None:
+    assert replace(CONFIG, **change).digest == digest
