@@ -4,12 +4,20 @@ from typing import Any
 
 import pytest
 
-from memaudit.config import Base, Consistency, DataOptions, Mask, TrainConfig, mask_options
+from memaudit.config import Base, Consistency, DataOptions, Mask, TrainConfig
+from memaudit.config.fields import build
 from memaudit.errors import ConfigError
 
 CONFIG = TrainConfig(dataset="images", out="model")
 MASK, FURTHER = Mask("pixels"), Mask("pixels", further=0.2)
 AMBIENT = {"loss": "ambient", "sigma_n": 0.5}
+
+
+def of_options(**options: Any) -> TrainConfig:
+    """Make a configuration of what the command line gives."""
+    made = build(TrainConfig, {"dataset": "images", "out": "model", **options})
+    assert isinstance(made, TrainConfig)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -52,8 +60,18 @@ def test_wrong_values_are_named(change: dict[str, Any], words: str) -> None:
         (lambda: Mask("pixels", further=0.0), "--mask-further must lie between 0 and 1"),
         (lambda: Mask("boxes", share=0.3), "at most 0.25, found 0.3"),
         (lambda: Mask("boxes", further=0.1), "leave out --mask-further"),
-        (lambda: mask_options(None, 0.2, None), "belong to --mask; leave them out"),
+        (
+            lambda: of_options(mask_share=0.2),
+            "^--mask-share and --mask-further belong to --mask; leave them out, or give --mask "
+            "pixels or boxes$",
+        ),
+        (
+            lambda: of_options(variant="fp16"),
+            "^--rank, --revision and --variant belong to --base-model; leave them out, or give the "
+            "pipeline to be fine-tuned$",
+        ),
         (lambda: Consistency(-1.0), "--consistency-weight must be 0 or more"),
+        (lambda: Consistency(float("inf")), "--consistency-weight must be finite"),
         (lambda: Consistency(1.0, samples=1), "--consistency-samples must be 2 or more"),
         (lambda: Consistency(start=5), "give --consistency-weight"),
     ],
@@ -63,9 +81,17 @@ def test_wrong_masks_and_terms_are_named(make: Callable[[], object], words: str)
         make()
 
 
+def test_masks_and_bases_are_made_if_asked_for() -> None:
+    assert of_options() == CONFIG
+    assert of_options(mask=None, mask_share=None, base_model=None, rank=None) == CONFIG
+    masked = of_options(loss="ambient-mask", mask="pixels", mask_further=None)
+    assert masked.mask == Mask("pixels", 0.2)
+    assert of_options(base_model="org/name", variant="fp16").base == Base(
+        "org/name", 4, None, "fp16"
+    )
+
+
 def test_the_defaults_of_a_mask_are_filled_in() -> None:
-    assert mask_options(None, None, None) is None
-    assert mask_options("pixels", None, None) == Mask("pixels", 0.2)
     assert Mask("pixels").hidden_on_top == 0.1
     assert Mask("boxes", 0.15).hidden_on_top == 0.15
 
