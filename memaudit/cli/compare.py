@@ -15,11 +15,7 @@ from memaudit.config import CompareConfig
 
 @click.command()
 @click.argument("runs", metavar="RUN_A RUN_B [RUN_C ...]", nargs=-1, required=True)
-@click.option(
-    "--out",
-    metavar="DIRECTORY",
-    help="Where tables and plots are written; default: nothing is written.",
-)
+@options.of(CompareConfig, "runs")
 @options.JSON
 @options.CONFIG_FILE
 def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -35,12 +34,20 @@ class Listed(click.ParamType):  # type: ignore[type-arg]
         )
 
 
-INTEGERS = Listed(click.INT, "integer,...")
+class WholeNumber(click.IntRange):
+    """Shows its bounds in --help; the configuration checks them, in its own words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turn "5" into 5."""
+        return click.INT.convert(value, param, ctx)
 
 
-def choice(literal: Any) -> click.Choice[str]:
-    """Give the choices of a Literal type."""
-    return click.Choice(get_args(literal))
+class Number(click.FloatRange):
+    """The same of any number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turn "0.5" into 0.5."""
+        return click.FLOAT.convert(value, param, ctx)
 
 
 def group(*options: Decorator) -> Decorator:
@@ -143,9 +150,9 @@ def _option(one: Option) -> Decorator:
         details["metavar"] = told.metavar
     if told.flag_value:
         details |= {"is_flag": False, "flag_value": told.flag_value}
-    if default is MISSING:
-        details["required"] = True
-    elif default is not None:
+    if one.required:
+        details["required"] = not one.optional
+    elif default is not None and not one.optional:
         details |= {"default": default, "show_default": default != ()}
     return click.option(one.flag, one.name, **details)
 
@@ -167,9 +174,9 @@ def _item(one: Option) -> click.ParamType[Any]:
     if told.low is None and told.high is None:
         return click.INT if kind is int else click.FLOAT
     if kind is int:
-        return click.IntRange(_whole(told.low), _whole(told.high))
+        return WholeNumber(_whole(told.low), _whole(told.high))
     open_ = {"min_open": told.open_, "max_open": told.open_ and told.high is not None}
-    return click.FloatRange(told.low, told.high, **open_)
+    return Number(told.low, told.high, **open_)
 
 
 def _whole(bound: float | None) -> int | None:

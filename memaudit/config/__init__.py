@@ -12,10 +12,10 @@ from memaudit.config.attack import (
     Reconstruction,
     Sampler,
 )
-from memaudit.config.base import Base, base_options
+from memaudit.config.base import Base
 from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
-from memaudit.config.corrupted import Consistency, Mask, MaskKind, mask_options
+from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import DataConfig, DataOptions, ResizePolicy
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -67,8 +67,6 @@ __all__ = [
     "ScheduleName",
     "TrainConfig",
     "absolute",
-    "base_options",
     "digest",
     "keep_apart",
-    "mask_options",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memaudit.config.checks import at_least
-from memaudit.errors import ConfigError
+from memaudit.config.fields import check, option
+
+RANK = 4
 
 
 @dataclass(frozen=True)
@@ -15,24 +16,15 @@ class Base:
     `model` is a folder or a hub id; `revision` and `variant` are diffusers' words.
     """
 
-    model: str
-    rank: int = 4
-    revision: str | None = None
-    variant: str | None = None
+    model: str = option(
+        about="Train LoRA adapters for this Stable Diffusion pipeline (1.x, 2.x, XL; a folder or a "
+        "hub id) instead of a UNet from scratch; captions come from DATASET.",
+        name="base_model",
+        metavar="MODEL",
+    )
+    rank: int = option(RANK, f"Rank of the adapters of --base-model; default: {RANK}.", low=1)
+    revision: str | None = option(None, "Revision of --base-model on the hub.")
+    variant: str | None = option(None, "Variant of the weights of --base-model, for example fp16.")
 
     def __post_init__(self) -> None:
-        at_least("--rank", self.rank, 1)
-
-
-def base_options(
-    model: str | None, rank: int | None, revision: str | None, variant: str | None
-) -> Base | None:
-    """Make the base of a command's options; None where a training starts from scratch."""
-    if model is None:
-        if rank is not None or revision is not None or variant is not None:
-            raise ConfigError(
-                "--rank, --revision and --variant belong to --base-model; leave them out, or give "
-                "the pipeline to be fine-tuned"
-            )
-        return None
-    return Base(model, Base.rank if rank is None else rank, revision, variant)
+        check(self)

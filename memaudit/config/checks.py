@@ -34,15 +34,3 @@ def absolute(path: str | None) -> str | None:
     kind = CLOSED_FORM if path.startswith(CLOSED_FORM) else ""
     target = Path(path.removeprefix(kind))
     return f"{kind}{target.resolve()}" if target.exists() else path
-
-
-def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ConfigError for a value that is no choice."""
-    if value not in choices:
-        raise ConfigError(f"{option} must be one of {', '.join(choices)}; found {value!r}")
-
-
-def at_least(option: str, value: int, low: int) -> None:
-    """Raise ConfigError for a value below the lowest."""
-    if value < low:
-        raise ConfigError(f"{option} must be {low} or more, found {value}")

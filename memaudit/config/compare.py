@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from memaudit.config.fields import option
 from memaudit.errors import ConfigError
 
 
@@ -12,8 +13,12 @@ from memaudit.errors import ConfigError
 class CompareConfig:
     """A comparison of finished runs with the first of them; `out` is where it is written, if."""
 
-    runs: tuple[str, ...]
-    out: str | None = None
+    runs: tuple[str, ...] = option(about="Finished runs, the base first.")
+    out: str | None = option(
+        None,
+        "Where tables and plots are written; default: nothing is written.",
+        metavar="DIRECTORY",
+    )
 
     def __post_init__(self) -> None:
         if len(self.runs) < 2:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from memaudit.config.checks import at_least, one_of
+from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 MaskKind = Literal["pixels", "boxes"]
+SHARE = 0.2
 LARGEST_BOX = 0.25  # of the image: of a larger one the middle would always be hidden
 
 
@@ -23,15 +24,31 @@ class Mask:
     the first.
     """
 
-    kind: MaskKind
-    share: float = 0.2
-    further: float | None = None
+    kind: MaskKind = option(
+        about="What is hidden of each image for good, under ambient-mask or gsure: pixels at "
+        "random, or a box.",
+        name="mask",
+    )
+    share: float = option(
+        SHARE,
+        f"Share of the image that --mask hides; default: {SHARE}.",
+        name="mask_share",
+        low=0,
+        high=1,
+        open_=True,
+    )
+    further: float | None = option(
+        None,
+        "Share of the pixels that ambient-mask hides on top at every step; default: 0.1, or a "
+        "second box as large as the first.",
+        name="mask_further",
+        low=0,
+        high=1,
+        open_=True,
+    )
 
     def __post_init__(self) -> None:
-        one_of("--mask", self.kind, get_args(MaskKind))
-        for option, value in (("--mask-share", self.share), ("--mask-further", self.hidden_on_top)):
-            if not 0 < value < 1:
-                raise ConfigError(f"{option} must lie between 0 and 1, found {value}")
+        check(self)
         if self.kind == "boxes" and self.share > LARGEST_BOX:
             raise ConfigError(
                 f"--mask-share of boxes must be at most {LARGEST_BOX}, found {self.share}: the "
@@ -55,29 +72,29 @@ class Mask:
 class Consistency:
     """The consistency term: its weight (0: off), its first step, inner samples a step."""
 
-    weight: float = 0.0
-    start: int = 0
-    samples: int = 2
+    weight: float = option(
+        0.0,
+        "Weight of the consistency term, which teaches --loss ambient the levels below --sigma-n; "
+        "0: off.",
+        name="consistency_weight",
+        low=0,
+    )
+    start: int = option(
+        0, "Step from which the consistency term counts.", name="consistency_start", low=0
+    )
+    samples: int = option(
+        2,
+        "Inner steps that the consistency term takes from each noisy image.",
+        name="consistency_samples",
+        low=2,
+    )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ConfigError(f"--consistency-weight must be 0 or more, found {self.weight}")
-        at_least("--consistency-start", self.start, 0)
-        at_least("--consistency-samples", self.samples, 2)
+        check(self)
+        if self.weight == math.inf:
+            raise ConfigError(f"--consistency-weight must be finite, found {self.weight}")
         if not self.weight and (self.start or self.samples != Consistency.samples):
             raise ConfigError(
                 "--consistency-start and --consistency-samples belong to the consistency term, "
                 "which is off; leave them out, or give --consistency-weight"
             )
-
-
-def mask_options(kind: MaskKind | None, share: float | None, further: float | None) -> Mask | None:
-    """Make the mask of a command's options; None where images are not masked."""
-    if kind is None:
-        if share is not None or further is not None:
-            raise ConfigError(
-                "--mask-share and --mask-further belong to --mask; leave them out, or give "
-                f"--mask {' or '.join(get_args(MaskKind))}"
-            )
-        return None
-    return Mask(kind, Mask.share if share is None else share, further)

@@ -59,10 +59,14 @@ def name_of(one: Field[Any]) -> str:
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a configuration: its field, and its type without `None`."""
+    """One option of a configuration: its field, and its type without `None`.
+
+    `optional`: its part is left out if no option of it is given.
+    """
 
     field: Field[Any]
     type: Any
+    optional: bool = False
 
     @property
     def name(self) -> str:
@@ -79,6 +83,11 @@ class Option:
         """What it is called on the command line; a check that is on by default is switched off."""
         dashed = self.name.replace("_", "-")
         return f"--no-{dashed}" if self.field.default is True else f"--{dashed}"
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.field.default is MISSING and self.field.default_factory is MISSING
 
     @property
     def item(self) -> Any:
@@ -100,7 +109,8 @@ def all_options(kind: Any) -> Iterator[Option]:
     """All options of a configuration, those of its parts where the part stands."""
     for one in _of(kind):
         if is_dataclass(one.type):
-            yield from all_options(one.type)
+            for inner in all_options(one.type):
+                yield replace(inner, optional=one.field.default is None)
         else:
             yield one
 
@@ -128,16 +138,17 @@ def build(kind: Any, given: dict[str, Any], base: Any = None) -> Any:
             made[one.field.name] = given.pop(one.name)
     if base is not None:
         return replace(base, **made)
-    missing = [
-        one.name for one in own_options(kind) if _required(one) and one.field.name not in made
-    ]
+    missing = [one.name for one in own_options(kind) if one.required and one.field.name not in made]
     if missing:
         raise ConfigError(f"{' and '.join(missing)} must be given; found no value")
     return kind(**made)
 
 
 def part(one: Option, given: dict[str, Any], base: Any = None) -> Any:
-    """Make one part of a configuration of the options in `given`, as `build` does."""
+    """Make one part of a configuration of the options in `given`, as `build` does.
+
+    A part whose default is None is left out if none of its options is given.
+    """
     name, whole = one.field.name, given.get(one.field.name)
     before = None if base is None else getattr(base, name)
     if isinstance(whole, one.type):
@@ -145,11 +156,28 @@ def part(one: Option, given: dict[str, Any], base: Any = None) -> Any:
     elif is_dataclass(whole):  # a smaller record, of some of this part's options
         del given[name]
         given |= {f.name: getattr(whole, f.name) for f in fields(whole)}
+    if before is None and one.field.default is None:
+        return _optional_part(one, given)
     return build(one.type, given, before)
 
 
-def _required(one: Option) -> bool:
-    return one.field.default is MISSING and one.field.default_factory is MISSING
+def _optional_part(one: Option, given: dict[str, Any]) -> Any:
+    """Take None for what is not given; the part's options without default say that it is wanted."""
+    own = list(own_options(one.type))
+    told = {each.name: given.pop(each.name, None) for each in own}
+    told = {name: value for name, value in told.items() if value is not None}
+    keys = [each.flag for each in own if each.required and each.name not in told]
+    if told and keys:
+        raise ConfigError(
+            f"{_listed([each.flag for each in own if not each.required])} belong to "
+            f"{_listed(keys)}; leave them out, or give {one.about.help}"
+        )
+    return build(one.type, told) if told else None
+
+
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _of(kind: Any) -> Iterator[Option]:

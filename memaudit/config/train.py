@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from memaudit.config.base import Base
-from memaudit.config.checks import absolute, at_least, digest, one_of
+from memaudit.config.checks import absolute, digest
 from memaudit.config.corrupted import Consistency, Mask
 from memaudit.config.data import DataOptions
+from memaudit.config.fields import check, option
 from memaudit.config.scan import Device
 from memaudit.errors import ConfigError
 
@@ -34,50 +34,73 @@ class TrainConfig:
     training images is `sigma_n`, or that of the step `timestep_n` of the schedule.
     """
 
-    dataset: str
-    out: str
-    loss: LossName = "clean"
-    sigma_n: float | None = None
-    timestep_n: int | None = None
-    base: Base | None = None
-    mask: Mask | None = None
+    dataset: str = option(about="The images to train on.")
+    out: str = option(
+        about="Where the model and its checkpoints are written; the same command continues there.",
+        metavar="DIRECTORY",
+    )
+    loss: LossName = option(
+        "clean",
+        "What is minimised. clean: the denoising error on clean images; ambient: that on noisy "
+        "copies only, one an image, by the double Tweedie rule; ambient-mixed: clean up to "
+        "--sigma-n, ambient above; ambient-mask: on masked images, hiding more; sure and gsure: on "
+        "noisy copies, by Stein's estimate of the error.",
+    )
+    sigma_n: float | None = option(
+        None,
+        "Noise of the copies that ambient, ambient-mixed, sure and gsure train on, for images in "
+        "[-1, 1].",
+        low=0,
+        open_=True,
+    )
+    timestep_n: int | None = option(None, "The same noise, as a step of the schedule.", low=0)
+    base: Base | None = option(None, "the pipeline to be fine-tuned")
     consistency: Consistency = field(default_factory=Consistency)
+    mask: Mask | None = option(None, "--mask pixels or boxes")
+    resolution: int | None = option(
+        None,
+        f"Side of the images in pixels; default: {RESOLUTION}, or that of --base-model.",
+        low=1,
+    )
+    channels: tuple[int, ...] = option((32, 64, 64), "Width of the UNet at each scale.")
+    layers: int = option(1, "Blocks of the UNet at each scale.", low=1)
+    prediction: Prediction = option(
+        "v_prediction",
+        "What the network predicts. Under the loss used here epsilon learns slowly: the highest "
+        "noise outweighs the rest.",
+    )
+    schedule: ScheduleName = option("squaredcos_cap_v2", "Noise schedule of the training.")
+    steps: int = option(4000, "Number of training steps.", low=1)
+    batch_size: int = option(16, "Images in each training step, of all processes together.", low=1)
+    lr: float = option(1e-3, "Learning rate of AdamW, after the warm-up.", low=0, open_=True)
+    weight_decay: float = option(1e-2, "Weight decay of AdamW.", low=0)
+    warmup: int = option(100, "Steps in which the learning rate rises to --lr.", low=0)
+    ema: float = option(0.999, "Decay of the averaged weights, which are what is saved.")
+    flip: bool = option(False, "Mirror images at random.")
+    save_every: int = option(
+        500, "Steps between checkpoints: what an interruption can cost.", low=1
+    )
+    sample_every: int = option(
+        0, "Steps between grids of samples, samples/step-*.png; 0: none.", low=0
+    )
+    precision: Precision = option(
+        "float32", "Number format of the network's arithmetic; bfloat16 needs a GPU."
+    )
+    gradient_checkpointing: bool = option(
+        False, "Compute parts of the network twice to save memory."
+    )
+    seed: int = option(
+        0, "Seed of the initial weights, the noise and the order of the images.", low=0
+    )
     data: DataOptions = field(default_factory=DataOptions)
-    resolution: int | None = None
-    channels: tuple[int, ...] = (32, 64, 64)
-    layers: int = 1
-    prediction: Prediction = "v_prediction"
-    schedule: ScheduleName = "squaredcos_cap_v2"
-    steps: int = 4000
-    batch_size: int = 16
-    lr: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup: int = 100
-    ema: float = 0.999
-    flip: bool = False
-    save_every: int = 500
-    sample_every: int = 0
-    precision: Precision = "float32"
-    gradient_checkpointing: bool = False
-    device: Device = "auto"
-    seed: int = 0
+    device: Device = option("auto", "Where the networks run; auto takes a GPU if there is one.")
 
     def __post_init__(self) -> None:
-        one_of("--loss", self.loss, get_args(LossName))
-        one_of("--precision", self.precision, get_args(Precision))
+        check(self)
         self._check_corruption()
         self._check_consistency()
         self._check_network()
         self._check_base()
-        for name in ("steps", "batch_size", "save_every"):
-            at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
-        for name in ("warmup", "seed", "sample_every"):
-            at_least(f"--{name.replace('_', '-')}", getattr(self, name), 0)
-        if not self.lr > 0 or not self.weight_decay >= 0:
-            raise ConfigError(
-                "--lr must be above 0 and --weight-decay 0 or more, found "
-                f"{self.lr} and {self.weight_decay}"
-            )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema must lie in [0, 1), found {self.ema}")
         if self.loss in STEIN and self.precision != "float32":
@@ -96,8 +119,6 @@ class TrainConfig:
             )
         if self.loss in NOISY and not self.noisy:
             raise ConfigError(f"--loss {self.loss} takes --sigma-n or --timestep-n; give one")
-        if self.sigma_n is not None and not 0 < self.sigma_n < math.inf:
-            raise ConfigError(f"--sigma-n must be above 0, found {self.sigma_n}")
         if self.loss not in MASKED and self.mask is not None:
             raise ConfigError(
                 f"--mask hides parts of the training images from {' and '.join(MASKED)}; leave it "
@@ -126,7 +147,6 @@ class TrainConfig:
             )
 
     def _check_network(self) -> None:
-        at_least("--layers", self.layers, 1)
         factor = 2 ** (len(self.channels) - 1)
         side = self.resolution or RESOLUTION
         if self.base is None and (not self.channels or side % factor):

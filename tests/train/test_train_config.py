@@ -4,12 +4,20 @@ from typing import Any
 
 import pytest
 
-from memaudit.config import Consistency, DataOptions, Mask, TrainConfig, mask_options
+from memaudit.config import Base, Consistency, DataOptions, Mask, TrainConfig
+from memaudit.config.fields import build
 from memaudit.errors import ConfigError
 
 CONFIG = TrainConfig(dataset="images", out="model")
 MASK, FURTHER = Mask("pixels"), Mask("pixels", further=0.2)
 AMBIENT = {"loss": "ambient", "sigma_n": 0.5}
+
+
+def of_options(**options: Any) -> TrainConfig:
+    """Make a configuration of what the command line gives."""
+    made = build(TrainConfig, {"dataset": "images", "out": "model", **options})
+    assert isinstance(made, TrainConfig)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -52,8 +60,18 @@ def test_wrong_values_are_named(change: dict[str, Any], words: str) -> None:
         (lambda: Mask("pixels", further=0.0), "--mask-further must lie between 0 and 1"),
         (lambda: Mask("boxes", share=0.3), "at most 0.25, found 0.3"),
         (lambda: Mask("boxes", further=0.1), "leave out --mask-further"),
-        (lambda: mask_options(None, 0.2, None), "belong to --mask; leave them out"),
+        (
+            lambda: of_options(mask_share=0.2),
+            "^--mask-share and --mask-further belong to --mask; leave them out, or give --mask "
+            "pixels or boxes$",
+        ),
+        (
+            lambda: of_options(variant="fp16"),
+            "^--rank, --revision and --variant belong to --base-model; leave them out, or give the "
+            "pipeline to be fine-tuned$",
+        ),
         (lambda: Consistency(-1.0), "--consistency-weight must be 0 or more"),
+        (lambda: Consistency(float("inf")), "--consistency-weight must be finite"),
         (lambda: Consistency(1.0, samples=1), "--consistency-samples must be 2 or more"),
         (lambda: Consistency(start=5), "give --consistency-weight"),
     ],
@@ -63,9 +81,17 @@ def test_wrong_masks_and_terms_are_named(make: Callable[[], object], words: str)
         make()
 
 
+def test_masks_and_bases_are_made_if_asked_for() -> None:
+    assert of_options() == CONFIG
+    assert of_options(mask=None, mask_share=None, base_model=None, rank=None) == CONFIG
+    masked = of_options(loss="ambient-mask", mask="pixels", mask_further=None)
+    assert masked.mask == Mask("pixels", 0.2)
+    assert of_options(base_model="org/name", variant="fp16").base == Base(
+        "org/name", 4, None, "fp16"
+    )
+
+
 def test_the_defaults_of_a_mask_are_filled_in() -> None:
-    assert mask_options(None, None, None) is None
-    assert mask_options("pixels", None, None) == Mask("pixels", 0.2)
     assert Mask("pixels").hidden_on_top == 0.1
     assert Mask("boxes", 0.15).hidden_on_top == 0.15
 
@@ -98,3 +124,40 @@ def test_digest_ignores_what_does_not_change_the_weights(change: dict[str, Any])
 )
 def test_digest_changes_with_what_changes_the_weights(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest != CONFIG.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "digest"),
+    [
+        ({}, "e8ca9563866255f0668a5e00bb8a17e0ee4fa57392a720c1c9061baa873ff17a"),
+        (
+            {
+                "loss": "ambient-mask",
+                "mask": Mask("boxes", 0.15),
+                "channels": (32, 64),
+                "data": DataOptions(sample=3, split="train"),
+                "seed": 3,
+                "flip": True,
+            },
+            "b38db49ac6aa54f50db40fcf979179b21a17796ad27914d91840388ddacf65f6",
+        ),
+        (
+            {
+                "loss": "ambient",
+                "timestep_n": 100,
+                "base": Base("org/name", rank=8, variant="fp16"),
+                "precision": "bfloat16",
+                "steps": 50,
+            },
+            "0a0bcb3bae49656ff55c4607e30f33e4639e3def30b4b451a7542d0223b05d66",
+        ),
+        (
+            {**AMBIENT, "consistency": Consistency(1.0, start=3), "resolution": 64},
+            "1c0f1807dbde610b7d22aac5bc502fbfb92a6394472ed34e5c0439bc6224c104",
+        ),
+    ],
+)
+def test_trainings_that_were_begun_are_found_by_their_digest(
+    change: dict[str, Any], digest: str
+) -> None:
+    assert replace(CONFIG, **change).digest == digest
