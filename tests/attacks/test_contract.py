@@ -60,7 +60,7 @@ class Counting:
     model: ClosedForm
     asked: int = 0
 
-    def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:  # noqa: ARG002
         self.asked += len(x)
         return self.model.denoise(x, sigma)
 
