@@ -85,7 +85,7 @@ def caption(run: Path, strip: Path) -> str:
     prefix = strip.stem.partition("-")[2]
     with (run / "findings.csv").open(encoding="utf-8", newline="") as file:
         row = next(row for row in csv.DictReader(file) if row["example_id"].startswith(prefix))
-    lines = [row["source"], row["severity"], f"q {row['q_value']}", f"score {row['score']}"]
+    lines = [row["source"], row["claim"], f"q {row['q_value']}", f"score {row['score']}"]
     if row["recovered_from_snr_db"]:
         lines.append(f"comes back from {float(row['recovered_from_snr_db']):.1f} dB")
     return "\n".join(lines)
