@@ -5,8 +5,8 @@
 
 Two kinds of images, 24 members and 200 controls. Clean, ambient and ambient-mixed training with
 three seeds, ambient with the consistency term, masks and SURE with one: the same network, the same
-steps of the same batches. Each model is audited with full sampling and one step, clean images and
-noisy copies as queries, and compared with the clean model of its seed by clean images, with the
+steps of the same batches. Each model is audited with full sampling and one step, of clean images
+and of noisy copies, and compared with the clean model of its seed by clean images, with the
 ambient model of its seed by their noisy copies (of full sampling that is not told: the trainings
 differ below sigma_n); 200 images of its own are compared with the controls. Budget: about three
 hours a kind on one core, of which consistency and SURE take 40 minutes; interrupted it goes on, and
@@ -24,11 +24,12 @@ from typing import Any
 import pandas as pd
 from kinds import DATA, images, write
 
+from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
 from memaudit.comparison import ComparisonResult, compare
 from memaudit.config import (
-    SCORE,
+    CalibrationConfig,
     CompareConfig,
     Consistency,
     Corruption,
@@ -37,20 +38,15 @@ from memaudit.config import (
     TrainConfig,
 )
 from memaudit.errors import MisreadModelError
+from memaudit.records import CLEAN, COPY, Input
 from memaudit.statistics import (
-    CLEAN,
-    COPY,
-    Query,
     benjamini_hochberg,
     calibrates,
     conformal_p,
     excess_interval,
-    of_copies,
-    pooled_score,
-    query_of,
+    input_scores,
     roc_points,
 )
-from memaudit.statistics.queries import COPY_COLUMN
 from memaudit.train.loop import train
 
 FOLDER = DATA / "ambient"
@@ -157,34 +153,31 @@ def table(kind: str) -> Iterator[bool]:
     done = [one for one in planned if (run_of(kind, *one) / "scan.json").is_file()]
     print(f"\n=== {kind}: {MEMBERS} members, {CONTROLS} controls, {STEPS} steps, sigma_n {SIGMA_N}")
     print(
-        f"{'model':18}{'query':14}{'flagged':>8}{'excess (95 %)':>26}{'TPR at 1 %':>11}{'FPR':>6}"
+        f"{'model':18}{'input':14}{'flagged':>8}{'excess (95 %)':>26}{'TPR at 1 %':>11}{'FPR':>6}"
         f"{'Frechet':>9}"
     )
     for name, seed in done:
         result = audit(kind, name, seed)
         quality = result.quality
         frechet = "-" if quality is None or quality.frechet is None else f"{quality.frechet:.3f}"
-        for query, score in by_query(result):
-            print(f"{name + ' ' + str(seed):18}{query:14}{measures(score, result)}{frechet:>9}")
+        for what, score in by_input(result):
+            print(f"{name + ' ' + str(seed):18}{what:14}{measures(score, result)}{frechet:>9}")
         print(f"{'':18}{result.summary.verdict.outcome}, {result.summary.flagged.groups} flagged")
     for seed in range(SEEDS):
         there = [name for name, s in done if s == seed]
-        for base, query in (("clean", CLEAN), ("ambient", COPY)):
+        for base, what in (("clean", CLEAN), ("ambient", COPY)):
             others = [name for name in there if name not in ("clean", base)]
             if base in there and others:
                 runs = tuple(str(run_of(kind, name, seed)) for name in (base, *others))
                 out = FOLDER / kind / f"comparison-{base}-{seed}"
-                print(f"\nby the {query}, against the {base} model of seed {seed}")
-                yield from no_more(compare(CompareConfig(runs, str(out))), query)
+                print(f"\nby the {what}, against the {base} model of seed {seed}")
+                yield from no_more(compare(CompareConfig(runs, str(out))), what)
 
 
-def by_query(result: ScanResult) -> Iterator[tuple[str, pd.Series]]:
+def by_input(result: ScanResult) -> Iterator[tuple[str, pd.Series]]:
     """The pooled score of full sampling, of clean images and, where there are, noisy copies."""
-    rows, copies = result.scores, of_copies("ode")
-    yield "clean image", pooled_score(rows[rows["reconstruction"] == "ode"], SCORE)
-    if (rows["reconstruction"] == copies).any():
-        of_noisy = rows[rows["reconstruction"] == copies].assign(reconstruction="ode")
-        yield "noisy copy", pooled_score(of_noisy, COPY_COLUMN)
+    for what, score in input_scores(result.scores, result.prepared.primary).items():
+        yield str(what), score
 
 
 def measures(score: pd.Series, result: ScanResult) -> str:
@@ -193,28 +186,27 @@ def measures(score: pd.Series, result: ScanResult) -> str:
     members, controls = (
         score[split == side].to_numpy(dtype=float) for side in ("member", "control")
     )
-    flagged = (benjamini_hochberg(conformal_p(members, controls)) <= ScanConfig.q).sum()
+    flagged = (benjamini_hochberg(conformal_p(members, controls)) <= CalibrationConfig.q).sum()
     excess = excess_interval(members, controls)
     point = roc_points(members, controls)[0]
     interval = f"{excess.estimate:.2f} ({excess.low:+.2f} .. {excess.high:+.2f})"
     return f"{flagged:4} / {len(members)}{interval:>26}{point.tpr:11.2f}{point.realised_fpr:6.2f}"
 
 
-def no_more(compared: ComparisonResult, query: Query) -> Iterator[bool]:
+def no_more(compared: ComparisonResult, what: Input) -> Iterator[bool]:
     for one in compared.comparisons:
         for row in one.differences:
-            asked = query_of(row.reconstruction) == query
-            if asked and row.sigma is None and row.beyond_controls and row.excess:
+            if row.input == what and row.sigma is None and row.beyond_controls and row.excess:
                 beyond, excess = row.beyond_controls, row.excess.difference
                 print(
-                    f"  {row.run:21}{row.reconstruction:15}{row.direction:13}"
+                    f"  {row.run:21}{row.attack:25}{row.direction:13}"
                     f"beyond controls {beyond.estimate:+.3f} ({beyond.low:+.3f} .. "
                     f"{beyond.high:+.3f}), excess {excess.estimate:+.2f} ({excess.low:+.2f} .. "
                     f"{excess.high:+.2f})"
                 )
-                if query == CLEAN and row.reconstruction == "ode":
+                if what == CLEAN and row.attack == ODE:
                     yield row.direction != "more"
-    if query == CLEAN:
+    if what == CLEAN:
         for said in compared.report()["one_step_and_full_sampling"]:
             print(f"  {said}")
 

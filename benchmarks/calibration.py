@@ -34,12 +34,13 @@ from models import MODELS, truth
 from numpy.typing import NDArray
 from scipy import stats
 
+from memaudit.attacks.passes import primary_of
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
-from memaudit.config import CLOSED_FORM, SCORE, Corruption, ScanConfig
-from memaudit.records import Image
+from memaudit.config import CLOSED_FORM, AttackConfig, Corruption, ScanConfig
+from memaudit.records import SCREEN, Image
 from memaudit.statistics import (
-    SCREENS,
     benjamini_hochberg,
     conformal_p,
     dataset_test,
@@ -53,6 +54,7 @@ RUNS = DATA / "calibration"
 ICONS = MODELS / "icons-choice"
 POOLS = ("photos", "icons", "clothes")
 LARGEST = 1010  # images of a pool
+PRIMARY = primary_of(AttackConfig())
 LEVELS_Q = (0.05, 0.01)
 FRACTION = 0.05  # of the pool that the adaptive score takes the ODE of
 DIVISIONS, EXTRAPOLATED, PERMUTATIONS = 2000, 500, 199
@@ -176,17 +178,16 @@ def with_error(hits: NDArray[np.bool_]) -> str:
 
 
 def full(rows: pd.DataFrame) -> pd.Series:
-    return pooled_score(rows[rows["reconstruction"] == "ode"], SCORE)
+    return pooled_score(rows, PRIMARY)
 
 
 def adaptive(rows: pd.DataFrame, fraction: float = FRACTION) -> pd.Series:
     """The score of an adaptive scan, out of the rows of a full one; no label enters."""
-    first = rows[(rows["reconstruction"] == "one-step") & (rows["draw"] == 0)]
-    first = first.assign(reconstruction=SCREENS[0])
-    order = screening_order(first, SCORE)
+    first = rows[(rows["attack"] == ONE_STEP) & (rows["draw"] == 0)].assign(phase=SCREEN)
+    order = screening_order(first, PRIMARY)
     top = rows["example_id"].isin(order[: math.ceil(fraction * len(order))])
-    chosen = rows[top & (rows["reconstruction"] == "ode")]
-    return pooled_score(pd.concat([first, chosen], ignore_index=True), SCORE)
+    chosen = rows[top & (rows["attack"] == ODE)]
+    return pooled_score(pd.concat([first, chosen], ignore_index=True), PRIMARY)
 
 
 def scanned(name: str) -> pd.DataFrame:
@@ -206,7 +207,7 @@ def scanned(name: str) -> pd.DataFrame:
         corruption=Corruption(levels=3, draws=1),
         reconstruct=("ode", "one-step"),
         embedder="sscd-distilled",
-        score="margin",  # no matter which: the divisions pool the rows anew
+        score=("margin",),  # no matter which: the divisions pool the rows anew
         power=False,
         images=0,
         index=str(folder / "index"),

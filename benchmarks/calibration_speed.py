@@ -18,8 +18,12 @@ import time
 import numpy as np
 import pandas as pd
 
-from memaudit.config import SCORE
-from memaudit.statistics import Conduct, Options, findings, summarise
+from memaudit.attacks.passes import primary_of
+from memaudit.attacks.reconstruction import ODE
+from memaudit.attacks.scores import COLUMNS
+from memaudit.config import AttackConfig
+from memaudit.records import CLEAN, FULL
+from memaudit.statistics import Conduct, Options, calibrate, summarise
 
 LIMIT = 60.0  # seconds
 SIDE = 100_000
@@ -30,14 +34,14 @@ SHOWN = 25
 
 def main() -> int:
     scores, pool = tables()
-    options = Options(column=SCORE, copy_threshold=0.75)
+    options = Options(primary_of(AttackConfig()), COLUMNS, copy_threshold=0.75)
     conduct = Conduct(unreadable=0, self_checked=True)
     profile = cProfile.Profile()
     start, cpu = time.perf_counter(), time.process_time()
     with profile:
-        table = findings(scores, pool, options)
+        calibrated = calibrate(scores, pool, options)
         found = time.perf_counter() - start
-        summary = summarise(table, scores, pool, options, conduct)
+        summary = summarise(calibrated, options, conduct)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     pstats.Stats(profile).sort_stats("cumulative").print_stats("memaudit", SHOWN)
     print(f"{summary.flagged.groups} groups flagged, {summary.verdict.outcome.value}")
@@ -63,12 +67,13 @@ def level(ids: list[str], sigma: float, rng: np.random.Generator) -> pd.DataFram
     return pd.DataFrame(
         {
             "example_id": ids,
-            "reconstruction": "ode",
+            "attack": ODE,
+            "input": CLEAN,
+            "phase": FULL,
             "sigma": sigma,
             "draw": 0,
             "snr_db": -20 * np.log10(sigma),
             "own_similarity": own,
-            "own_similarity_flipped": own - 0.1,
             "own_rank": np.where(own > other, 1.0, 4.0),
             "nearest_other": rng.permutation(ids),
             "nearest_other_similarity": other,

@@ -13,21 +13,30 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from memaudit.statistics.combine import closeness, combine
+from memaudit.attacks.passes import primary_of
+from memaudit.attacks.reconstruction import ODE
+from memaudit.config import AttackConfig
+from memaudit.records import CLEAN, FULL, Primary
+from memaudit.statistics import Probe, closeness, combine
 
 COLUMNS = (
     *("margin", "own_similarity", "own_rank", "distance_ratio"),
     *("l2", "tile_l2", "psnr", "ssim", "adaptive_l2", "l2_ratio"),
 )
 SUMMED = tuple(name for name in COLUMNS if name not in ("own_rank", "psnr"))
-SUMS = tuple("+".join(names) for n in (2, 3, 4) for names in combinations(SUMMED, n))
+SUMS = tuple(names for n in (2, 3, 4) for names in combinations(SUMMED, n))
 FEATURES = ("margin", "own_similarity", "l2", "tile_l2", "ssim")
 Combination = Callable[[pd.DataFrame, pd.Series], pd.Series]
 
 
+def by(*columns: str) -> Primary:
+    """The score of full sampling that pools some columns."""
+    return primary_of(AttackConfig(score=columns))
+
+
 def levels_of(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     """Standardised level means, [example, level]."""
-    return closeness(scores, column, "ode")
+    return closeness(scores, by(column).columns, Probe(ODE))
 
 
 def over_levels(column: str, how: str) -> Combination:
@@ -50,8 +59,9 @@ def over_draws(column: str, how: str) -> Combination:
     """Take the best or the middle draw of each level, not the mean."""
 
     def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
-        one = scores.groupby(["example_id", "sigma"], as_index=False)[column].agg(how)
-        return combine(one.assign(reconstruction="ode", draw=0), column)
+        rows = Probe(ODE).rows(scores)
+        one = rows.groupby(["example_id", "sigma"], as_index=False)[column].agg(how)
+        return combine(one.assign(attack=ODE, input=CLEAN, phase=FULL, draw=0), by(column))
 
     return combination
 

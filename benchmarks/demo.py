@@ -1,4 +1,4 @@
-"""Does the demo scan convict the guilty and acquit the innocent?
+"""Does the demo scan detect the models that memorized, and flag nothing of the others?
 
     python benchmarks/demo.py
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from memaudit.audit import ScanResult, scan
 from memaudit.config import CLOSED_FORM
 from memaudit.demo.run import demo_config, write_images
-from memaudit.statistics.queries import NOISY
+from memaudit.records import COPY
 
 # Share above the controls' 99th percentile.
 EXPECTED = {"overfit": 0.90, "ambient": 0.90, "closed form of the members": 0.99}
@@ -35,9 +35,9 @@ def main() -> int:
     print(f"\n{'model':28}{'sigma':>8}{'SNR dB':>8}{'AUC':>7}{'> ctl p99':>11}")
     for name, result in results.items():
         for level in result.summary.levels:
-            query = " copies" if level.reconstruction.startswith(NOISY) else ""
+            copies = " copies" if level.input == COPY else ""
             print(
-                f"{name + query:28}{level.sigma:8.4g}{level.snr_db:8.1f}{level.auc:7.3f}"
+                f"{name + copies:28}{level.sigma:8.4g}{level.snr_db:8.1f}{level.auc:7.3f}"
                 f"{level.share_above:11.1%}"
             )
     return 0 if all(verdicts) else 1

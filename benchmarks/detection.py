@@ -14,25 +14,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from calibration import adaptive
-from candidates import COLUMNS, COMBINATIONS, SUMS
+from calibration import PRIMARY, adaptive
+from candidates import COLUMNS, COMBINATIONS, SUMS, by
 from kinds import write
 from models import KINDS, MODELS, Truth, truth
 
+from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import SCORE, Corruption, ScanConfig
+from memaudit.config import CalibrationConfig, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.statistics import auc, benjamini_hochberg, conformal_p, pooled_score
 
 RUNS = Path(__file__).parent / "data" / "detection"
 DECOYS, CONTROLS = 50, 400
 ONE, FOUR = Corruption(levels=3, draws=1), Corruption(levels=3, draws=4)
-VARIANTS = {  # embedder, reconstructions, noise
+VARIANTS = {  # embedder, modes of reconstruction, noise
     "choice": ("sscd-distilled", ("ode",), Corruption(draws=2)),
     "report": ("sscd-distilled", ("ode",), FOUR),
     "other modes": ("sscd-distilled", ("sample", "one-step"), ONE),
@@ -55,15 +57,17 @@ def report(kind: str, role: str) -> bool:
     repeats = repeats_of(known)
     result = scanned(kind, role, role, known)
     print(f"\n=== {kind}, {role} model")
-    default = pooled_score(result.scores, result.config.score)
+    default = pooled_score(result.scores, PRIMARY)
     table = result.findings
     shares = rates(default, repeats)
     print_row("default score", shares)
     print("by score, all levels and draws of the ODE")
     for column in COLUMNS:
-        print_row(column, rates(pooled_score(result.scores, column), repeats))
+        print_row(column, rates(pooled_score(result.scores, by(column)), repeats))
     print(f"by sum of columns, the best {BEST} of {len(SUMS)}")
-    sums = {name: rates(pooled_score(result.scores, name), repeats) for name in SUMS}
+    sums = {
+        "+".join(names): rates(pooled_score(result.scores, by(*names)), repeats) for names in SUMS
+    }
     for name in sorted(sums, key=lambda name: -sums[name]["all"])[:BEST]:
         print_row(name, sums[name])
     print("by combination of levels and draws")
@@ -71,28 +75,30 @@ def report(kind: str, role: str) -> bool:
         print_row(name, rates(combination(result.scores, repeats), repeats))
     print("by noise level, default score")
     for sigma, rows in result.scores.groupby("sigma"):
-        print_row(f"sigma {sigma:.4g}", rates(pooled_score(rows, result.config.score), repeats))
+        print_row(f"sigma {sigma:.4g}", rates(pooled_score(rows, PRIMARY), repeats))
     if role == "report":
         print("by number of draws, default score")
         for draws in (1, 2, 4):
             rows = result.scores[result.scores["draw"] < draws]
-            print_row(f"{draws} draws", rates(pooled_score(rows, result.config.score), repeats))
+            print_row(f"{draws} draws", rates(pooled_score(rows, PRIMARY), repeats))
         print("adaptive: evaluations, times fewer, and share of the full scan's flags kept")
         for fraction, fewer, kept in frontier(kind, role, known):
             print(f"  {fraction:4.0%} promoted: {fewer:5.1f} times fewer, {kept:.0%} kept")
-        print("by reconstruction and by embedder, one draw")
-        for name, scores in variants(kind, role, known):
-            print_row(name, rates(pooled_score(scores, result.config.score), repeats))
+        print("by attack and by embedder, one draw")
+        for name, score in variants(kind, role, known):
+            print_row(name, rates(score, repeats))
     return judge(table, repeats, shares)
 
 
-def variants(kind: str, role: str, known: Truth) -> Iterator[tuple[str, pd.DataFrame]]:
+def variants(kind: str, role: str, known: Truth) -> Iterator[tuple[str, pd.Series]]:
+    """The default score of other attacks, and of other embedders."""
     ode = scanned(kind, role, "report", known).scores
-    yield "ode, sscd-distilled", ode[ode["draw"] < 1]
-    for mode, rows in scanned(kind, role, "other modes", known).scores.groupby("reconstruction"):
-        yield str(mode), rows
+    yield f"{PRIMARY.attack}, sscd-distilled", pooled_score(ode[ode["draw"] < 1], PRIMARY)
+    others = scanned(kind, role, "other modes", known).scores
+    for attack in sorted(others["attack"].unique()):
+        yield attack, pooled_score(others, replace(PRIMARY, attack=attack))
     for embedder in ("sscd", "pixels"):
-        yield embedder, scanned(kind, role, embedder, known).scores
+        yield embedder, pooled_score(scanned(kind, role, embedder, known).scores, PRIMARY)
 
 
 def frontier(kind: str, role: str, known: Truth) -> Iterator[tuple[float, float, float]]:
@@ -102,10 +108,10 @@ def frontier(kind: str, role: str, known: Truth) -> Iterator[tuple[float, float,
     """
     full = scanned(kind, role, "report", known).scores
     modes = scanned(kind, role, "other modes", known).scores
-    rows = pd.concat([full, modes[modes["reconstruction"] == "one-step"]], ignore_index=True)
-    steps = scan_config(kind, role, "report").steps
+    rows = pd.concat([full, modes[modes["attack"] == ONE_STEP]], ignore_index=True)
+    steps = scan_config(kind, role, "report").attack.steps
     levels, cells = full["sigma"].nunique(), len(full[["sigma", "draw"]].drop_duplicates())
-    everything = flags(pooled_score(full, SCORE), known)
+    everything = flags(pooled_score(full, PRIMARY), known)
     for fraction in FRACTIONS:
         kept = flags(adaptive(rows, fraction), known) & everything
         fewer = cells * steps / (levels + fraction * cells * steps)
@@ -116,7 +122,7 @@ def flags(score: pd.Series, known: Truth) -> set[str]:
     """Ids that the exact rule flags."""
     members = score.index.isin(repeats_of(known).index)
     q = benjamini_hochberg(conformal_p(score[members].to_numpy(), score[~members].to_numpy()))
-    return set(score.index[members][q <= ScanConfig.q])
+    return set(score.index[members][q <= CalibrationConfig.q])
 
 
 def judge(table: pd.DataFrame, repeats: pd.Series, shares: dict[str, float]) -> bool:

@@ -71,12 +71,13 @@ def write_images(folder: Path, size: int) -> None:
 
 def scan_here(folder: Path) -> dict[str, float]:
     """Scan in this process and tell what it took."""
-    from memaudit.audit import pool, scan, shards
+    from memaudit.attacks import reconstruction
+    from memaudit.audit import pool, scan
     from memaudit.config import Corruption, ScanConfig
     from memaudit.demo.run import MODELS
 
     searching = [0.0]
-    shards.match = timed(shards.match, searching)
+    reconstruction.match = timed(reconstruction.match, searching)
     pool.group_duplicates = timed(pool.group_duplicates, searching)
     start = time.perf_counter()
     result = scan(

@@ -32,9 +32,10 @@ from kinds import DATA, clothes, write
 from mixture import Mixture
 from torch import Tensor
 
+from memaudit.attacks.passes import primary_of
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import Corruption, DataOptions, ScanConfig
+from memaudit.config import AttackConfig, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
@@ -43,20 +44,21 @@ from memaudit.statistics import (
     Effort,
     benjamini_hochberg,
     conformal_p,
+    first_pass,
     pooled_score,
     reach,
     screening_order,
 )
-from memaudit.statistics.adaptive import screened
 
 RUNS = DATA / "rare"
 Q = 0.05
-SCORE = "adaptive_l2"
+SCORE = ("adaptive_l2",)
+PRIMARY = primary_of(AttackConfig(score=SCORE))
 MEMBERS, MOST_CONTROLS, SURROUNDINGS = 1000, 20_300, 4000  # some controls are copies of others
 LEAST_FOUND, LEAST_KEPT, LEAST_SAVED = 9, 0.99, 10
 DIVISIONS = 1000
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1)
-COLUMNS = ("scan", "members", "controls", "reach", "evaluations", "fewer")
+COLUMNS = ("scan", "members", "controls", "smallest count", "evaluations", "fewer")
 FLAGS = ("memorized", "flagged", "false", "extrap.", "false")
 
 
@@ -78,7 +80,7 @@ CASES = {
 
 
 def main() -> int:
-    print("".join(f"{name:>14}" for name in COLUMNS) + "".join(f"{name:>10}" for name in FLAGS))
+    print("".join(f"{name:>16}" for name in COLUMNS) + "".join(f"{name:>10}" for name in FLAGS))
     results = {name: report(name, case) for name, case in CASES.items()}
     print_frontier(results["adaptive"], results["full"])
     good = judge(results["adaptive"], results["full"])
@@ -90,14 +92,14 @@ def report(name: str, case: Case) -> ScanResult:
     result = scanned(name, case)
     counts, effort = result.summary.counts, effort_of(result)
     columns = (counts.member_groups, counts.control_groups)
-    fewest = reach(*columns, Q)
-    texts = [name, *map(str, (*columns, fewest, effort.evaluations)), f"{effort.saved:.1f}"]
+    smallest = reach(*columns, Q)
+    texts = [name, *map(str, (*columns, smallest, effort.evaluations)), f"{effort.saved:.1f}"]
     known = memorized_ids(case.memorized)
     for column in ("flagged", "flagged_extrapolated"):
         found = flagged_ids(result.findings, column)
         texts += [str(len(found & known)), str(len(found - known))]
     texts.insert(len(COLUMNS), str(case.memorized))
-    widths = [14] * len(COLUMNS) + [10] * len(FLAGS)
+    widths = [16] * len(COLUMNS) + [10] * len(FLAGS)
     print("".join(f"{t:>{w}}" for t, w in zip(texts, widths, strict=True)), flush=True)
     return result
 
@@ -145,16 +147,16 @@ def false_shares(table: pd.DataFrame, known: frozenset[str]) -> np.ndarray:
 def print_frontier(adaptive: ScanResult, full: ScanResult) -> None:
     """What is kept of the full scan's flags, by the fraction that the first pass promotes."""
     rows = calibrating(full.findings)
-    first = adaptive.scores[screened(adaptive.scores)]
-    order = screening_order(first, SCORE)
+    first = adaptive.scores[first_pass(adaptive.scores)]
+    order = screening_order(first, PRIMARY)
     everything, known = flagged_ids(full.findings), memorized_ids(CASES["full"].memorized)
     print("\n  in full   evaluations   times fewer   flags kept   memorized")
     for fraction in FRACTIONS:
         top = order[: math.ceil(fraction * len(order))]
         in_full = full.scores[full.scores["example_id"].isin(top)]
-        score = pooled_score(pd.concat([first, in_full], ignore_index=True), SCORE)
+        score = pooled_score(pd.concat([first, in_full], ignore_index=True), PRIMARY)
         found = flagged_by(score, rows)
-        cost = evaluations(effort_of(adaptive), order, fraction, adaptive.config.fraction)
+        cost = evaluations(effort_of(adaptive), order, fraction, adaptive.config.attack.fraction)
         kept = len(found & everything) / max(1, len(everything))
         saved = effort_of(full).evaluations / cost
         print(f"  {fraction:7.3f} {cost:13d} {saved:13.1f} {kept:12.1%} {len(found & known):11d}")
@@ -187,9 +189,9 @@ def flagged_ids(table: pd.DataFrame, column: str = "flagged") -> set[str]:
 
 
 def effort_of(result: ScanResult) -> Effort:
-    if result.summary.effort is None:
+    if result.summary.conduct.effort is None:
         raise RuntimeError("every scan counts its evaluations")
-    return result.summary.effort
+    return result.summary.conduct.effort
 
 
 @cache
@@ -222,7 +224,7 @@ def scanned(name: str, case: Case) -> ScanResult:
         dataset=str(RUNS / "members"),
         controls=str(RUNS / "controls"),
         out=str(RUNS / name.replace(" ", "-").replace(",", "")),
-        data=DataOptions(sample=case.controls),
+        sample=case.controls,
         corruption=Corruption(sigmas=(2.0, 3.0), draws=4),
         embedder="pixels",
         score=SCORE,
@@ -235,7 +237,7 @@ def scanned(name: str, case: Case) -> ScanResult:
         index=str(RUNS / f"index-{case.controls}"),
     )
     with bars() as progress:
-        return scan(config, progress, Loaded(model(case.memorized), {"model": config.model}))
+        return scan(config, progress, Loaded(model(case.memorized), {"model": config.target.spec}))
 
 
 if __name__ == "__main__":

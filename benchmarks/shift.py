@@ -1,4 +1,4 @@
-"""Does the blind baseline find controls that differ from the members, and pass those that do not?
+"""Does the exchangeability check find controls that differ, and pass those that do not?
 
     python benchmarks/shift.py [CASE ...]
 
@@ -33,7 +33,7 @@ from memaudit.data import decode, properties
 from memaudit.demo.tiles import photographs_by_name
 from memaudit.records import Image, Vectors
 from memaudit.similarity.embed import load_embedder
-from memaudit.statistics.exchangeability import Fairness, fairness
+from memaudit.statistics import Exchangeability, exchangeability
 
 TILE = 32
 CONTRAST = 12.0  # least standard deviation of a tile's grey levels: sky and black space stay out
@@ -99,13 +99,13 @@ def report(case: str) -> bool:
     return good
 
 
-def run(case: str, sides: list[tuple[Vectors, pd.DataFrame]], seed: int) -> Fairness:
+def run(case: str, sides: list[tuple[Vectors, pd.DataFrame]], seed: int) -> Exchangeability:
     rows = draw(case, np.random.default_rng(seed))
     vectors = np.concatenate([side[0][drawn] for side, drawn in zip(sides, rows, strict=True)])
     table = pd.concat(
         [side[1].iloc[drawn] for side, drawn in zip(sides, rows, strict=True)], ignore_index=True
     )
-    found = fairness(vectors, table, np.arange(2 * SIDE) < SIDE, seed)
+    found = exchangeability(vectors, table, np.arange(2 * SIDE) < SIDE, seed)
     if found is None:
         raise RuntimeError("500 a side are enough")
     return found

@@ -29,7 +29,7 @@ from PIL import Image as PillowImage
 
 from memaudit.attacks.samplers import euler, sampling_sigmas
 from memaudit.audit import scan
-from memaudit.audit.pipeline import CHECKED
+from memaudit.audit.reference import CHECKED
 from memaudit.config import Corruption, ScanConfig
 from memaudit.corruption.noise import corrupt, generator, standard_normal
 from memaudit.demo.run import demo_config, write_images
@@ -49,8 +49,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = prepare(folder)
-        denoiser = load_model(config.model, ModelOptions()).denoiser
-        embedder = load_embedder(config.embedder)
+        denoiser = load_model(config.target.spec, ModelOptions()).denoiser
+        embedder = load_embedder(config.attack.embedder)
         bare = Bare(denoiser, embedder)
         between = Between(bare, config)
         start = time.perf_counter()
@@ -72,7 +72,8 @@ class Between:
     def __init__(self, bare: Bare, config: ScanConfig) -> None:
         self.seconds = 0.0
         self._bare = bare
-        self._each = config.corruption.levels * config.corruption.draws, config.steps
+        asked = config.attack
+        self._each = asked.corruption.levels * asked.corruption.draws, asked.steps
         self._done = 0
 
     def __call__(self, task: str, done: int, _total: int) -> None:
@@ -149,17 +150,17 @@ def plain_seconds(
     config: ScanConfig, denoiser: PixelDenoiser, embedder: Embedder, folder: Path
 ) -> float:
     """Seconds a query of the plain loop."""
-    paths = sorted(Path(config.dataset).glob("*.png"))
+    paths = sorted(Path(config.data.dataset).glob("*.png"))
     pool = np.concatenate([embedder.embed([read(path)]) for path in paths])
     start, queries = time.perf_counter(), 0
     for path in paths[:PLAIN_IMAGES]:
         for sigma in (0.4, 1.8, 8.0):
-            for draw in range(config.corruption.draws):
+            for draw in range(config.attack.corruption.draws):
                 x0 = denoiser.encode(torch.from_numpy(read(path)).permute(2, 0, 1)[None])
                 noise = standard_normal([generator(0, path.name, sigma, draw)], denoiser.shape)
                 level = torch.tensor([sigma])
                 x = corrupt(x0, level, noise)
-                sigmas = sampling_sigmas(level, denoiser.sigma_min, config.steps)
+                sigmas = sampling_sigmas(level, denoiser.sigma_min, config.attack.steps)
                 images = denoiser.decode(euler(denoiser.denoise, x, sigmas))
                 out = folder / f"{path.stem}-{sigma}-{draw}.png"
                 PillowImage.fromarray(images[0].permute(1, 2, 0).numpy()).save(out)
