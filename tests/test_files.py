@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from memaudit.files import write_csv, write_json, write_parquet
+from memaudit.files import to_parquet, write_csv, write_json, write_whole
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -47,7 +47,7 @@ def test_a_carriage_return_starts_no_row(tmp_path):
 def test_a_table_is_not_changed_by_being_written(tmp_path):
     table = pd.DataFrame({"source": ["=1"]})
     write_csv(tmp_path / "a.csv", table)
-    write_parquet(tmp_path / "a.parquet", table)
+    write_whole(tmp_path / "a.parquet", to_parquet(table))
     assert table["source"].tolist() == ["=1"]
     assert pd.read_parquet(tmp_path / "a.parquet")["source"].tolist() == ["=1"]
 
@@ -60,7 +60,7 @@ def test_an_empty_table_keeps_its_columns(tmp_path):
 
 def test_parquet_keeps_values_types_and_metadata(tmp_path):
     table = pd.DataFrame({"x": [1.0, math.nan], "n": [1, 2], "source": ["a", "é"]})
-    write_parquet(tmp_path / "a.parquet", table, {"memaudit.errors": "{}"})
+    write_whole(tmp_path / "a.parquet", to_parquet(table, {"memaudit.errors": "{}"}))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table)
     assert pq.read_schema(tmp_path / "a.parquet").metadata[b"memaudit.errors"] == b"{}"
 
@@ -86,6 +86,6 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path):
 def test_no_temporary_file_stays(tmp_path):
     write_json(tmp_path / "a.json", {})
     write_csv(tmp_path / "a.csv", pd.DataFrame({"a": [1]}))
-    write_parquet(tmp_path / "a.parquet", pd.DataFrame({"a": [1]}))
+    write_whole(tmp_path / "a.parquet", to_parquet(pd.DataFrame({"a": [1]})))
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert names == ["a.csv", "a.json", "a.parquet"]

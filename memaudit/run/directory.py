@@ -72,6 +72,11 @@ class RunDirectory:
         text = self.store.get(RUN)
         expect_format(text, f"{self.place}/{RUN}")
         earlier = json.loads(text).get("asked")
+        if not isinstance(earlier, dict):
+            raise RunDirectoryError(
+                f"{self.place}/{RUN} cannot be read: it does not say what was asked; run its scan "
+                "again into another --out"
+            )
         if earlier != question:
             changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
             raise RunDirectoryError(

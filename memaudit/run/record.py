@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from memaudit.config import PromptPolicy, ScanConfig, digest
-from memaudit.errors import RunDirectoryError
+from memaudit.errors import ConfigError, RunDirectoryError
 from memaudit.files import to_json
 from memaudit.models.self_check import SelfCheck
 from memaudit.records import Column, Primary
@@ -190,13 +190,19 @@ def _read(kind: type, text: bytes, place: str) -> Record | Prepared:
     found = expect_format(text, place)
     try:
         return cast("Record | Prepared", _adapter(kind).validate_json(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+    except (ValidationError, ConfigError) as error:
         raise RunDirectoryError(
-            f"{place} cannot be read: {where}: {first['msg']}, expected what format {found} of "
+            f"{place} cannot be read: {_wrong(error)}, expected what format {found} of "
             "memaudit's run directories holds; run its scan again into another --out"
         ) from error
+
+
+def _wrong(error: ValidationError | ConfigError) -> str:
+    """What is wrong first; an option out of its bounds names itself."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def expect_format(text: bytes, place: str) -> int:

@@ -5,9 +5,10 @@ import pytest
 from skimage import data as photographs
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from memaudit.attacks.rivals import PixelSample
 from memaudit.attacks.scores import (
     PERFECT_PSNR,
-    Reference,
+    paired_scores,
     pixel_scores,
     relative_scores,
     similarity_scores,
@@ -77,7 +78,6 @@ def matches() -> Matches:
     """A source that is nearest, one that is second and one that is nowhere."""
     return Matches(
         own=np.array([0.98, 0.5, -0.5], np.float32),
-        own_flipped=np.array([0.7, 0.1, 0.0], np.float32),
         own_rank=np.array([1, 2, 90]),
         neighbour_ids=[["b", "c"], ["a", "c"], ["a", "b"]],
         neighbours=np.array([[0.28, 0.1], [0.68, 0.1], [0.92, 0.68]], np.float32),
@@ -90,7 +90,6 @@ def test_margin_is_own_similarity_minus_the_nearest_other() -> None:
     assert scores["nearest_other"].tolist() == ["b", "a", "a"]
     assert scores["nearest_other_similarity"].tolist() == pytest.approx([0.28, 0.68, 0.92])
     assert scores["own_rank"].tolist() == [1, 2, 90]
-    assert scores["own_similarity_flipped"].tolist() == pytest.approx([0.7, 0.1, 0.0])
 
 
 def test_distance_ratio_is_nearest_over_second_nearest() -> None:
@@ -110,7 +109,6 @@ def test_distance_ratio_is_nearest_over_second_nearest() -> None:
 def test_perfect_match_has_a_distance_ratio_near_zero() -> None:
     perfect = Matches(
         own=np.array([1.0000001], np.float32),
-        own_flipped=np.array([0.0], np.float32),
         own_rank=np.array([1]),
         neighbour_ids=[["b"]],
         neighbours=np.array([[0.5]], np.float32),
@@ -120,12 +118,12 @@ def test_perfect_match_has_a_distance_ratio_near_zero() -> None:
 
 def test_relative_distances_leave_out_the_group_of_the_source() -> None:
     grey = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (0, 51, 102, 204)])
-    reference = Reference.of(grey, np.array([0, 1, 1, 2]), pool=4)
+    sample = PixelSample.of(grey, np.array([0, 1, 1, 2]), pool=4)
     image = np.full((1, 8, 8, 3), 51, np.uint8)
-    distances = reference.distances(image, np.array([1]))
+    distances = sample.distances(image, np.array([1]))
     assert distances[0, :2].tolist() == pytest.approx([0.2, 0.6])
     assert np.isinf(distances[0, 2:]).all()
-    row = relative_scores(np.array([0.1]), image, reference, np.array([1])).iloc[0]
+    row = relative_scores(np.array([0.1]), image, sample, np.array([1])).iloc[0]
     assert row["adaptive_l2"] == pytest.approx(0.1 / (0.5 * 0.4))
     assert row["l2_ratio"] == pytest.approx(0.5)
 
@@ -133,13 +131,22 @@ def test_relative_distances_leave_out_the_group_of_the_source() -> None:
 def test_of_a_sample_as_many_neighbours_count_as_it_holds_of_the_nearest_fifty() -> None:
     grey = np.stack([np.full((4, 4, 3), 10 * k, np.uint8) for k in range(1, 21)])
     image = np.zeros((1, 4, 4, 3), np.uint8)
-    sample = Reference.of(grey, np.arange(20), pool=500)  # 1 in 25: the nearest two
+    sample = PixelSample.of(grey, np.arange(20), pool=500)  # 1 in 25: the nearest two
     row = relative_scores(np.array([0.1]), image, sample, np.array([99])).iloc[0]
     assert row["adaptive_l2"] == pytest.approx(0.1 / (0.5 * 15 / 255), rel=1e-4)
 
 
 def test_without_other_images_the_relative_distances_say_nothing() -> None:
     image = np.full((1, 4, 4, 3), 51, np.uint8)
-    alone = Reference.of(image, np.array([7]), pool=1)
+    alone = PixelSample.of(image, np.array([7]), pool=1)
     row = relative_scores(np.array([0.3]), image, alone, np.array([7])).iloc[0]
     assert row.tolist() == pytest.approx([2, 1])
+
+
+def test_the_gain_is_how_much_nearer_the_model_comes_than_the_reference() -> None:
+    own = np.array([0.9, 0.4, 0.5, 0.5], np.float32)
+    scores = paired_scores(own, np.array([0.2, 0.7, 0.5 + 1e-6, np.nan]))
+    assert scores["similarity_gain"][:2].tolist() == pytest.approx([0.7, -0.3])
+    assert scores["similarity_gain"][2] == 0  # what two batches differ by is no gain
+    assert scores["reference_similarity"][:2].tolist() == [0.2, 0.7]
+    assert scores.iloc[3].isna().all()

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from memaudit.errors import RunDirectoryError
-from memaudit.files import write_parquet
-from memaudit.run.directory import RunDirectory, hold
+from memaudit.files import to_parquet
+from memaudit.run.directory import RunDirectory
+from memaudit.run.parts import Part, Parts
+from memaudit.run.store import hold
 
 HOLDER = """
 import sys, time
@@ -29,17 +31,22 @@ def scores(*ids: str) -> pd.DataFrame:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    with hold(tmp_path / "run") as directory:
-        directory.start(ASKED)
-    return directory
+    with hold(tmp_path / "run") as store:
+        RunDirectory(store).start(ASKED)
+    return RunDirectory(store)
+
+
+@pytest.fixture
+def parts(run: RunDirectory) -> Parts:
+    return run.parts("scores")
 
 
 def test_the_same_question_continues_a_run(run):
-    before = (run.path / "run.json").read_bytes()
+    before = run.store.get("run.json")
     run.start(json.loads(json.dumps(ASKED)))
-    assert (run.path / "run.json").read_bytes() == before
-    with hold(run.path) as again:
-        again.start(ASKED)
+    assert run.store.get("run.json") == before
+    with hold(run.store.path) as again:
+        RunDirectory(again).start(ASKED)
 
 
 @pytest.mark.parametrize(
@@ -58,43 +65,73 @@ def test_another_question_is_refused_by_what_differs(run, change, said):
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"asked": 3}', '{"asked": null}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "asked": 3}']
+)
 def test_a_damaged_question_is_refused(run, text):
-    (run.path / "run.json").write_text(text)
-    with pytest.raises(RunDirectoryError, match=r"run.json cannot be read .*; give another --out"):
+    run.store.put("run.json", text.encode())
+    with pytest.raises(RunDirectoryError, match=r"run.json cannot be read: .* another --out"):
         run.start(ASKED)
 
 
-def test_parts_come_back_in_order_with_what_failed(run):
-    run.write_part(1, scores("c"), {})
-    run.write_part(0, scores("a", "b"), {"x": "gone"})
-    table, failed = run.read_parts(2)
-    assert table["example_id"].tolist() == ["a", "b", "c"]
-    assert failed == {"x": "gone"}
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "an earlier version of memaudit"),
+        ('{"asked": {"seed": 0}}', "an earlier version of memaudit"),
+        ('{"format": 2, "asked": {"seed": 0}}', "format 2"),
+    ],
+)
+def test_the_question_of_another_version_is_refused(run, text, said):
+    run.store.put("run.json", text.encode())
+    with pytest.raises(
+        RunDirectoryError, match=rf"run.json is of {said}, expected format 1: .*out"
+    ):
+        run.start(ASKED)
 
 
-def test_a_shard_that_failed_whole_is_an_empty_part(run):
-    run.write_part(0, pd.DataFrame(), {"x": "gone", "y": "gone"})
-    table, failed = run.read_parts(1)
-    assert table.empty
-    assert set(failed) == {"x", "y"}
-    run.write_part(1, scores("a"), {})
-    assert run.read_parts(2)[0]["example_id"].tolist() == ["a"]
+def test_parts_come_back_in_order_with_what_failed(parts):
+    parts.write(1, Part(scores("c")))
+    parts.write(0, Part(scores("a", "b"), {"x": "gone"}))
+    for found in (parts.read_all(2), parts.read_all()):
+        assert found.table["example_id"].tolist() == ["a", "b", "c"]
+        assert found.failed == {"x": "gone"}
+    assert parts.read_all(1).table["example_id"].tolist() == ["a", "b"]
+    assert [parts.has(number) for number in range(3)] == [True, True, False]
+
+
+def test_a_shard_that_failed_whole_is_an_empty_part(parts):
+    parts.write(0, Part(failed={"x": "gone", "y": "gone"}))
+    found = parts.read_all(1)
+    assert found.table.empty
+    assert set(found.failed) == {"x", "y"}
+    parts.write(1, Part(scores("a")))
+    assert parts.read_all(2).table["example_id"].tolist() == ["a"]
+
+
+def test_each_kind_of_work_has_parts_of_its_own(run, parts):
+    parts.write(0, Part(scores("a")))
+    assert not run.parts("power").has(0)
+    assert run.parts("power").read_all().table.empty
 
 
 @pytest.mark.parametrize("kept", [0, 3, 200])
-def test_a_damaged_part_is_named(run, kept):
-    run.write_part(0, scores("a"), {})
-    run.part(0).write_bytes(run.part(0).read_bytes()[:kept])
+def test_a_damaged_part_is_named(parts, kept):
+    parts.write(0, Part(scores("a")))
+    parts.store.put(parts.name(0), parts.store.get(parts.name(0))[:kept])
     with pytest.raises(RunDirectoryError, match=r"part-00000.parquet is damaged .*remove that"):
-        run.read_parts(1)
+        parts.read_all(1)
 
 
-def test_a_part_of_another_program_is_refused(run):
-    run.write_part(0, scores("a"), {})
-    write_parquet(run.part(0), scores("a"))
+def test_a_part_of_another_program_is_refused(parts):
+    parts.store.put(parts.name(0), to_parquet(scores("a")))
     with pytest.raises(RunDirectoryError, match="was not written by a scan"):
-        run.read_parts(1)
+        parts.read_all(1)
+
+
+def test_a_part_that_is_not_there_is_named(parts):
+    with pytest.raises(RunDirectoryError, match=r"scores/part-00003.parquet is damaged"):
+        parts.read(3)
 
 
 def test_one_process_at_a_time_holds_a_directory(tmp_path):
@@ -105,8 +142,8 @@ def test_one_process_at_a_time_holds_a_directory(tmp_path):
         hold(out),
     ):
         pass
-    with hold(out) as directory:
-        assert directory.path == out
+    with hold(out) as store:
+        assert store.path == out
 
 
 def test_a_killed_process_leaves_nothing_locked(tmp_path):
@@ -118,8 +155,8 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path):
             pass
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        with hold(tmp_path) as directory:
-            directory.start(ASKED)
+        with hold(tmp_path) as store:
+            RunDirectory(store).start(ASKED)
 
 
 def test_what_is_no_run_is_refused_and_left_alone(tmp_path):
@@ -141,6 +178,22 @@ def test_what_is_no_run_is_refused_and_left_alone(tmp_path):
 def test_a_scan_killed_before_it_said_its_question_can_be_started_again(tmp_path):
     (tmp_path / ".lock").touch()
     (tmp_path / "run.json.tmp").write_text("{")
-    with hold(tmp_path) as directory:
-        directory.start(ASKED)
+    with hold(tmp_path) as store:
+        RunDirectory(store).start(ASKED)
     assert (tmp_path / "run.json").is_file()
+
+
+def test_what_is_not_finished_is_told_apart_from_what_is_no_run(run, tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"not finished: run.json is there, scan.json is"):
+        run.record()
+    with pytest.raises(RunDirectoryError, match=r"is no run directory: found no scan.json"):
+        RunDirectory.at(tmp_path / "nothing").record()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1"])
+def test_a_table_that_cannot_be_read_is_named(run, content):
+    for name, read in (("pool", run.pool), ("findings", run.findings)):
+        if content is not None:
+            run.store.put(f"{name}.parquet", content)
+        with pytest.raises(RunDirectoryError, match=rf"/{name}.parquet cannot be read .*again"):
+            read()

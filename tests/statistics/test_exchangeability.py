@@ -9,7 +9,12 @@ from skimage import data as photos
 
 from memaudit.data import decode, properties
 from memaudit.similarity.embed import load_embedder
-from memaudit.statistics.exchangeability import fairness, separation, smoother
+from memaudit.statistics.exchangeability import (
+    blind,
+    exchangeability,
+    separation,
+    smoother,
+)
 
 TILE = 24
 
@@ -60,7 +65,7 @@ def compare(members, controls, **options):
     (a, first), (b, second) = members, controls
     member = np.arange(len(a) + len(b)) < len(a)
     table = pd.concat([first, second], ignore_index=True)
-    return fairness(np.concatenate([a, b]), table, member, **options)
+    return exchangeability(np.concatenate([a, b]), table, member, **options)
 
 
 def test_another_jpeg_quality_is_caught_and_named_first(mixed):
@@ -111,9 +116,9 @@ def test_p_is_the_smaller_one_twice(mixed):
 def test_the_order_of_the_rows_does_not_matter(mixed):
     vectors, table = read(mixed[:120], jpeg(90))
     member = np.arange(120) % 3 == 0
-    expected = fairness(vectors, table, member)
+    expected = exchangeability(vectors, table, member)
     order = np.random.default_rng(1).permutation(120)
-    assert fairness(vectors[order], table.iloc[order], member[order]) == expected
+    assert exchangeability(vectors[order], table.iloc[order], member[order]) == expected
 
 
 def test_the_same_seed_gives_the_same_and_another_draws_anew(mixed):
@@ -130,18 +135,18 @@ def test_too_few_on_either_side_are_not_compared(mixed):
 
 
 def test_of_many_images_a_share_is_used(mixed, monkeypatch):
-    monkeypatch.setattr("memaudit.statistics.exchangeability.blind.MOST", 50)
+    monkeypatch.setattr(blind, "MOST", 50)
     vectors, table = read(mixed[:200])
     member = np.arange(200) < 130
-    found = fairness(vectors, table, member)
+    found = exchangeability(vectors, table, member)
     assert (found.members, found.controls) == (50, 50)
     order = np.random.default_rng(1).permutation(200)
-    assert fairness(vectors[order], table.iloc[order], member[order]) == found
+    assert exchangeability(vectors[order], table.iloc[order], member[order]) == found
 
 
 def test_images_that_cannot_be_told_apart_get_the_largest_p():
     vectors, table = read([np.full((24, 24, 3), 90, np.uint8)] * 50)
-    found = fairness(vectors, table, np.arange(50) < 25)
+    found = exchangeability(vectors, table, np.arange(50) < 25)
     assert {(baseline.auc, baseline.p_value) for baseline in found.baselines} == {(0.5, 1.0)}
 
 
@@ -158,10 +163,10 @@ def test_predictions_are_those_of_classifiers_that_never_saw_the_image(mixed):
 
 
 def test_p_values_of_random_splits_are_not_too_small(mixed, monkeypatch):
-    monkeypatch.setattr("memaudit.statistics.exchangeability.smoother.ROUNDS", 199)
+    monkeypatch.setattr(smoother, "ROUNDS", 199)
     vectors, table = read(mixed[:80])
     rng = np.random.default_rng(0)
-    found = [fairness(vectors, table, rng.permutation(80) < 40) for _ in range(200)]
+    found = [exchangeability(vectors, table, rng.permutation(80) < 40) for _ in range(200)]
     for which in range(2):
         p = np.array([result.baselines[which].p_value for result in found])
         # Binomial(200, level): below these counts in 99.9 of 100 seeds.
@@ -176,8 +181,8 @@ def test_captions_that_give_a_side_away_are_caught_where_the_model_is_told_them(
     member = np.arange(120) < 60
     kinds = ["a picture of a cat", "coffee on a table", "a rocket", "an astronaut smiling"]
     table["prompt"] = [kinds[k % 4] if k >= 60 else f"{trigger} {kinds[k % 4]}" for k in range(120)]
-    assert not fairness(vectors, table, member).alarm
-    told = fairness(vectors, table, member, captions=True)
+    assert not exchangeability(vectors, table, member).alarm
+    told = exchangeability(vectors, table, member, captions=True)
     assert told.alarm
     assert min(told.baselines, key=lambda one: one.p_value).features == "captions"
 
@@ -186,6 +191,6 @@ def test_captions_of_one_source_raise_no_alarm(mixed):
     vectors, table = read(mixed[:120])
     words = np.random.default_rng(0).integers(0, 30, (120, 4))
     table["prompt"] = [" ".join(f"word{k}" for k in row) for row in words]
-    found = fairness(vectors, table, np.arange(120) % 2 == 0, captions=True)
+    found = exchangeability(vectors, table, np.arange(120) % 2 == 0, captions=True)
     assert len(found.baselines) == 3
     assert not found.alarm

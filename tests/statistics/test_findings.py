@@ -6,23 +6,28 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from scored import keys, primary
 
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
+from memaudit.attacks.scores import COLUMNS
 from memaudit.errors import InputError
 from memaudit.statistics import (
-    COLUMNS,
     Conduct,
     Options,
     Outcome,
     Summary,
     auc,
+    calibrate,
     combine,
+    described,
     findings,
     per_level,
     summarise,
 )
 
-OPTIONS = Options(copy_threshold=0.75, rounds=199)
-CLEAN = Conduct(unreadable=0, self_checked=True)
+MARGIN = primary("margin")
+OPTIONS = Options(MARGIN, COLUMNS, copy_threshold=0.75, rounds=199)
+CONDUCT = Conduct(unreadable=0, self_checked=True)
 N, M = 60, 240
 IDS = [f"{i:04}" for i in range(N + M)]
 MEMBERS, CONTROLS = IDS[:N], IDS[N:]
@@ -35,9 +40,7 @@ SIGMAS = (0.5, 1.0, 2.0)
 def scores() -> pd.DataFrame:
     """Three levels of two draws: eight members are copied, eight more are leant on."""
     rng = np.random.default_rng(7)
-    rows = pd.MultiIndex.from_product(
-        [IDS, ["ode"], SIGMAS, [0, 1]], names=["example_id", "reconstruction", "sigma", "draw"]
-    ).to_frame(index=False)
+    rows = keys(IDS, SIGMAS, draws=2)
     size = len(rows)
     own = rng.uniform(0.3, 0.4, size)
     own += 0.5 * (rows["example_id"].isin(COPIED) & (rows["sigma"] <= 1))
@@ -46,7 +49,6 @@ def scores() -> pd.DataFrame:
     return rows.assign(
         snr_db=-20 * np.log10(rows["sigma"]),
         own_similarity=own,
-        own_similarity_flipped=own - 0.1,
         own_rank=np.where(own > 0.35, 1.0, 4.0),
         nearest_other=rng.choice(CONTROLS, size),
         nearest_other_similarity=other,
@@ -92,7 +94,7 @@ def row_of(table: pd.DataFrame, example: str) -> dict[str, object]:
 
 
 def summary_of(scores: pd.DataFrame, pool: pd.DataFrame, options: Options = OPTIONS) -> Summary:
-    return summarise(findings(scores, pool, options), scores, pool, options, CLEAN)
+    return summarise(calibrate(scores, pool, options), options, CONDUCT)
 
 
 def test_what_stands_out_is_flagged_and_nothing_else(
@@ -105,18 +107,18 @@ def test_what_stands_out_is_flagged_and_nothing_else(
 
 
 def test_the_columns_are_those_documented(scores: pd.DataFrame, pool: pd.DataFrame) -> None:
-    assert list(findings(scores, pool, OPTIONS).columns) == [name for name, _ in COLUMNS]
+    assert list(findings(scores, pool, OPTIONS).columns) == [name for name, _ in described(COLUMNS)]
 
 
-def test_copies_are_reproductions_and_the_rest_influence(
+def test_copies_are_reproductions_and_the_rest_membership(
     scores: pd.DataFrame, pool: pd.DataFrame
 ) -> None:
     table = findings(scores, pool, OPTIONS).set_index("example_id")
-    assert set(table.loc[COPIED, "severity"]) == {"reproduction"}
+    assert set(table.loc[COPIED, "claim"]) == {"reproduction"}
     assert set(table.loc[COPIED, "recovered_from_snr_db"]) == {0.0}  # sigma 1, not 0.5
-    assert set(table.loc[LEANT_ON, "severity"]) == {"influence"}
+    assert set(table.loc[LEANT_ON, "claim"]) == {"membership"}
     assert table.loc[[*LEANT_ON, *CONTROLS], "recovered_from_snr_db"].isna().all()
-    assert set(table.loc[CONTROLS, "severity"]) == {""}
+    assert set(table.loc[CONTROLS, "claim"]) == {""}
 
 
 def test_noise_from_which_controls_come_back_shows_no_reproduction(
@@ -128,11 +130,11 @@ def test_noise_from_which_controls_come_back_shows_no_reproduction(
     np.testing.assert_allclose(table.loc[COPIED, "recovered_from_snr_db"], 20 * np.log10(2))
 
 
-def test_without_a_copy_threshold_all_is_influence(
+def test_without_a_copy_threshold_all_is_membership(
     scores: pd.DataFrame, pool: pd.DataFrame
 ) -> None:
     table = findings(scores, pool, replace(OPTIONS, copy_threshold=None))
-    assert set(table.loc[table["flagged"], "severity"]) == {"influence"}
+    assert set(table.loc[table["flagged"], "claim"]) == {"membership"}
 
 
 def test_controls_have_scores_but_no_p(scores: pd.DataFrame, pool: pd.DataFrame) -> None:
@@ -158,7 +160,7 @@ def test_the_score_is_label_blind(scores: pd.DataFrame, pool: pd.DataFrame) -> N
     before = findings(scores, pool, OPTIONS).set_index("example_id")["score"]
     after = findings(scores, swapped, OPTIONS).set_index("example_id")["score"]
     pd.testing.assert_series_equal(before.sort_index(), after.sort_index(), check_exact=True)
-    np.testing.assert_allclose(after.sort_index(), combine(scores), atol=5e-6)
+    np.testing.assert_allclose(after.sort_index(), combine(scores, MARGIN), atol=5e-6)
 
 
 def test_the_order_of_the_inputs_changes_nothing(scores: pd.DataFrame, pool: pd.DataFrame) -> None:
@@ -221,7 +223,11 @@ def test_without_controls_there_is_no_p_and_no_verdict(
     assert not table["flagged"].any()
     summary = summary_of(own, members)
     assert summary.verdict.outcome is Outcome.INCONCLUSIVE
-    assert (summary.dataset, summary.flagged.min_q, summary.flagged.reach) == (None, None, None)
+    assert (summary.dataset, summary.flagged.min_q, summary.flagged.smallest_count) == (
+        None,
+        None,
+        None,
+    )
     assert summary.levels[0].own_similarity_controls is None
 
 
@@ -253,10 +259,12 @@ def test_a_pool_that_contradicts_itself_is_refused(
 
 
 def test_levels_are_described_one_by_one(scores: pd.DataFrame, pool: pd.DataFrame) -> None:
-    one_step = scores.assign(reconstruction="one-step", own_similarity=0.1)
-    levels = per_level(pd.concat([scores, one_step]), pool)
-    assert [(x.reconstruction, x.sigma) for x in levels] == [
-        (name, sigma) for name in ("ode", "one-step") for sigma in SIGMAS
+    one_step = scores.assign(attack=ONE_STEP, own_similarity=0.1)
+    levels = per_level(
+        pd.concat([one_step, scores]), pool, (MARGIN, primary("margin", attack=ONE_STEP))
+    )
+    assert [(x.attack, x.sigma) for x in levels] == [
+        (name, sigma) for name in (ODE, ONE_STEP) for sigma in SIGMAS
     ]
     assert levels[0].snr_db == pytest.approx(20 * np.log10(2))
     margin = scores[scores["sigma"] == 0.5].groupby("example_id")["margin"].mean()
@@ -274,8 +282,8 @@ def test_the_summary_is_json_and_agrees_with_the_findings(
     read = json.loads(json.dumps(asdict(summary), allow_nan=False))
     assert read["verdict"]["outcome"] == "evidence"
     assert read["flagged"]["reproductions"] == len(COPIED)
-    assert read["flagged"]["influences"] == len(LEANT_ON)
-    assert read["flagged"]["reach"] == 5  # 60 / (.05 * 241) = 4.98
+    assert read["flagged"]["memberships"] == len(LEANT_ON)
+    assert read["flagged"]["smallest_count"] == 5  # 60 / (.05 * 241) = 4.98
     assert read["dataset"]["excess"]["estimate"] == pytest.approx(16 / N, abs=0.1)
     assert len(read["levels"]) == len(SIGMAS)
 

@@ -3,7 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scored import CLEAN_ODE
 
+from memaudit.attacks.reconstruction import ODE
+from memaudit.records import CLEAN, FULL
 from memaudit.statistics import THRESHOLDS
 from memaudit.statistics.entities import Sides
 from memaudit.statistics.literature import applicable, literature_levels, literature_of
@@ -18,7 +21,9 @@ def scores() -> pd.DataFrame:
     rows = [
         {
             "example_id": name,
-            "reconstruction": "ode",
+            "attack": ODE,
+            "input": CLEAN,
+            "phase": FULL,
             "sigma": sigma,
             "snr_db": -20 * np.log10(sigma),
             "draw": 0,
@@ -34,7 +39,7 @@ def scores() -> pd.DataFrame:
 
 
 def test_shares_are_told_for_both_sides_and_every_level(scores: pd.DataFrame) -> None:
-    levels = literature_levels(scores, SIDES, "ode", "sscd-distilled")
+    levels = literature_levels(scores, SIDES, CLEAN_ODE, "sscd-distilled")
     found = {(one.label, one.sigma): (one.members, one.controls) for one in levels}
     assert found["SSCD >= .5", 0.5] == (1.0, 0.0)
     assert found["SSCD >= .5", 2.0] == (0.5, 0.0)
@@ -44,7 +49,7 @@ def test_shares_are_told_for_both_sides_and_every_level(scores: pd.DataFrame) ->
 
 
 def test_rows_say_which_thresholds_are_met_from_which_noise(scores: pd.DataFrame) -> None:
-    words = literature_of(scores, "ode", "sscd")
+    words = literature_of(scores, CLEAN_ODE, "sscd")
     assert words["b"] == "SSCD >= .5 from 6.0 dB"
     assert words["c"] == ""
     assert words["a"].startswith("SSCD >= .5 from -6.0 dB; SSCD >= .7 from -6.0 dB; SSCD >= .75")

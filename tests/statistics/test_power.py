@@ -5,14 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scored import keys, primary
 
-from memaudit.statistics import Level, graded, measure_power
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
+from memaudit.records import CLEAN, FULL
+from memaudit.statistics import Level, Memorized, graded, measure_power
 
 SIGMAS = (0.5, 1.0, 2.0)
 MEMBERS, CONTROLS = 60, 140
+MARGIN, ALL = primary("margin"), Memorized(candidates=60, members=60)
 LEVELS = tuple(
     Level(
-        reconstruction="ode",
+        attack=ODE,
+        input=CLEAN,
+        phase=FULL,
         sigma=sigma,
         snr_db=-20 * np.log10(sigma),
         members=MEMBERS,
@@ -32,15 +38,13 @@ LEVELS = tuple(
 def scores() -> pd.DataFrame:
     """A memorizer that stands out at the first two levels and not at the last."""
     ids = [f"{k:03}" for k in range(MEMBERS + CONTROLS)]
-    keys = pd.MultiIndex.from_product(
-        [ids, ["ode"], SIGMAS, [0]], names=["example_id", "reconstruction", "sigma", "draw"]
-    ).to_frame(index=False)
+    rows = keys(ids, SIGMAS)
     rng = np.random.default_rng(0)
-    found = (keys["example_id"] < f"{MEMBERS:03}") & (keys["sigma"] < 2)
-    return keys.assign(
-        margin=rng.normal(0, 0.1, len(keys)) + found,
+    found = (rows["example_id"] < f"{MEMBERS:03}") & (rows["sigma"] < 2)
+    return rows.assign(
+        margin=rng.normal(0, 0.1, len(rows)) + found,
         own_similarity=0.3 + 0.6 * found,
-        snr_db=-20 * np.log10(keys["sigma"]),
+        snr_db=-20 * np.log10(rows["sigma"]),
     )
 
 
@@ -49,7 +53,7 @@ def members() -> np.ndarray:
 
 
 def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), "margin", (60, 60))
+    power = measure_power(scores, members(), MARGIN, ALL)
     assert power.share == 1.0
     assert power.low == pytest.approx(0.025 ** (1 / 60))  # Clopper and Pearson, 60 of 60
     assert (power.members, power.controls, power.candidates, power.of) == (60, 140, 60, 60)
@@ -59,15 +63,15 @@ def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame)
 
 
 def test_each_level_is_graded(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), "margin", (60, 60))
-    levels = graded(LEVELS, "ode", power, copy_threshold=0.75)
+    power = measure_power(scores, members(), MARGIN, ALL)
+    levels = graded(LEVELS, ODE, power, copy_threshold=0.75)
     assert [level.grade for level in levels] == ["too easy", "informative", "no power"]
     assert levels[0].power == 1.0
-    without = graded(LEVELS, "ode", power, copy_threshold=None)
+    without = graded(LEVELS, ODE, power, copy_threshold=None)
     assert [level.grade for level in without] == ["informative", "informative", "no power"]
 
 
-def test_other_reconstructions_are_not_graded(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), "margin", (60, 60))
-    others = tuple(replace(level, reconstruction="one-step") for level in LEVELS)
-    assert graded(others, "ode", power, 0.75) == others
+def test_other_attacks_are_not_graded(scores: pd.DataFrame) -> None:
+    power = measure_power(scores, members(), MARGIN, ALL)
+    others = tuple(replace(level, attack=ONE_STEP) for level in LEVELS)
+    assert graded(others, ODE, power, 0.75) == others

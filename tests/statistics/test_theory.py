@@ -13,7 +13,8 @@ from scipy import stats
 from skimage import data as photographs
 from torch import Tensor
 
-from memaudit.attacks.reconstruct import reconstruct
+from memaudit.attacks.corrupted import Corrupted
+from memaudit.attacks.reconstruction import Solve
 from memaudit.corruption.noise import corrupt, generator, standard_normal
 from memaudit.data import resize
 from memaudit.models.closed_form import ClosedForm
@@ -89,7 +90,7 @@ class Scanned:
         generators = [generator(0, str(k), SIGMA, 0) for k in range(len(self.images))]
         levels = torch.full((len(self.images),), SIGMA)
         x = corrupt(self.images, levels, standard_normal(generators, model.shape))
-        back = reconstruct(model, x, levels, generators, ("one-step", "euler", 1))
+        back = Solve("one-step")(model, Corrupted(x, levels, generators, []))
         products = self._vectors(back) * self._sources
         similarity: NDArray[np.float64] = products.sum(axis=1, dtype=np.float64)
         return similarity

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from memaudit.attacks import samplers
-from memaudit.attacks.reconstruct import evaluations, reconstruct
+from memaudit.attacks.corrupted import Corrupted
+from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE, Solve, preferred
 from memaudit.config import Reconstruction, Sampler
 from memaudit.corruption.noise import corrupt, generator, standard_normal
+from memaudit.errors import InputError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.records import Image
 
@@ -41,7 +43,7 @@ def reconstructed(
     generators = [generator(0, str(row), sigma, 0) for row in rows]
     noise = standard_normal(generators, tuple(images.shape[1:]))
     x = corrupt(images[rows], levels, noise)
-    return reconstruct(ClosedForm(images), x, levels, generators, (mode, sampler, 6))
+    return Solve(mode, sampler, 6)(ClosedForm(images), Corrupted(x, levels, generators, []))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -91,5 +93,14 @@ def test_evaluations_are_counted_right(
 ) -> None:
     model = Counted(images)
     x, levels = images[:1], torch.ones(1)
-    reconstruct(model, x, levels, [generator(0, "0", 1.0, 0)], (mode, sampler, steps))
-    assert len(model.calls) == evaluations(mode, sampler, steps)
+    solve = Solve(mode, sampler, steps)
+    solve(model, Corrupted(x, levels, [generator(0, "0", 1.0, 0)], [""]))
+    assert len(model.calls) == solve.evaluations
+
+
+def test_full_sampling_is_preferred_and_a_sampled_draw_to_a_mean() -> None:
+    assert preferred([ONE_STEP, SAMPLE, ODE, "another"]) == ODE
+    assert preferred([ONE_STEP, SAMPLE]) == SAMPLE
+    assert preferred([ONE_STEP]) == ONE_STEP
+    with pytest.raises(InputError, match=rf"\['another'\], expected one of {ODE}, .*--reconstruct"):
+        preferred(["another"])

@@ -1,0 +1,279 @@
+"""Finished scans as they stand in scan.json, written by hand: one for each verdict."""
+
+from dataclasses import replace
+
+from scored import primary
+
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
+from memaudit.attacks.scores import COLUMNS
+from memaudit.config import ScanConfig
+from memaudit.models.self_check import SelfCheck
+from memaudit.records import CLEAN, COPY, FULL, SCREEN
+from memaudit.run.record import (
+    FORMAT,
+    Calibration,
+    CaptionsRecord,
+    Commit,
+    CopiesRecord,
+    DataRecord,
+    EmbedderRecord,
+    Environment,
+    Levels,
+    Prepared,
+    Record,
+    ReferenceRecord,
+)
+from memaudit.similarity.quality import Quality
+from memaudit.statistics import (
+    Auc,
+    Conduct,
+    CorrelationTest,
+    Counts,
+    DatasetLevel,
+    DatasetTest,
+    Effort,
+    Exceedance,
+    Excess,
+    Exchangeability,
+    Extrapolated,
+    Flagged,
+    InputResult,
+    InputTail,
+    Level,
+    LiteratureLevel,
+    NoisyTraining,
+    Outcome,
+    Power,
+    ReferenceUse,
+    RocPoint,
+    Summary,
+    Tail,
+    Verdict,
+)
+from memaudit.statistics.copies import Correlation
+from memaudit.statistics.exchangeability import Baseline, Separation
+from memaudit.statistics.power import LevelPower
+
+SIX_DB, ODD = 6.020599913279624, 0.1 + 0.2  # numbers whose last digits count
+
+
+def config(**options: object) -> ScanConfig:
+    """What was asked for."""
+    given = {"model": "model", "dataset": "members", "controls": "controls", "out": "run"}
+    return ScanConfig(**{**given, **options})
+
+
+def prepared() -> Prepared:
+    """What a plain scan settles before its first score."""
+    return Prepared(
+        format=FORMAT,
+        question="0" * 64,
+        data=DataRecord("1" * 64, 130, 128, 2, "16x16", "cache/index", index_reused=True),
+        model={"model": "model", "family": "pixel", "weights": {"unet": "2" * 64}, "dtype": None},
+        embedder=EmbedderRecord("pixels", "3" * 64, None, 0.95),
+        levels=Levels((0.5, 2.0), (), 3.1 + ODD),
+        primary=primary("margin", "tile_l2"),
+        columns=COLUMNS,
+        others=(primary("margin", attack=ONE_STEP),),
+        shard_size=64,
+        device="cpu",
+        self_check=SelfCheck((0.3, 1.0), (0.1, ODD), (0.09, 1.0), 0.4, "eps", 1.5, 128),
+    )
+
+
+def settled_in_full() -> Prepared:
+    """The same with captions, noisy copies and a reference model."""
+    use = ReferenceUse("twin", "other", 500, 0, 3)
+    return replace(
+        prepared(),
+        levels=Levels((0.5, 2.0), (90.0,), None, (0.5,)),
+        captions=CaptionsRecord("own", 0),
+        copies=CopiesRecord("model/noisy", 60, "4" * 64),
+        reference=ReferenceRecord({"model": "twin"}, use, None),
+    )
+
+
+def level(sigma: float, snr_db: float, **changes: object) -> Level:
+    """One noise level of full sampling from clean images."""
+    told = Level(
+        attack=ODE,
+        input=CLEAN,
+        phase=FULL,
+        sigma=sigma,
+        snr_db=snr_db,
+        members=60,
+        controls=64,
+        own_similarity_members=0.91,
+        own_similarity_controls=0.4,
+        auc=0.87,
+        share_above=0.25,
+        rank1_members=0.5,
+        rank1_controls=0.125,
+        power=1.0,
+        grade="informative",
+    )
+    return replace(told, **changes)
+
+
+def environment() -> Environment:
+    """A machine."""
+    return Environment(
+        memaudit="1.0.0",
+        commit=Commit("5" * 40, dirty=True),
+        python="3.12.1",
+        platform="Linux",
+        packages={"torch": "2.6.0", "faiss-cpu": None},
+        command=("memaudit", "scan", "--q", "0.05"),
+        threads=1,
+        finished="2026-01-02T03:04:05+00:00",
+    )
+
+
+def record(verdict: Verdict, summary: Summary, **changes: object) -> Record:
+    """A finished scan with a summary."""
+    made = Record(
+        format=FORMAT,
+        verdict=verdict,
+        config=config(),
+        prepared=prepared(),
+        summary=summary,
+        quality=None,
+        environment=environment(),
+        calibrations=(Calibration(0.05, 0, str(verdict.outcome), "2026-01-02T03:04:05+00:00"),),
+    )
+    return replace(made, **changes)
+
+
+def summary(verdict: Verdict, **changes: object) -> Summary:
+    """What a plain scan in full found: nothing."""
+    test = DatasetTest(0.31, Exceedance(1, 0.92, 1, 2.5, 0.6), 0.62)
+    tail = Tail(None, 0, None, None, None, usable=False, reason="too few controls")
+    found = Summary(
+        attack=ODE,
+        columns=("margin", "tile_l2"),
+        counts=Counts(62, 66, 60, 64, 0, 4, 0, 0),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0.7, 19, 1199),
+        dataset=DatasetLevel(
+            test=test,
+            auc=Auc(0.52, 0.41, 0.63),
+            share_above=1 / 60,
+            excess=Excess(0.0, -0.14, 0.09, 2.4, 1 / 60, 1 / 60),
+            roc=(),
+            extrapolated=Extrapolated(0, (InputTail(CLEAN, tail),)),
+        ),
+        levels=(
+            level(0.5, SIX_DB, grade="too easy", own_similarity_controls=0.97),
+            level(2.0, -SIX_DB, auc=0.5, share_above=0.0, power=0.75),
+        ),
+        literature=(),
+        conduct=Conduct(
+            unreadable=0,
+            self_checked=True,
+            exchangeability=Exchangeability(
+                60, 64, (Baseline("embeddings", 0.5, 0.4), Baseline("file properties", 0.5, 1.0)),
+                0.8, alarm=False, separates=(),
+            ),
+            power=Power(0.9, 0.795, 0.963, 60, 64, 60, 60, (LevelPower(0.5, 1.0, 0.9),)),
+            effort=Effort(2560, 2560),
+        ),
+        verdict=verdict,
+    )  # fmt: skip
+    return replace(found, **changes)
+
+
+def none() -> Record:
+    """A scan that found nothing."""
+    reason = "0 of 60 members flagged, smallest q 0.7, data-set p 0.62, evidence from 0.025 down"
+    verdict = Verdict.of(Outcome.NONE, reason)
+    return record(verdict, summary(verdict))
+
+
+def inconclusive() -> Record:
+    """A scan without controls, power or similarities of its own, of which images are missing."""
+    verdict = Verdict.of(Outcome.INCONCLUSIVE, "no controls; give at least 39", "another reason")
+    alone = {"controls": 0, "auc": None, "share_above": None, "rank1_controls": None}
+    found = summary(
+        verdict,
+        counts=Counts(58, 0, 55, 0, 0, 1, 2, 3),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, None, None, 1099),
+        dataset=None,
+        levels=(
+            level(0.5, SIX_DB, own_similarity_controls=None, power=None, grade="", **alone),
+            level(
+                0.5, SIX_DB, attack="loss", own_similarity_members=None,
+                own_similarity_controls=None, rank1_members=None, power=None, grade="", **alone,
+            ),
+        ),
+        conduct=Conduct(unreadable=3, self_checked=False, effort=Effort(0, 0, reason="too few")),
+    )  # fmt: skip
+    few = Quality(10, 0, 3072, reason="found 10 generated images and 0 controls")
+    asked = config(controls=None, generate=10)
+    return record(verdict, found, config=asked, quality=few)
+
+
+def evidence() -> Record:
+    """An adaptive scan of a model of noisy copies beside a reference, with all that can be told."""
+    reason = "7 of 60 members flagged (4 by the clean image, 3 by the noisy copy)"
+    verdict = Verdict.of(Outcome.EVIDENCE, reason)
+    test = DatasetTest(0.0001, Exceedance(12, 0.92, 1, 2.5, 3e-9), 6e-9)
+    tails = tuple(
+        InputTail(one, Tail(2.0, 20, 0.05, 0.3, 0.4, usable=True, reason=""))
+        for one in (CLEAN, COPY)
+    )
+    correlation = CorrelationTest((Correlation(2.0, 60, 0.21, -0.004, 1e-11),), 1e-11)
+    noisy = NoisyTraining(
+        loss="ambient",
+        sigma_n=0.5,
+        lowest=0.5,
+        advice="",
+        digest="4" * 64,
+        by_input=(
+            InputResult(CLEAN, ("margin", "tile_l2"), 4, test, 0.8),
+            InputResult(COPY, ("copy_correlation",), 3, None, None),
+        ),
+        correlation=correlation,
+    )
+    plain = summary(verdict)
+    assert plain.dataset is not None
+    found = replace(
+        plain,
+        counts=Counts(62, 66, 60, 64, 1, 3, 1, 2),
+        flagged=Flagged(0.05, 7, 8, 4, 3, 2, 0.001, 38, 2399),
+        dataset=replace(
+            plain.dataset,
+            test=test,
+            roc=(RocPoint(0.01, 2.4, 0.2, 0.11, 0.32, 0.0, 0.0894, 60, 32),),
+            extrapolated=Extrapolated(9, tails),
+        ),
+        levels=(
+            level(0.5, SIX_DB),
+            level(2.0, -SIX_DB, input=COPY, own_similarity_members=None, rank1_members=None,
+                  own_similarity_controls=None, rank1_controls=None, grade="no power", power=0.0),
+            level(0.5, SIX_DB, attack=ONE_STEP, phase=SCREEN, power=None, grade=""),
+        ),
+        literature=(
+            LiteratureLevel("SSCD >= .5", "Somepalli et al. 2023", 0.5, SIX_DB, 0.25, 0.0),
+            LiteratureLevel("SSCD >= .5", "Somepalli et al. 2023", 2.0, -SIX_DB, 0.1, None),
+        ),
+        conduct=Conduct(
+            unreadable=2,
+            self_checked=True,
+            exchangeability=Exchangeability(
+                60, 64, (Baseline("embeddings", 0.9, 0.0005),), 0.001, alarm=True,
+                separates=(Separation("file format", "PNG", "JPEG (98%)", 0.99),),
+            ),
+            power=Power(0.95, 0.861, 0.99, 60, 64, 50, 60, ()),
+            effort=Effort(1280, 2560, ONE_STEP, 0.93, 12, 10),
+            noisy=noisy,
+            reference=ReferenceUse("twin", "other", 500, 0, 3),
+        ),
+    )  # fmt: skip
+    quality = Quality(
+        64, 64, 512, 12.3456, 0.00123, 0.00045, 32, 0.75, 0.5,
+        sampler="euler", steps=20, sigma_max=80.0, sigma_min=ODD,
+    )  # fmt: skip
+    asked = config(adaptive=True, reference="twin", reference_trained_on="other")
+    return record(verdict, found, config=asked, prepared=settled_in_full(), quality=quality)
+
+
+ALL = (evidence, none, inconclusive)
