@@ -25,7 +25,7 @@ LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: corrupted training images came back from this model more faithfully than "
         "corrupted images it never saw. 'reproduction' means a recognisable copy came back from "
-        "noise that leaves the controls unrecognisable; 'influence' only that the training shows."
+        "noise that leaves the controls unrecognisable; 'membership' only that the training shows."
     ),
     Outcome.NONE: (
         "Read it so: under this attack no clear difference was found between training images and "
