@@ -18,8 +18,8 @@ from memaudit.demo.tiles import split_tiles
 from memaudit.errors import ConfigError, DataError, MisreadModelError, RunDirectoryError
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import ClosedForm
-from memaudit.records import CLEAN, COPY
-from memaudit.statistics import Outcome, Probe, probes_in
+from memaudit.records import CLEAN, COPY, SCREEN
+from memaudit.statistics import Outcome, Probe, correlation_test, probes_in
 
 MEMBERS, CONTROLS = 20, 80
 LEVELS = Corruption(sigmas=(0.8, 1.5, 3.0), draws=2)
@@ -195,8 +195,11 @@ def test_an_adaptive_scan_flags_the_same(asked, model):
     chosen = result.findings[result.findings["flagged"]]
     assert len(chosen) == MEMBERS
     assert result.summary.conduct.noisy.correlation.returned
-    names = {level.reconstruction for level in result.summary.conduct.noisy.correlation.levels}
-    assert names == {result.summary.conduct.effort.screen}
+    first = Probe(result.summary.conduct.effort.screen, phase=SCREEN)  # it chose none of them
+    members = chosen["example_id"].to_list()
+    lowest = result.prepared.levels.sigmas[0] - 0.01
+    expected = correlation_test(result.scores, members, first, lowest)
+    assert result.summary.conduct.noisy.correlation == expected
     assert min(one.test.p_value for one in result.summary.conduct.noisy.by_input) < 1e-6
 
 
