@@ -34,7 +34,7 @@ def make_findings(rows: pd.DataFrame, part: Part, conduct: Conduct, options: Opt
     pool = rows[rows["error"] == ""].drop(columns="error")
     calibrated = calibrate(part.table, pool, options)
     summary = summarise(calibrated, options, conduct)
-    chosen = pool[pool["representative"].astype(bool)].drop_duplicates("example_id")
+    chosen = pool[pool["representative"]].drop_duplicates("example_id")
     failed = chosen[chosen["example_id"].isin(list(part.failed))]
     errors = [
         rows.loc[rows["error"] != "", UNREAD],

@@ -111,8 +111,12 @@ class Pool:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """All entries, as pool.parquet keeps them: those that failed say why under `error`."""
-        both = [self.table.assign(error=""), self.errors]
+        """All entries, as pool.parquet keeps them: those that failed say why under `error`.
+
+        They stand in no group, -1, so that columns of numbers and of truths stay such.
+        """
+        failed = self.errors.assign(group=-1, representative=False, spans=False)
+        both = [self.table.assign(error=""), failed]
         return pd.concat([one for one in both if len(one)], ignore_index=True)
 
 
@@ -139,8 +143,6 @@ def read_pool(rows: pd.DataFrame, index: Index, listing: Listing, view: View) ->
     """Make a pool of what pool.parquet keeps, and of the index that it was made with."""
     readable = rows["error"] == ""
     table = rows[readable].drop(columns="error").reset_index(drop=True)
-    for name, kind in (("group", np.int64), ("representative", np.bool_), ("spans", np.bool_)):
-        table[name] = table[name].astype(kind)
     errors = rows.loc[~readable, UNREAD].reset_index(drop=True)
     groups = np.zeros(len(index.ids), np.int64)
     groups[[index.positions[name] for name in table["example_id"]]] = table["group"]

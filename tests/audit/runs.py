@@ -8,18 +8,17 @@ from PIL import Image as PillowImage
 
 from memaudit.config import Corruption, ScanConfig
 from memaudit.data import resize
-from memaudit.records import Image
+from memaudit.records import KEYS, Image
 
 TEXTS = [
     *("example_id", "representative", "stage", "nearest_other", "flagged"),
-    *("flagged_extrapolated", "severity", "literature", "reason"),
+    *("flagged_extrapolated", "claim", "literature", "reason"),
 ]
 NUMBERS = [
     *("score", "own_similarity", "own_rank", "nearest_other_similarity", "margin"),
     *("psnr", "ssim", "l2", "tile_l2", "adaptive_l2", "l2_ratio"),
     *("p_value", "q_value", "p_extrapolated", "recovered_from_snr_db"),
 ]
-KEYS = ["example_id", "reconstruction", "sigma", "draw"]
 
 
 def cut(*photographs: Image, side: int = 16) -> list[Image]:
@@ -70,7 +69,7 @@ def assert_same_findings(one, other, by=("split", "source")):
 
 def assert_same_scores(one, other):
     """Require the same rows of scores, and numbers within 1e-4."""
-    one, other = (table.set_index(KEYS).sort_index() for table in (one, other))
+    one, other = (table.set_index(list(KEYS)).sort_index() for table in (one, other))
     assert one.index.is_unique
     assert one.index.equals(other.index)
     assert one["nearest_other"].equals(other["nearest_other"])

@@ -7,10 +7,10 @@ from PIL import Image as PillowImage
 from runs import ask
 from torch import nn
 
+from memaudit.attacks.base import encode
 from memaudit.audit import scan
-from memaudit.audit.levels import Levels, choose_levels, within_range
+from memaudit.audit.levels import choose_levels, within_range
 from memaudit.audit.models import open_model
-from memaudit.audit.shards import encode
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
@@ -20,6 +20,11 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.models.parameterization import VariancePreserving
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.schedule import schedule_from_config
+from memaudit.run.record import Levels
+
+
+def open_asked(config):
+    return open_model(config.target, config.data, config.execution)
 
 
 def test_two_models_get_the_same_levels_on_the_same_data(sides, unet, tmp_path):
@@ -33,9 +38,9 @@ def test_two_models_get_the_same_levels_on_the_same_data(sides, unet, tmp_path):
             self_check=False,
         )
     )
-    assert perfect.provenance["levels"] == trained.provenance["levels"]
-    low, high = perfect.provenance["levels"]["sigmas"]
-    limit = perfect.provenance["levels"]["identification_limit"]
+    assert perfect.prepared.levels == trained.prepared.levels
+    low, high = perfect.prepared.levels.sigmas
+    limit = perfect.prepared.levels.identification_limit
     assert (low, high) == pytest.approx((0.03 * limit, 0.6 * limit), rel=1e-3)
 
 
@@ -45,7 +50,7 @@ def test_levels_outside_the_range_of_the_model_are_skipped_and_named(sides, unet
         sides.members, tmp_path / "run", model=unet, corruption=corruption, self_check=False
     )
     result = scan(config)
-    written = json.loads((tmp_path / "run" / "scan.json").read_text())["provenance"]["levels"]
+    written = json.loads((tmp_path / "run" / "scan.json").read_text())["prepared"]["levels"]
     assert written["sigmas"] == [1.0]
     assert written["skipped"] == [0.001, 1000.0]
     assert set(result.scores["sigma"]) == {1.0}
@@ -92,7 +97,7 @@ def test_a_level_given_twice_is_scanned_once(sides, tmp_path):
 
 
 def test_levels_need_two_images_or_are_given_by_hand(sides, tiles, tmp_path):
-    denoiser = open_model(ask(sides.members, tmp_path)).denoiser
+    denoiser = open_asked(ask(sides.members, tmp_path)).denoiser
     x0 = encode(denoiser, tiles[0][None])
     with pytest.raises(ConfigError, match="give --sigma"):
         choose_levels(Corruption(), denoiser, x0, 1)
@@ -101,11 +106,11 @@ def test_levels_need_two_images_or_are_given_by_hand(sides, tiles, tmp_path):
 
 
 def test_the_perfect_memorizer_takes_the_size_of_its_images_or_the_one_asked_for(sides, tmp_path):
-    assert open_model(ask(sides.members, tmp_path)).denoiser.shape == (3, 16, 16)
-    assert open_model(ask(sides.members, tmp_path, resolution=8)).denoiser.shape == (3, 8, 8)
+    assert open_asked(ask(sides.members, tmp_path)).denoiser.shape == (3, 16, 16)
+    assert open_asked(ask(sides.members, tmp_path, resolution=8)).denoiser.shape == (3, 8, 8)
     path = sides.members / "000.png"
     PillowImage.open(path).resize((40, 24)).save(path)
-    assert open_model(ask(sides.members, tmp_path)).denoiser.shape == (3, 24, 24)
+    assert open_asked(ask(sides.members, tmp_path)).denoiser.shape == (3, 24, 24)
 
 
 def test_levels_outside_the_model_s_range_are_told_apart() -> None:

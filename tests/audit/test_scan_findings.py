@@ -31,7 +31,7 @@ def test_images_in_the_perfect_memorizer_are_flagged_and_come_first(findings_of_
     assert (findings_of_memorizer["split"] == ["member"] * 15 + ["control"] * 40).all()
     flagged = findings_of_memorizer[:15]
     assert (flagged["own_rank"] == 1).all()
-    assert (flagged["severity"] == "reproduction").all()
+    assert (flagged["claim"] == "reproduction").all()
     assert flagged["score"].is_monotonic_decreasing
 
 
@@ -39,7 +39,7 @@ def test_controls_have_a_score_and_no_p_value(findings_of_memorizer):
     controls = findings_of_memorizer[findings_of_memorizer["split"] == "control"]
     assert controls["score"].notna().all()
     assert controls[["p_value", "q_value", "recovered_from_snr_db"]].isna().all(axis=None)
-    assert (controls["severity"] == "").all()
+    assert (controls["claim"] == "").all()
 
 
 def test_scores_hold_every_level_and_draw_of_every_image(sides, tmp_path):
@@ -49,7 +49,7 @@ def test_scores_hold_every_level_and_draw_of_every_image(sides, tmp_path):
     rows = result.scores.groupby("example_id")[["sigma", "draw"]].apply(
         lambda group: sorted(group.itertuples(index=False, name=None))
     )
-    wanted = [(sigma, k) for sigma in result.provenance["levels"]["sigmas"] for k in (0, 1)]
+    wanted = [(sigma, k) for sigma in result.prepared.levels.sigmas for k in (0, 1)]
     assert len(wanted) == 6
     assert len(rows) == 55
     assert all(found == wanted for found in rows)

@@ -69,7 +69,7 @@ def test_parts_that_are_there_are_kept_and_one_that_is_too_short_is_made_again(c
 def test_the_perfect_memorizer_generates_its_images(config, tiles):
     controls = torch.from_numpy(np.stack(tiles[15:55])).permute(0, 3, 1, 2)
     copies = Loaded(ClosedForm(encode_pixels(controls, 3)), {"family": "of the controls"})
-    copying = scan(replace(config, out=config.out + "-controls"), loaded=copies).quality
+    copying = scan(replace(config, out=config.execution.out + "-controls"), loaded=copies).quality
     learned = scan(config).quality
     assert copying.precision == 1 > learned.precision
     assert copying.frechet < learned.frechet

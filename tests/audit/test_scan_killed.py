@@ -96,8 +96,8 @@ def assert_unscathed(asked, moments, folder):
     unscathed = scan(ask(members, folder / "unscathed", **other))
     assert_same_findings(resumed.findings, unscathed.findings)
     assert_same_scores(resumed.scores, unscathed.scores)
-    assert resumed.summary.effort == unscathed.summary.effort
-    assert resumed.summary.power.share == unscathed.summary.power.share
+    assert resumed.summary.conduct.effort == unscathed.summary.conduct.effort
+    assert resumed.summary.conduct.power.share == unscathed.summary.conduct.power.share
     assert files_in(folder / "run") == files_in(folder / "unscathed")
 
     last = written_at(folder)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import write_sd, write_sdxl
 
+from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
 from memaudit.audit.captions import _others
 from memaudit.audit.plan import estimate
@@ -21,8 +22,10 @@ from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.families.lora import ADAPTERS, RECORD
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
-from memaudit.records import Image
+from memaudit.records import COPY, Image
 from memaudit.report.remarks import remarks
+from memaudit.run.record import CaptionsRecord
+from memaudit.statistics import Probe, probes_in
 from memaudit.train.loop import train
 
 WriteFolder = Callable[[str, list[Image]], Path]
@@ -63,11 +66,11 @@ def write_captions(folder: Path) -> None:
 def train_lora(config: ScanConfig, out: Path, loss: str = "clean") -> Path:
     return train(
         TrainConfig(
-            dataset=config.dataset,
+            dataset=config.data.dataset,
             out=str(out),
             loss=loss,
             sigma_n=0.5 if loss == "ambient" else None,
-            base=Base(config.model, rank=2),
+            base=Base(config.target.spec, rank=2),
             steps=4,
             batch_size=2,
             lr=1e-2,
@@ -79,7 +82,7 @@ def train_lora(config: ScanConfig, out: Path, loss: str = "clean") -> Path:
 
 def similarities(config: ScanConfig, out: Path) -> pd.Series:
     scores = scan(replace(config, out=str(out))).scores
-    return scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+    return scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
 
 
 @pytest.mark.parametrize("write", [write_sd, write_sdxl], ids=["sd", "sdxl"])
@@ -90,14 +93,14 @@ def test_a_pipeline_is_scanned_in_the_latents_of_its_vae(
     assert len(result.findings) == MEMBERS + CONTROLS
     assert len(result.scores) == 2 * (MEMBERS + CONTROLS)
     assert result.scores["own_similarity"].notna().all()
-    assert result.provenance["model"]["family"] == "latent"
-    assert {name.split("/")[0] for name in result.provenance["model"]["weights"]} >= {
+    assert result.prepared.model["family"] == "latent"
+    assert {name.split("/")[0] for name in result.prepared.model["weights"]} >= {
         "unet",
         "vae",
         "text_encoder",
     }
-    assert result.provenance["data"]["resolution"] == "32x32"
-    assert result.summary.power is not None
+    assert result.prepared.data.resolution == "32x32"
+    assert result.summary.conduct.power is not None
 
 
 def test_adapters_are_scanned_with_the_base_that_their_record_names(
@@ -106,9 +109,9 @@ def test_adapters_are_scanned_with_the_base_that_their_record_names(
     lora = train_lora(config, tmp_path / "lora")
     plain = similarities(config, tmp_path / "plain")
     tuned = scan(replace(config, model=str(lora), out=str(tmp_path / "tuned")))
-    after = tuned.scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+    after = tuned.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
     assert (plain - after).abs().max() > 1e-4
-    said = tuned.provenance["model"]
+    said = tuned.prepared.model
     assert said["base"] == str(base)
     assert list(said["adapters"]) == [ADAPTERS]
     assert said["ambient"] is None
@@ -119,12 +122,12 @@ def test_the_noisy_latents_beside_ambient_adapters_are_queried(
 ) -> None:
     lora = train_lora(config, tmp_path / "lora", "ambient")
     result = scan(replace(config, model=str(lora)))
-    assert result.provenance["copies"]["images"] == MEMBERS
-    assert set(result.scores["reconstruction"]) == {"ode", "noisy ode"}
-    noisy = result.scores[result.scores["reconstruction"] == "noisy ode"]
+    assert result.prepared.copies.images == MEMBERS
+    assert probes_in(result.scores) == [Probe(ODE), Probe(ODE, COPY)]
+    noisy = Probe(ODE, COPY).rows(result.scores)
     assert noisy["copy_correlation"].between(-1, 1).all()
-    assert result.summary.noisy is not None
-    assert result.summary.noisy.sigma_n == 0.5
+    assert result.summary.conduct.noisy is not None
+    assert result.summary.conduct.noisy.sigma_n == 0.5
 
 
 def test_what_the_model_is_told_changes_what_comes_back(config: ScanConfig, tmp_path: Path) -> None:
@@ -140,13 +143,13 @@ def test_images_without_captions_are_told_nothing_and_that_is_said(
     config: ScanConfig, tmp_path: Path
 ) -> None:
     empty = similarities(replace(config, prompt="empty"), tmp_path / "empty")
-    for folder in (config.dataset, config.controls):
+    for folder in (config.data.dataset, config.data.controls):
         (Path(str(folder)) / "metadata.csv").unlink()
     result = scan(config)
-    own = result.scores.set_index(["example_id", "reconstruction", "sigma"])["own_similarity"]
+    own = result.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
     assert own.equals(empty)
-    assert result.provenance["captions"] == {"policy": "own", "images": 0}
-    assert "it was told nothing" in " ".join(remarks(result.summary, result.provenance))
+    assert result.prepared.captions == CaptionsRecord("own", 0)
+    assert "it was told nothing" in " ".join(remarks(result.record))
 
 
 def test_runs_that_were_told_otherwise_are_compared_with_a_remark(
@@ -161,13 +164,13 @@ def test_runs_that_were_told_otherwise_are_compared_with_a_remark(
 
 
 def test_captions_on_one_side_only_are_refused(config: ScanConfig) -> None:
-    (Path(str(config.controls)) / "metadata.csv").unlink()
+    (Path(str(config.data.controls)) / "metadata.csv").unlink()
     with pytest.raises(ConfigError, match="100% of the members and 0% of the controls"):
         scan(config)
 
 
 def test_another_caption_takes_at_least_two(config: ScanConfig) -> None:
-    for folder in (config.dataset, config.controls):
+    for folder in (config.data.dataset, config.data.controls):
         (Path(str(folder)) / "metadata.csv").unlink()
     with pytest.raises(ConfigError, match="--prompt other needs images with different captions"):
         scan(replace(config, prompt="other"))
@@ -229,7 +232,7 @@ def test_a_network_for_inpainting_is_refused(base: Path, tmp_path: Path) -> None
 
 
 def test_a_caption_policy_for_a_model_that_listens_to_none_is_refused(config: ScanConfig) -> None:
-    memorizer = replace(config, model=f"closed-form:{config.dataset}", prompt="empty")
+    memorizer = replace(config, model=f"closed-form:{config.data.dataset}", prompt="empty")
     with pytest.raises(ConfigError, match="--prompt empty is for text-to-image models"):
         scan(memorizer)
 
@@ -237,14 +240,15 @@ def test_a_caption_policy_for_a_model_that_listens_to_none_is_refused(config: Sc
 def test_the_cost_of_a_scan_of_adapters_is_told(config: ScanConfig, tmp_path: Path) -> None:
     lora = train_lora(config, tmp_path / "lora", "ambient")
     plan = estimate(replace(config, model=str(lora)))
-    assert plan.evaluations == (MEMBERS + CONTROLS) * 2 * 2 * config.steps
+    assert plan.evaluations == (MEMBERS + CONTROLS) * 2 * 2 * config.attack.steps
 
 
-def test_runs_from_before_there_were_captions_keep_their_digest(config: ScanConfig) -> None:
+def test_what_the_model_is_told_and_its_base_are_part_of_the_question(config: ScanConfig) -> None:
     asked = config.asked()
-    assert "prompt" not in asked
-    assert "base_model" not in asked
+    assert asked["attack"]["prompt"] == "own"
+    assert asked["target"]["base_model"] is None
     assert replace(config, prompt="empty").digest != config.digest
+    assert replace(config, base_model="base").digest != config.digest
     assert json.dumps(asked)
 
 
@@ -349,12 +353,12 @@ def test_a_pipeline_says_itself_that_it_was_trained_on_noisy_data(
 
 
 def test_a_refused_policy_leaves_the_run_directory_free(config: ScanConfig) -> None:
-    (Path(str(config.controls)) / "metadata.csv").unlink()
+    (Path(str(config.data.controls)) / "metadata.csv").unlink()
     with pytest.raises(ConfigError, match="--prompt empty"):
         scan(config)
-    assert scan(replace(config, prompt="empty")).provenance["captions"]["policy"] == "empty"
-    write_captions(Path(str(config.controls)))
-    with pytest.raises(RunDirectoryError, match="prompt was empty, now not given"):
+    assert scan(replace(config, prompt="empty")).prepared.captions.policy == "empty"
+    write_captions(Path(str(config.data.controls)))
+    with pytest.raises(RunDirectoryError, match="prompt was empty, now own"):
         scan(config)
 
 

@@ -9,6 +9,7 @@ from noisy_models import SIGMA_N, clean, memorizer, noisy, unaware, write
 from runs import ask, assert_same_findings, assert_same_scores, cut, save, written_at
 from skimage import data as photographs
 
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.config import Corruption
 from memaudit.data import image_id
@@ -17,7 +18,8 @@ from memaudit.demo.tiles import split_tiles
 from memaudit.errors import ConfigError, DataError, MisreadModelError, RunDirectoryError
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import ClosedForm
-from memaudit.statistics import Outcome
+from memaudit.records import CLEAN, COPY, SCREEN
+from memaudit.statistics import Outcome, Probe, correlation_test, probes_in
 
 MEMBERS, CONTROLS = 20, 80
 LEVELS = Corruption(sigmas=(0.8, 1.5, 3.0), draws=2)
@@ -77,12 +79,12 @@ def innocent(asked, images, folder):
 
 @pytest.fixture
 def again(finished, tmp_path):
-    shutil.copytree(finished.config.out, tmp_path / "run")
+    shutil.copytree(finished.config.execution.out, tmp_path / "run")
     return replace(finished.config, out=str(tmp_path / "run"))
 
 
-def rows(result, reconstruction):
-    return result.scores[result.scores["reconstruction"] == reconstruction]
+def rows(result, attack, what=CLEAN):
+    return Probe(attack, what).rows(result.scores)
 
 
 def test_a_memorizer_of_noisy_copies_is_found_by_its_copies(finished):
@@ -90,20 +92,20 @@ def test_a_memorizer_of_noisy_copies_is_found_by_its_copies(finished):
     assert len(flagged) == MEMBERS
     assert set(flagged["split"]) == {"member"}
     assert finished.summary.verdict.outcome is Outcome.EVIDENCE
-    by_query = {one.query: one for one in finished.summary.noisy.by_query}
-    assert by_query["noisy copy"].auc == 1
-    assert by_query["noisy copy"].flagged == (flagged["query"] == "noisy copy").sum() > 0
-    assert sum(one.flagged for one in by_query.values()) == MEMBERS
+    by_input = {one.input: one for one in finished.summary.conduct.noisy.by_input}
+    assert by_input["noisy copy"].auc == 1
+    assert by_input["noisy copy"].flagged == (flagged["input"] == "noisy copy").sum() > 0
+    assert sum(one.flagged for one in by_input.values()) == MEMBERS
     said = finished.summary.verdict.reasons[0]
-    assert f"{by_query['noisy copy'].flagged} by the noisy copy" in said
-    assert finished.summary.noisy.advice == ""
+    assert f"{by_input['noisy copy'].flagged} by the noisy copy" in said
+    assert finished.summary.conduct.noisy.advice == ""
 
 
 def test_the_copies_are_returned_more_exactly_than_the_clean_images(asked, model, images):
     one_step = scan(asked("one-step", reconstruct=("one-step",)), loaded=model)
     members = [image_id(image) for image in images[:MEMBERS]]
     of_members = one_step.scores[one_step.scores["example_id"].isin(members)]
-    of_clean = of_members["reconstruction"] == "one-step"
+    of_clean = of_members["input"] == CLEAN
     known = of_members[(of_members["sigma"] == 1.5) & of_clean]  # 0.597 to the clean image
     assert 2 * known["copy_l2"].median() == pytest.approx(0.196, rel=0.1)
     assert known["copy_correlation"].median() == pytest.approx(0.95, abs=0.02)
@@ -119,43 +121,43 @@ def test_a_copy_is_corrupted_by_what_its_own_noise_leaves_of_the_level(asked, im
 
     echo = replace(unaware(images[:2], folder / "model"), denoiser=Echo(clean(images[:2])))
     result = scan(asked("echo", reconstruct=("one-step",), steps=1), loaded=echo)
-    for sigma, table in rows(result, "noisy one-step").groupby("sigma"):
+    for sigma, table in rows(result, ONE_STEP, COPY).groupby("sigma"):
         added = np.sqrt(sigma**2 - SIGMA_N**2)
         assert 2 * table["copy_l2"].mean() == pytest.approx(added, rel=0.02)
-    for sigma, table in rows(result, "one-step").groupby("sigma"):
+    for sigma, table in rows(result, ONE_STEP).groupby("sigma"):
         whole = np.sqrt(sigma**2 + SIGMA_N**2)
         assert 2 * table["copy_l2"].mean() == pytest.approx(whole, rel=0.02)
 
 
 def test_the_frozen_noise_is_returned_by_the_memorizer_and_by_no_other(finished, innocent):
-    test = finished.summary.noisy.correlation
+    test = finished.summary.conduct.noisy.correlation
     assert test.returned
     assert test.p_value < 1e-4
     assert all(level.frozen > 0.2 > abs(level.fresh) for level in test.levels)
     assert {level.images for level in test.levels} == {MEMBERS}
-    said = (Path(finished.config.out) / "summary.txt").read_text()
+    said = (Path(finished.config.execution.out) / "summary.txt").read_text()
     assert "the model returns the frozen noise of its training copies: p " in said
-    assert not innocent.summary.noisy.correlation.returned
-    said = (Path(innocent.config.out) / "summary.txt").read_text()
+    assert not innocent.summary.conduct.noisy.correlation.returned
+    said = (Path(innocent.config.execution.out) / "summary.txt").read_text()
     assert "no sign that the model returns the frozen noise" in said
 
 
-def test_a_model_that_never_saw_the_copies_is_not_convicted(innocent):
+def test_a_model_that_never_saw_the_copies_is_not_flagged(innocent):
     assert innocent.summary.flagged.groups == 0
     assert innocent.summary.verdict.outcome is Outcome.NONE
 
 
 def test_power_is_that_of_the_memorizer_of_the_copies(finished, innocent):
-    assert innocent.summary.power.share == finished.summary.power.share == 1
-    grades = {(one.reconstruction, one.grade) for one in innocent.summary.levels}
-    assert ("noisy ode", "informative") in grades
-    assert finished.summary.power.share == finished.summary.dataset.share_above
+    assert innocent.summary.conduct.power.share == finished.summary.conduct.power.share == 1
+    grades = {(one.probe, one.grade) for one in innocent.summary.levels}
+    assert (Probe(ODE, COPY), "informative") in grades
+    assert finished.summary.conduct.power.share == finished.summary.dataset.share_above
 
 
 def test_the_columns_of_the_copies_are_in_the_findings(finished):
     findings = finished.findings
     for name in ("copy_similarity", "copy_l2", "copy_correlation"):
-        expected = rows(finished, "noisy ode").groupby("example_id")[name].mean()
+        expected = rows(finished, ODE, COPY).groupby("example_id")[name].mean()
         found = findings.set_index("example_id")[name].sort_index()
         np.testing.assert_allclose(found, expected[found.index])
 
@@ -178,24 +180,27 @@ def test_batches_and_shards_do_not_change_it(asked, model, finished, batch_size,
 
 
 def test_finished_parts_are_kept_and_lost_ones_are_made_again(again, finished, model):
-    before = written_at(Path(again.out) / "scores")
-    (Path(again.out) / "scores" / "part-00001.parquet").unlink()
+    before = written_at(Path(again.execution.out) / "scores")
+    (Path(again.execution.out) / "scores" / "part-00001.parquet").unlink()
     second = scan(again, loaded=model)
-    after = written_at(Path(again.out) / "scores")
+    after = written_at(Path(again.execution.out) / "scores")
     assert {name for name in before if after[name] != before[name]} == {"part-00001.parquet"}
     assert_same_findings(second.findings, finished.findings)
-    assert second.summary.noisy == finished.summary.noisy
+    assert second.summary.conduct.noisy == finished.summary.conduct.noisy
 
 
 def test_an_adaptive_scan_flags_the_same(asked, model):
     result = scan(asked("adaptive", steps=20, adaptive=True, fraction=0.3), loaded=model)
-    assert result.summary.effort.screen
+    assert result.summary.conduct.effort.screen
     chosen = result.findings[result.findings["flagged"]]
     assert len(chosen) == MEMBERS
-    assert result.summary.noisy.correlation.returned
-    names = {level.reconstruction for level in result.summary.noisy.correlation.levels}
-    assert names == {result.summary.effort.screen}
-    assert min(one.test.p_value for one in result.summary.noisy.by_query) < 1e-6
+    assert result.summary.conduct.noisy.correlation.returned
+    first = Probe(result.summary.conduct.effort.screen, phase=SCREEN)  # it chose none of them
+    members = chosen["example_id"].to_list()
+    lowest = result.prepared.levels.sigmas[0] - 0.01
+    expected = correlation_test(result.scores, members, first, lowest)
+    assert result.summary.conduct.noisy.correlation == expected
+    assert min(one.test.p_value for one in result.summary.conduct.noisy.by_input) < 1e-6
 
 
 def test_other_copies_are_another_question(again, images, model, tmp_path):
@@ -216,10 +221,10 @@ def test_levels_not_above_the_noise_of_the_copies_are_left_out_and_named(asked, 
     mixed = memorizer(images[:MEMBERS], folder / "model", training)
     noise = Corruption(sigmas=(0.3, 0.5, 1.5), draws=1)
     result = scan(asked("mixed", corruption=noise, power=True), loaded=mixed)
-    assert set(rows(result, "ode")["sigma"]) == {0.3, 0.5, 1.5}
-    assert set(rows(result, "noisy ode")["sigma"]) == {1.5}
-    assert result.provenance["levels"]["without_copies"] == (0.3, 0.5)
-    assert [one.sigma for one in result.summary.noisy.correlation.levels] == [1.5]
+    assert set(rows(result, ODE)["sigma"]) == {0.3, 0.5, 1.5}
+    assert set(rows(result, ODE, COPY)["sigma"]) == {1.5}
+    assert result.prepared.levels.without_copies == (0.3, 0.5)
+    assert [one.sigma for one in result.summary.conduct.noisy.correlation.levels] == [1.5]
     assert result.summary.flagged.groups == MEMBERS
 
 
@@ -237,15 +242,15 @@ def test_without_copies_it_is_said_what_to_do(asked, images, folder, choice, pla
         write(folder / "others", images[-5:])
     loaded = memorizer(images[:MEMBERS], folder / place)
     result = scan(asked(f"without-{place}", noisy_copies=choice), loaded=loaded)
-    assert words in result.summary.noisy.advice
-    assert set(result.scores["reconstruction"]) == {"ode"}
-    assert result.summary.noisy.by_query == ()
-    assert result.summary.noisy.correlation is None
-    said = (Path(result.config.out) / "summary.txt").read_text()
+    assert words in result.summary.conduct.noisy.advice
+    assert probes_in(result.scores) == [Probe(ODE)]
+    assert result.summary.conduct.noisy.by_input == ()
+    assert result.summary.conduct.noisy.correlation is None
+    said = (Path(result.config.execution.out) / "summary.txt").read_text()
     assert "audited against clean images only" in said
 
 
-def test_without_copies_a_model_of_noisy_data_is_never_acquitted(asked, images, folder):
+def test_without_copies_a_model_of_noisy_data_is_never_innocent(asked, images, folder):
     training = Ambient("ambient", 2.0, 0)
     model = memorizer(images[:MEMBERS], folder / "bare", training)
     blind = {
@@ -258,7 +263,7 @@ def test_without_copies_a_model_of_noisy_data_is_never_acquitted(asked, images, 
     }
     result = scan(asked("blind", **blind), loaded=model)
     assert result.summary.flagged.min_q > 0.05
-    assert result.summary.power.share > 0.5  # of a memorizer of clean images
+    assert result.summary.conduct.power.share > 0.5  # of a memorizer of clean images
     assert result.summary.verdict.outcome is Outcome.INCONCLUSIVE
     said = "and not the clean images, and its noisy copies were left out by --noisy-copies none"
     assert said in result.summary.verdict.reasons[0]
@@ -335,13 +340,13 @@ def test_a_network_that_memorized_copies_of_other_images_is_not_taken_for_misrea
     options = {"controls": controls, "power": False, "corruption": Corruption(sigmas=(2.0,))}
     config = ask(members, tmp_path / "run", model=MODELS / "ambient", **options)
     result = scan(config)
-    assert result.provenance["copies"] is None  # those that stand beside it are of other images
-    assert result.provenance["self_check"]["best_log_ratio"] > 0
+    assert result.prepared.copies is None  # those that stand beside it are of other images
+    assert result.prepared.self_check.best_log_ratio > 0
     assert not result.findings["flagged"].any()
     unrelated = {"reference": str(MODELS / "ambient"), "reference_trained_on": "unrelated"}
     twin = replace(config, model=str(MODELS / "twin"), out=str(tmp_path / "by"), **unrelated)
     compared = scan(twin)
-    assert compared.provenance["reference"]["self_check"]["best_log_ratio"] > 0
+    assert compared.prepared.reference.self_check.best_log_ratio > 0
     shutil.copytree(MODELS / "ambient", tmp_path / "torn", copy_function=shutil.copyfile)
     part = tmp_path / "torn/noisy/part-00000.safetensors"
     part.write_bytes(part.read_bytes()[:1000])

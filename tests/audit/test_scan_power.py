@@ -7,9 +7,11 @@ import pytest
 from runs import ask, assert_same_scores, cut, save, written_at
 from skimage import data as photographs
 
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.config import Corruption
-from memaudit.statistics import Outcome
+from memaudit.records import SCREEN
+from memaudit.statistics import Outcome, Probe
 
 WEAK = Corruption(sigmas=(0.3, 0.5), draws=1)
 
@@ -57,12 +59,12 @@ def unmeasured(asked):
 @pytest.fixture
 def again(measured, tmp_path):
     """The question of the finished scan, and a copy of its run."""
-    shutil.copytree(measured.config.out, tmp_path / "run")
+    shutil.copytree(measured.config.execution.out, tmp_path / "run")
     return replace(measured.config, out=str(tmp_path / "run"))
 
 
 def part_files(result):
-    return sorted((Path(result.config.out) / "power").glob("part-*.parquet"))
+    return sorted((Path(result.config.execution.out) / "power").glob("part-*.parquet"))
 
 
 def rows_of(result):
@@ -74,7 +76,7 @@ def grades(result):
 
 
 def test_at_weak_noise_a_perfect_memorizer_is_found(measured):
-    power = measured.summary.power
+    power = measured.summary.conduct.power
     assert (power.members, power.controls, power.candidates, power.of) == (15, 40, 15, 15)
     assert power.share == power.high == 1
     assert power.low == pytest.approx(0.025 ** (1 / 15))
@@ -90,7 +92,7 @@ def test_a_scan_that_finds_nothing_where_it_could_have_says_none(measured):
 
 def test_at_noise_far_above_the_window_a_scan_that_flags_nothing_has_no_power(asked):
     result = scan(asked("strong", corruption=Corruption(sigmas=(50.0,), draws=1)))
-    share = result.summary.power.share
+    share = result.summary.conduct.power.share
     assert share < 0.5
     assert grades(result) == [(50.0, "no power")]
     assert result.summary.flagged.groups == 0
@@ -105,7 +107,7 @@ def test_at_noise_far_above_the_window_a_scan_that_flags_nothing_has_no_power(as
 def test_each_level_has_a_power_of_its_own(asked):
     result = scan(asked("two", corruption=Corruption(sigmas=(0.5, 50.0), draws=1)))
     assert grades(result) == [(0.5, "informative"), (50.0, "no power")]
-    shares = [level.share for level in result.summary.power.levels]
+    shares = [level.share for level in result.summary.conduct.power.levels]
     assert [level.power for level in result.summary.levels] == shares
     assert shares[0] == 1
     assert shares[1] < 0.5
@@ -113,7 +115,7 @@ def test_each_level_has_a_power_of_its_own(asked):
 
 def test_where_held_out_images_come_back_as_copies_the_levels_are_too_easy(asked):
     result = scan(asked("easy", memorized="both"))
-    assert result.summary.power.share == 1
+    assert result.summary.conduct.power.share == 1
     assert grades(result) == [(0.3, "too easy"), (0.5, "too easy")]
     assert result.summary.flagged.groups == 0
     assert result.summary.verdict.outcome is Outcome.INCONCLUSIVE
@@ -124,12 +126,12 @@ def test_of_the_perfect_memorizer_itself_the_power_is_what_the_scan_shows(asked)
     noise = Corruption(levels=2, draws=1)
     modes = ("one-step", "ode")
     result = scan(asked("itself", memorized="members", reconstruct=modes, corruption=noise))
-    ode = result.scores[result.scores["reconstruction"] == "ode"]
+    ode = Probe(ODE).rows(result.scores)
     assert_same_scores(rows_of(result), ode)
-    levels = [level for level in result.summary.levels if level.reconstruction == "ode"]
+    levels = [level for level in result.summary.levels if level.attack == ODE]
     assert [level.power for level in levels] == [level.share_above for level in levels]
-    assert result.summary.power.share == result.summary.dataset.share_above
-    others = [level for level in result.summary.levels if level.reconstruction == "one-step"]
+    assert result.summary.conduct.power.share == result.summary.dataset.share_above
+    others = [level for level in result.summary.levels if level.attack == ONE_STEP]
     assert [(level.power, level.grade) for level in others] == [(None, "")] * 2
 
 
@@ -139,7 +141,7 @@ def test_the_power_check_changes_no_finding(measured, unmeasured):
 
 
 def test_a_scan_that_finds_nothing_and_did_not_measure_its_power_is_inconclusive(unmeasured):
-    assert unmeasured.summary.power is None
+    assert unmeasured.summary.conduct.power is None
     assert part_files(unmeasured) == []
     assert [(level.power, level.grade) for level in unmeasured.summary.levels] == [(None, "")] * 2
     assert unmeasured.summary.verdict.outcome is Outcome.INCONCLUSIVE
@@ -153,7 +155,7 @@ def test_evidence_needs_no_power_check(asked):
 
 
 def test_finished_parts_of_the_power_check_are_not_made_again(again, measured):
-    power = Path(again.out) / "power"
+    power = Path(again.execution.out) / "power"
     before = written_at(power)
     assert before.keys() == {f"part-{k:05d}.parquet" for k in range(3)}
     assert scan(again).summary == measured.summary
@@ -166,10 +168,10 @@ def test_finished_parts_of_the_power_check_are_not_made_again(again, measured):
 
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_the_batch_size_does_not_change_the_power(again, measured, batch_size):
-    shutil.rmtree(Path(again.out) / "power")
+    shutil.rmtree(Path(again.execution.out) / "power")
     result = scan(replace(again, batch_size=batch_size))
     assert_same_scores(rows_of(result), rows_of(measured))
-    one, other = measured.summary.power, result.summary.power
+    one, other = measured.summary.conduct.power, result.summary.conduct.power
     assert (one.share, one.low, one.high) == (other.share, other.low, other.high)
     assert [level.share for level in one.levels] == [level.share for level in other.levels]
 
@@ -179,7 +181,7 @@ def test_of_many_members_64_are_queried_and_all_are_memorized(asked, folder, til
     many = save(folder / "many", [*tiles[:15], *extra])
     noise = Corruption(sigmas=(0.3,), draws=1)
     result = scan(asked("run-of-many", dataset=many, index=None, corruption=noise))
-    power, groups = result.summary.power, result.summary.counts.member_groups
+    power, groups = result.summary.conduct.power, result.summary.counts.member_groups
     assert (power.members, power.controls) == (64, 40)
     assert power.candidates == power.of == groups > 64
     rows = result.findings[result.findings["representative"]]
@@ -192,13 +194,13 @@ def test_with_a_single_image_on_a_side_the_power_is_not_measured(asked, folder, 
     one = save(folder / f"one-of-{side}", tiles[:1] if side == "members" else tiles[15:16])
     where = {"members": "dataset", "controls": "controls"}[side]
     result = scan(asked(f"run-of-one-of-{side}", index=None, **{where: one}))
-    assert result.summary.power is None
+    assert result.summary.conduct.power is None
     assert part_files(result) == []
 
 
 def test_without_controls_the_power_is_not_measured(asked):
     result = scan(asked("alone", index=None, controls=None))
-    assert result.summary.power is None
+    assert result.summary.conduct.power is None
     assert part_files(result) == []
     assert len(result.findings) == 15
     assert result.exit_code == 4
@@ -208,10 +210,9 @@ def test_an_adaptive_scan_is_graded_by_its_full_scan(asked, folder, tiles):
     more = save(folder / "more", tiles[15:])  # 80 images, of which 64 are the sample
     options = {"controls": more, "index": None, "adaptive": True, "steps": 16}
     result = scan(asked("adaptive", memorized="members", **options))
-    screen = result.summary.effort.screen
-    assert screen == "screen one-step"
-    assert result.summary.power.share == 1
-    assert {(level.reconstruction, level.grade) for level in result.summary.levels} == {
-        ("ode", "informative"),
-        (screen, ""),
+    assert result.summary.conduct.effort.screen == ONE_STEP
+    assert result.summary.conduct.power.share == 1
+    assert {(level.probe, level.grade) for level in result.summary.levels} == {
+        (Probe(ODE), "informative"),
+        (Probe(ONE_STEP, phase=SCREEN), ""),
     }

@@ -15,7 +15,8 @@ from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.loaded import Loaded
-from memaudit.statistics import Outcome
+from memaudit.records import CLEAN, COPY, SCREEN
+from memaudit.statistics import Outcome, Probe
 
 MEMBERS, CONTROLS, OTHERS = 20, 60, 60
 NOISE = Corruption(sigmas=(0.5, 2.0), draws=2)
@@ -76,7 +77,7 @@ def alone(asked):
 
 @pytest.fixture
 def again(finished, tmp_path):
-    shutil.copytree(finished.config.out, tmp_path / "run")
+    shutil.copytree(finished.config.execution.out, tmp_path / "run")
     return replace(finished.config, out=str(tmp_path / "run"))
 
 
@@ -84,17 +85,17 @@ def test_what_the_target_memorized_stands_out_of_an_unrelated_reference(finished
     flagged = finished.findings[finished.findings["flagged"]]
     assert set(flagged["split"]) == {"member"}
     assert len(flagged) > MEMBERS / 2
-    assert finished.summary.column == "similarity_gain"
+    assert finished.summary.columns == ("similarity_gain",)
     assert finished.summary.verdict.outcome is Outcome.EVIDENCE
-    use = finished.summary.reference
+    use = finished.summary.conduct.reference
     assert (use.images, use.members, use.controls) == (OTHERS, 0, 0)
-    said = (Path(finished.config.out) / "summary.txt").read_text()
+    said = (Path(finished.config.execution.out) / "summary.txt").read_text()
     assert "it saw 0 members and 0 controls, of 60 images read" in said
 
 
 def test_both_models_get_the_same_corrupted_images(asked, finished, alone):
     """The reference's similarities are those of a scan of the reference itself."""
-    model = asked("x").reference
+    model = asked("x").attack.reference
     itself = scan(asked("itself", reference=None, trained_on=None, model=model))
     keys = ["example_id", "sigma", "draw"]
     pair = finished.scores.set_index(keys).sort_index()
@@ -120,7 +121,7 @@ def test_a_target_that_answers_as_its_reference_differs_nowhere(asked, images):
 
 
 def test_power_is_measured_by_the_same_difference(finished):
-    power = finished.summary.power
+    power = finished.summary.conduct.power
     assert power.share == finished.summary.dataset.share_above >= 0.5
 
 
@@ -148,9 +149,9 @@ def test_a_reference_that_saw_one_side_is_refused(asked, tmp_path, reference, tr
 )
 def test_a_reference_that_saw_both_alike_is_used_and_what_it_saw_is_named(asked, trained_on, saw):
     result = scan(asked(f"saw-{trained_on}", trained_on=trained_on))
-    assert (result.summary.reference.members, result.summary.reference.controls) == saw
-    assert result.provenance["reference"]["saw"]["trained_on"] == result.config.reference_trained_on
-    said = (Path(result.config.out) / "summary.txt").read_text()
+    assert (result.summary.conduct.reference.members, result.summary.conduct.reference.controls) == saw
+    assert result.prepared.reference.use.trained_on == result.config.attack.reference_trained_on
+    said = (Path(result.config.execution.out) / "summary.txt").read_text()
     assert f"it saw {saw[0]} members and {saw[1]} controls" in said
 
 
@@ -163,10 +164,10 @@ def test_batches_and_shards_change_nothing(asked, finished, batch_size, shard_si
 
 
 def test_finished_parts_are_kept_and_lost_ones_are_made_again(again, finished):
-    before = written_at(Path(again.out) / "scores")
-    (Path(again.out) / "scores" / "part-00001.parquet").unlink()
+    before = written_at(Path(again.execution.out) / "scores")
+    (Path(again.execution.out) / "scores" / "part-00001.parquet").unlink()
     second = scan(again)
-    after = written_at(Path(again.out) / "scores")
+    after = written_at(Path(again.execution.out) / "scores")
     assert {name for name in before if after[name] != before[name]} == {"part-00001.parquet"}
     assert_same_findings(second.findings, finished.findings)
 
@@ -179,10 +180,10 @@ def test_another_reference_is_another_question(again, folder):
 
 def test_the_first_pass_of_an_adaptive_scan_takes_the_same_difference(asked):
     result = scan(asked("adaptive", steps=40, adaptive=True, fraction=0.1))
-    assert result.summary.effort.screen
+    assert result.summary.conduct.effort.screen
     chosen = result.findings[result.findings["stage"] == "full"]
     assert (chosen["split"] == "member").mean() > 0.8
-    screened = result.scores[result.scores["reconstruction"] == result.summary.effort.screen]
+    screened = Probe(result.summary.conduct.effort.screen, phase=SCREEN).rows(result.scores)
     assert screened["similarity_gain"].notna().all()
 
 
@@ -191,7 +192,7 @@ def test_levels_outside_the_range_of_the_reference_are_skipped(asked, folder, un
     config = asked("range", corruption=noise, self_check=False, steps=2)
     config = replace(config, reference=str(unet))
     result = scan(config)
-    assert result.provenance["levels"]["skipped"] == (9000.0,)
+    assert result.prepared.levels.skipped == (9000.0,)
     assert set(result.scores["sigma"]) == {0.5}
     high = replace(config, corruption=Corruption(sigmas=(9000.0,)), out=str(folder / "range-2"))
     with pytest.raises(ConfigError, match="lies in the range of the reference"):
@@ -201,7 +202,7 @@ def test_levels_outside_the_range_of_the_reference_are_skipped(asked, folder, un
 def test_a_reference_is_recorded_by_its_weights(asked, unet):
     config = replace(asked("weights", self_check=False, steps=2), reference=str(unet))
     result = scan(config)
-    [sha] = result.provenance["reference"]["weights"].values()
+    [sha] = result.prepared.reference.model["weights"].values()
     assert len(sha) == 64
 
 
@@ -224,13 +225,13 @@ def test_beside_noisy_copies_the_clean_images_are_scored_against_the_reference(
     model = memorizer(images[:MEMBERS], write(folder / "model", images[:MEMBERS]))
     noise = Corruption(sigmas=(0.8, 2.0), draws=1)
     result = scan(asked("with-copies", corruption=noise, power=True), loaded=model)
-    by_query = [(one.query, one.column) for one in result.summary.noisy.by_query]
-    assert by_query == [("clean image", "similarity_gain"), ("noisy copy", "copy_correlation")]
-    of_copies = result.scores["reconstruction"] == "noisy ode"
+    by_input = [(one.input, one.columns) for one in result.summary.conduct.noisy.by_input]
+    assert by_input == [(CLEAN, ("similarity_gain",)), (COPY, ("copy_correlation",))]
+    of_copies = result.scores["input"] == COPY
     assert result.scores.loc[of_copies, "similarity_gain"].isna().all()
     assert result.scores.loc[~of_copies, "similarity_gain"].notna().all()
     assert result.summary.flagged.groups == MEMBERS
-    assert result.summary.power.share >= 0.5
+    assert result.summary.conduct.power.share >= 0.5
 
 
 def test_a_reference_goes_with_a_word_of_what_it_was_trained_on():

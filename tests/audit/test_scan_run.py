@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from diffusers import DDPMScheduler
 from PIL import Image as PillowImage
-from runs import ask, assert_same_findings, written_at
+from runs import ask, assert_same_findings, assert_same_scores, written_at
 from safetensors.torch import load_file, save_file
 
 from memaudit.audit import scan
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
+from memaudit.run.directory import RunDirectory
 
 
 @pytest.fixture
@@ -41,22 +42,35 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     result = scan(config)
     report = json.loads((out / "scan.json").read_text())
     assert report == json.loads(json.dumps(result.report()))
-    assert report.keys() == {"verdict", "summary", "quality", "provenance"}
-    assert report["verdict"].keys() == {"outcome", "sentence", "reasons", "exit_code"}
+    assert report.keys() == {
+        *("format", "verdict", "config", "prepared", "summary", "quality", "environment"),
+        "calibrations",
+    }
+    assert report["verdict"].keys() == {"claim", "outcome", "sentence", "reasons", "exit_code"}
+    assert report["verdict"] == report["summary"]["verdict"]
+    assert report["config"].keys() == {"data", "target", "attack", "calibration", "execution"}
     assert report["summary"].keys() == {
-        *("column", "reconstruction", "counts", "flagged", "dataset", "levels", "literature"),
-        *("fairness", "power", "noisy", "reference", "effort", "verdict"),
+        *("attack", "columns", "counts", "flagged", "dataset", "levels", "literature"),
+        *("conduct", "verdict"),
     }
-    provenance = report["provenance"]
-    assert provenance.keys() == {
-        *("question", "config", "model", "self_check", "levels", "data", "embedder"),
-        *("device", "threads", "environment", "copies", "captions", "reference"),
+    assert report["summary"]["conduct"].keys() == {
+        *("unreadable", "self_checked", "exchangeability", "power", "effort", "noisy"),
+        "reference",
     }
-    assert provenance["question"] == config.digest
-    assert provenance["data"].keys() == {
+    prepared = report["prepared"]
+    assert prepared.keys() == {
+        *("format", "question", "data", "model", "embedder", "levels", "primary", "columns"),
+        *("others", "shard_size", "device", "captions", "copies", "reference", "self_check"),
+    }
+    assert prepared["question"] == config.digest
+    assert prepared["data"].keys() == {
         *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused")
     }
-    assert provenance["environment"].keys() >= {"memaudit", "commit", "packages", "command"}
+    assert report["environment"].keys() == {
+        *("memaudit", "commit", "python", "platform", "packages", "command", "threads"),
+        "finished",
+    }
+    assert RunDirectory.at(out).record() == result.record
 
 
 def test_a_finished_scan_called_again_scores_nothing_and_finds_the_same(config, out):
@@ -77,6 +91,11 @@ def test_a_finished_scan_called_again_scores_nothing_and_finds_the_same(config, 
         ({"embedder": "sscd-distilled"}, "embedder was pixels, now sscd-distilled"),
         ({"controls": None}, "controls was .*controls, now not given"),
         ({"reconstruct": ("ode", "sample")}, r"reconstruct was \['ode'\], now \['ode', 'sample'\]"),
+        ({"resize": "pad"}, "resize was center-crop, now pad"),
+        ({"sample": 10}, "sample was not given, now 10"),
+        ({"duplicate_threshold": 1.1}, "duplicate_threshold was not given, now 1.1"),
+        ({"resolution": 8}, "resolution was not given, now 8"),
+        ({"score": ("margin",)}, r"score was .*, now \['margin'\]"),
     ],
 )
 def test_a_run_of_other_arguments_is_refused_and_the_difference_named(config, change, named):
@@ -105,6 +124,65 @@ def test_the_batch_size_and_the_place_of_the_index_may_change(config, tmp_path):
     (tmp_path / "run" / "scores" / "part-00001.parquet").unlink()
     second = scan(replace(config, batch_size=3, index=str(tmp_path / "index")))
     assert_same_findings(second.findings, first.findings)
+
+
+def test_a_finished_scan_asked_with_another_q_is_calibrated_anew_and_scores_nothing(config, out):
+    first = scan(config)
+    before = {work: written_at(out / work) for work in ("scores", "power")}
+    asked = replace(config, q=0.001)
+    second = scan(asked)
+    assert {work: written_at(out / work) for work in before} == before
+    flagged = first.summary.flagged.groups
+    assert flagged > second.summary.flagged.groups == 0
+    assert second.scores.equals(first.scores)
+    fresh = scan(replace(asked, out=str(out) + "-fresh"))
+    assert second.findings.equals(fresh.findings)
+    assert second.summary == fresh.summary
+    calibrations = [(one.q, one.flagged) for one in RunDirectory.at(out).record().calibrations]
+    assert calibrations == [(0.05, flagged), (0.001, 0)]
+    assert not list((out / "images").glob("*.png"))
+
+
+def test_a_scan_continues_without_its_power_check_and_with_it_again(config, out):
+    first = scan(config)
+    without = scan(replace(config, power=False))
+    assert without.summary.conduct.power is None
+    assert without.scores.equals(first.scores)
+    before = written_at(out / "power")
+    again = scan(config)
+    assert written_at(out / "power") == before
+    assert again.summary == first.summary
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "auto"},
+        {"images": 0},
+        {"shard_size": 7},
+        {"self_check": False},
+        {"local_files_only": True},
+        {"generate": 4},
+        {"power": False},
+        {"q": 0.2},
+    ],
+)
+def test_an_unfinished_scan_goes_on_however_it_is_carried_out(config, out, change):
+    def stop(stage, done, _):
+        if (stage, done) == ("scan", 40):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan(config, stop)
+    before = written_at(out / "scores")
+    assert len(before) == 2
+    result = scan(replace(config, **change))
+    after = written_at(out / "scores")
+    assert before.items() <= after.items()
+    assert len(after) == 3
+    assert result.prepared.shard_size == 20
+    expected = scan(replace(config, out=str(out) + "-whole"))
+    assert_same_scores(result.scores, expected.scores)
 
 
 def test_parquet_and_csv_hold_the_findings(config, out):

@@ -32,7 +32,7 @@ def scan_of(tmp_path):
 def assert_shift(result):
     """Require an alarm that ends in an open verdict, however small the p-values."""
     summary = result.summary
-    assert summary.fairness.alarm
+    assert summary.conduct.exchangeability.alarm
     assert summary.flagged.groups > 0
     assert summary.dataset.test.p_value < 0.025
     assert summary.verdict.outcome is Outcome.INCONCLUSIVE
@@ -43,7 +43,7 @@ def assert_shift(result):
 def test_a_random_split_raises_no_alarm(scan_of, mixed, tmp_path):
     members, controls = save(tmp_path / "a", mixed[:40]), save(tmp_path / "b", mixed[40:])
     result = scan_of(members, controls)
-    fairness = result.summary.fairness
+    fairness = result.summary.conduct.exchangeability
     assert (fairness.members, fairness.controls) == (40, 40)
     assert not fairness.alarm
     assert fairness.separates == ()
@@ -54,14 +54,14 @@ def test_controls_saved_as_jpeg_are_a_shift_and_the_format_is_named(scan_of, mix
     members = save(tmp_path / "a", mixed[:40])
     result = scan_of(members, save(tmp_path / "b", mixed[40:], "jpg", quality=90))
     assert_shift(result)
-    strongest = result.summary.fairness.separates[0]
+    strongest = result.summary.conduct.exchangeability.separates[0]
     assert (strongest.what, strongest.members, strongest.controls) == ("file format", "PNG", "JPEG")
     assert strongest.auc == 1
     (reason,) = result.summary.verdict.reasons
-    assert f"p {result.summary.fairness.p_value:.3g}; what differs: file format " in reason
+    assert f"p {result.summary.conduct.exchangeability.p_value:.3g}; what differs: file format " in reason
     assert "(PNG against JPEG, AUC 1.00)" in reason
     assert reason.endswith("give controls from the same source, prepared the same way")
-    run = Path(result.config.out)
+    run = Path(result.config.execution.out)
     assert "without the model the two sides can be told apart" in (run / "summary.txt").read_text()
     assert json.loads((run / "scan.json").read_text())["verdict"]["reasons"] == [reason]
 
@@ -71,7 +71,7 @@ def test_controls_of_another_photograph_are_a_shift_and_what_differs_is_named(sc
     controls = save(tmp_path / "b", cut(photographs.astronaut(), side=48)[:40])
     result = scan_of(members, controls)
     assert_shift(result)
-    separates = result.summary.fairness.separates
+    separates = result.summary.conduct.exchangeability.separates
     assert 0 < len(separates) <= 5
     (reason,) = result.summary.verdict.reasons
     for one in separates[:3]:
@@ -93,7 +93,7 @@ def test_with_fewer_than_20_images_on_a_side_they_are_not_compared(scan_of, mixe
     a, b = sizes
     members = save(tmp_path / "a", mixed[:a])
     result = scan_of(members, save(tmp_path / "b", mixed[a : a + b], "jpg"))
-    assert result.summary.fairness is None
+    assert result.summary.conduct.exchangeability is None
     assert "shift" not in result.summary.verdict.sentence
 
 
@@ -103,20 +103,20 @@ def test_copies_of_one_image_count_once(scan_of, mixed, tmp_path):
         shutil.copy(members / "000.png", members / f"copy-{k:02d}.png")
     result = scan_of(members, save(tmp_path / "b", mixed[20:65]))
     assert result.summary.counts.members == 50
-    assert result.summary.fairness.members == 20
-    assert not result.summary.fairness.alarm
+    assert result.summary.conduct.exchangeability.members == 20
+    assert not result.summary.conduct.exchangeability.alarm
 
 
 def test_copies_do_not_make_a_side_large_enough(scan_of, mixed, tmp_path):
     members = save(tmp_path / "a", mixed[:19])
     for k in range(30):
         shutil.copy(members / "000.png", members / f"copy-{k:02d}.png")
-    assert scan_of(members, save(tmp_path / "b", mixed[19:64])).summary.fairness is None
+    assert scan_of(members, save(tmp_path / "b", mixed[19:64])).summary.conduct.exchangeability is None
 
 
 def test_images_on_both_sides_are_left_out_of_the_comparison(scan_of, mixed, tmp_path):
     members = save(tmp_path / "a", mixed[:30])
     result = scan_of(members, save(tmp_path / "b", mixed[25:70]))
-    fairness = result.summary.fairness
+    fairness = result.summary.conduct.exchangeability
     assert result.summary.counts.spanning_groups == 5
     assert (fairness.members, fairness.controls) == (25, 40)

@@ -9,8 +9,8 @@ from runs import ask, assert_same_findings, cut, save
 from skimage import data as photographs
 
 from memaudit.audit import scan
-from memaudit.audit.lookup import build_index
-from memaudit.config import Corruption, DataOptions
+from memaudit.audit.lookup import Wanted, build_index
+from memaudit.config import Corruption, DataConfig, DataOptions
 from memaudit.errors import DataError, RunDirectoryError
 from memaudit.progress import silent
 from memaudit.statistics.findings import UNSCORED
@@ -137,7 +137,7 @@ def test_without_a_side_that_can_still_be_read_the_power_is_not_measured(
             path.unlink()
 
     result = scan(config, when(stage, remove))
-    assert result.summary.power is None
+    assert result.summary.conduct.power is None
 
 
 @pytest.fixture
@@ -146,9 +146,8 @@ def bitmaps(sides, tmp_path):
     for path in sorted(sides.members.iterdir()):
         PillowImage.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
-    how = ("pixels", 16, 0)
-    data = (str(sides.members), str(sides.controls))
-    build_index(data, str(tmp_path / "index"), DataOptions(), how, silent)
+    data = DataConfig(dataset=str(sides.members), controls=str(sides.controls))
+    build_index(data, Wanted(str(tmp_path / "index"), "pixels", 16), silent)
     return sides.members
 
 
@@ -158,7 +157,7 @@ def test_pixels_that_changed_after_they_were_indexed_could_not_be_scored(
     repaint(bitmaps / "003.bmp", tiles[70])
     index = tmp_path / "index"
     result = scan(ask(bitmaps, tmp_path / "run", controls=sides.controls, index=index))
-    assert result.provenance["data"]["index_reused"]
+    assert result.prepared.data.index_reused
     assert result.errors["source"].to_list() == ["003.bmp"]
     assert "not those that were indexed" in result.errors["error"].iloc[0]
     rows = result.findings.set_index(["split", "source"])
@@ -168,7 +167,7 @@ def test_pixels_that_changed_after_they_were_indexed_could_not_be_scored(
 
 def test_an_index_of_quite_other_pixels_is_refused(bitmaps, tiles, tmp_path):
     index = tmp_path / "other-index"
-    build_index((str(bitmaps), None), str(index), DataOptions(), ("pixels", 16, 0), silent)
+    build_index(DataConfig(dataset=str(bitmaps)), Wanted(str(index), "pixels", 16), silent)
     for k, path in enumerate(sorted(bitmaps.iterdir())):
         repaint(path, tiles[k + 20])
     with pytest.raises(DataError, match=r"none of 15 images .*other-index.*touch the file"):
@@ -207,7 +206,7 @@ def test_a_sample_is_drawn_by_the_seed_recorded_and_drawn_again_on_resume(sides,
     (tmp_path / "run" / "scores" / "part-00000.parquet").unlink()
     assert scan(asked("run", 0)).findings.equals(first)
     report = json.loads((tmp_path / "run" / "scan.json").read_text())
-    assert report["provenance"]["config"]["data"]["sample"] == 12
-    assert report["provenance"]["config"]["seed"] == 0
+    assert report["config"]["data"]["sample"] == 12
+    assert report["config"]["attack"]["seed"] == 0
     other = scan(asked("other", 1)).findings
     assert set(other["example_id"]) != set(first["example_id"])

@@ -35,7 +35,7 @@ def test_a_scan_takes_the_index_that_was_built_for_it(
     shape = ("--controls", controls, "--resolution", 16)
     assert build(memaudit_command, members, index, *shape).code == 0
     run = scan(members, "--controls", controls, "--index", index, "--json")
-    assert json.loads(run.out)["provenance"]["data"]["index_reused"] is True
+    assert json.loads(run.out)["prepared"]["data"]["index_reused"] is True
 
 
 def test_an_index_of_other_images_is_refused(scan, memaudit_command, members, controls, tmp_path):
@@ -103,7 +103,7 @@ def plan(memaudit_command, write_folder, tiles):
 
 
 @pytest.mark.parametrize(
-    ("q", "reach", "controls"),
+    ("q", "smallest", "controls"),
     [
         (0.05, 7, {"1": 399, "2": 199, "5": 79, "10": 39}),  # 20 / (.05 x 61) = 6.6; 20 / .05 - 1
         (0.1, 4, {"1": 199, "2": 99, "5": 39, "10": 39}),  # 20 / (.1 x 61) = 3.3; at least 39
@@ -111,19 +111,19 @@ def plan(memaudit_command, write_folder, tiles):
 )
 @pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", "0.15")])
 def test_a_plan_says_what_can_be_flagged_and_what_fewer_would_take(
-    plan, q, reach, controls, extent
+    plan, q, smallest, controls, extent
 ):
     found = json.loads(plan("--q", q, *extent, "--json").out)
     assert (found["members"], found["controls"]) == (20, 60)
-    assert found["reach"] == reach
+    assert found["smallest_count"] == smallest
     assert found["controls_for"] == controls
     said = plan("--q", q, *extent).out
-    assert f"{reach} memorized images or more can be flagged, not fewer" in said
+    assert f"{smallest} memorized images or more can be flagged, not fewer" in said
     assert ", ".join(f"{k}: {number} controls" for k, number in controls.items()) in said
 
 
-def test_a_plan_without_controls_reaches_nothing(plan):
-    assert json.loads(plan("--json", controls=False).out)["reach"] is None
+def test_a_plan_without_controls_can_flag_nothing(plan):
+    assert json.loads(plan("--json", controls=False).out)["smallest_count"] is None
     assert "no single image can be flagged" in plan(controls=False).out
 
 

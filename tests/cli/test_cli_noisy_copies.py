@@ -70,10 +70,10 @@ def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
     assert "  by noisy copy  " in run.out
     assert "the frozen noise of its training copies: p " in run.out
     report = json.loads((tmp_path / "run" / "scan.json").read_text())
-    assert report["provenance"]["copies"]["images"] == 6
-    assert {level["reconstruction"] for level in report["summary"]["levels"]} == {
-        "ode",
-        "noisy ode",
+    assert report["prepared"]["copies"]["images"] == 6
+    assert {(level["attack"], level["input"]) for level in report["summary"]["levels"]} == {
+        ("reconstruction-ode", "clean image"),
+        ("reconstruction-ode", "noisy copy"),
     }
 
 
@@ -96,7 +96,7 @@ def test_one_step_on_a_model_of_noisy_data_is_inconclusive(audit, model, tiles):
     copies_of(tiles[:6], model / "noisy")
     run = audit("--reconstruct", "one-step")
     assert run.code == 4
-    assert "one step exonerates what full sampling convicts; scan with --reconstruct ode" in run.out
+    assert "one step misses what full sampling detects; scan with --reconstruct ode" in run.out
 
 
 def test_a_reference_without_what_it_was_trained_on_is_refused(scan, members, controls):

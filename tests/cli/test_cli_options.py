@@ -161,11 +161,11 @@ def test_the_file_gives_options_and_flags_win(memaudit_command, members, control
     flags = ("--embedder", "pixels", "--draws", "1", "--steps", "2")
     run = memaudit_command("scan", f"closed-form:{members}", members, "--config", file, *flags)
     assert run.code == 0
-    config = json.loads(run.out)["provenance"]["config"]
-    assert config["corruption"]["sigmas"] == [0.5, 1.0]
-    assert config["corruption"]["draws"] == 1
-    assert config["embedder"] == "pixels"
-    assert config["batch_size"] == 5
+    config = json.loads(run.out)["config"]
+    assert config["attack"]["corruption"]["sigmas"] == [0.5, 1.0]
+    assert config["attack"]["corruption"]["draws"] == 1
+    assert config["attack"]["embedder"] == "pixels"
+    assert config["execution"]["batch_size"] == 5
 
 
 def test_commands_of_a_group_have_tables_of_their_own(memaudit_command, members, tmp_path, toml):

@@ -61,7 +61,7 @@ def test_sides_that_differ_without_the_model_exit_with_4(
     assert run.code == 4
     assert "inconclusive: shift detected" in run.out
     assert "file format (PNG against JPEG, AUC 1.00)" in run.out
-    assert "  fair           without the model the two sides can be told apart: shift" in run.out
+    assert "  exchangeable    without the model the two sides can be told apart: shift" in run.out
 
 
 def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_folder, tmp_path):
@@ -70,12 +70,13 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
     quick = ("--embedder", "pixels", "--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
     run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15)
     assert run.code == 0
-    effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["effort"]
+    effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["conduct"]["effort"]
     assert effort["in_full"] == 80 * 2 * 60 > effort["evaluations"]
     saved = effort["in_full"] / effort["evaluations"]
     assert (
         f"  adaptive       {effort['evaluations']} network evaluations, {saved:.1f} times fewer "
-        f"than in full; {effort['promoted']} images promoted by screen one-step\n"
+        f"than in full; {effort['promoted']} images promoted by a first pass of "
+        "reconstruction-one-step\n"
     ) in run.out
     run = memaudit_command("scan", *words, *quick)
     assert run.code == 2
@@ -134,7 +135,7 @@ def test_levels_outside_the_range_of_the_model_are_named_and_skipped(scan, membe
     run = scan(members, "--sigma", "1,1e9")
     assert run.code == 4
     assert "sigma 1e+09 is outside the model's range: skipped" in run.err
-    levels = json.loads((tmp_path / "run" / "scan.json").read_text())["provenance"]["levels"]
+    levels = json.loads((tmp_path / "run" / "scan.json").read_text())["prepared"]["levels"]
     assert (levels["sigmas"], levels["skipped"]) == ([1.0], [1e9])
 
 

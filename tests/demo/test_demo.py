@@ -10,7 +10,7 @@ from memaudit.demo.run import MODELS
 from memaudit.statistics import Outcome
 
 
-def test_the_demo_convicts_the_overfit_model_acquits_its_twin_and_sees_memorized_noisy_copies(
+def test_the_demo_detects_the_overfit_model_clears_its_twin_and_sees_memorized_noisy_copies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
@@ -29,7 +29,7 @@ def test_the_demo_convicts_the_overfit_model_acquits_its_twin_and_sees_memorized
     of_members = ambient[ambient["flagged"]]
     assert (of_members["split"] == "member").all()
     assert len(of_members) >= 0.9 * len(members)
-    assert (of_members["query"] == "noisy copy").mean() >= 0.9
+    assert (of_members["input"] == "noisy copy").mean() >= 0.9
     assert (
         "clean images show less of ambient than of overfit, but ambient memorized its noisy copies"
         in " ".join(printed.split())

@@ -16,6 +16,7 @@ from diffusers import DDPMScheduler
 from PIL import Image as Picture
 from safetensors.torch import load_file
 
+from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
 from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
 from memaudit.data import image_id
@@ -23,7 +24,8 @@ from memaudit.errors import ConfigError, ModelError
 from memaudit.models.codec import encode_pixels
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
-from memaudit.records import Image
+from memaudit.records import COPY, Image
+from memaudit.statistics import Probe, probes_in
 from memaudit.train.grids import write_grid
 from memaudit.train.loop import train
 
@@ -193,11 +195,11 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
             device="cpu",
         )
     )
-    assert result.provenance["levels"]["skipped"] == (0.1, 0.4)
+    assert result.prepared.levels.skipped == (0.1, 0.4)
     assert set(result.scores["sigma"]) == {1.0}
-    assert set(result.scores["reconstruction"]) == {"ode", "noisy ode"}
-    assert result.summary.noisy is not None
-    assert result.summary.noisy.advice == ""
+    assert probes_in(result.scores) == [Probe(ODE), Probe(ODE, COPY)]
+    assert result.summary.conduct.noisy is not None
+    assert result.summary.conduct.noisy.advice == ""
 
 
 @pytest.mark.parametrize("sigma_n", [1e-4, 1e5])
