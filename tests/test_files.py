@@ -9,7 +9,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from memaudit.files import to_parquet, write_csv, write_json, write_whole
+from memaudit.files import finite, to_parquet, write_csv, write_json, write_text, write_whole
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    write_whole(path, to_parquet(table))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -89,3 +93,35 @@ def test_no_temporary_file_stays(tmp_path):
     write_whole(tmp_path / "a.parquet", to_parquet(pd.DataFrame({"a": [1]})))
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert names == ["a.csv", "a.json", "a.parquet"]
+
+
+def test_text_is_written_as_it_is_in_place_of_the_text_before(tmp_path):
+    path = tmp_path / "a.txt"
+    for text in ("a longer text before\n", "Zürich 東京"):
+        write_text(path, text)
+    assert path.read_bytes() == "Zürich 東京".encode()
+
+
+def test_what_is_not_finite_is_none_at_any_depth_and_all_else_stays():
+    content = {"a": [1, math.nan, (math.inf, "x")], 2: {"b": None, "c": True}}
+    assert finite(content) == {"a": [1, None, [None, "x"]], "2": {"b": None, "c": True}}
+    assert math.isnan(content["a"][1])
+
+
+def test_floats_of_a_csv_have_six_digits_and_those_of_parquet_all(tmp_path):
+    table = pd.DataFrame({"x": [1 / 3, 123456789.0, 1e-9]})
+    write_csv(tmp_path / "a.csv", table)
+    write_parquet(tmp_path / "a.parquet", table)
+    shown = [row["x"] for row in rows(tmp_path / "a.csv")]
+    assert shown == ["0.333333", "1.23457e+08", "1e-09"]
+    assert pd.read_parquet(tmp_path / "a.parquet")["x"].tolist() == table["x"].tolist()
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_a_table_that_cannot_be_written_leaves_the_earlier_one(tmp_path, write):
+    path = tmp_path / "table"
+    write(path, pd.DataFrame({"a": [1]}))
+    before = path.read_bytes()
+    with pytest.raises((UnicodeEncodeError, ValueError)):
+        write(path, pd.DataFrame({"a": ["\ud800"]}))
+    assert path.read_bytes() == before

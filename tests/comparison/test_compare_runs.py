@@ -46,6 +46,18 @@ def rows(result, level="all"):
     }
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Where the comparison of the memorizer with the stranger was written."""
+    return tmp_path_factory.mktemp("written") / "comparison"
+
+
+@pytest.fixture(scope="module")
+def compared(runs, written):
+    """That comparison."""
+    return compare(CompareConfig((runs.memorizer, runs.stranger), str(written)))
+
+
 def test_a_run_compared_with_itself_shows_no_difference(runs):
     result = compare(CompareConfig((runs.memorizer, runs.memorizer)))
     assert len(result.table) == 2 * 3
@@ -59,38 +71,34 @@ def test_a_run_compared_with_itself_shows_no_difference(runs):
     assert "bring all 15 members back alike" in result.sentences[0]
 
 
-def test_the_memorizer_of_other_images_memorizes_less_of_these(runs):
-    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
+def test_the_memorizer_of_other_images_memorizes_less_of_these(compared):
     for probe in PROBES:
-        row = rows(result)[probe]
+        row = rows(compared)[probe]
         assert (row.direction, row.wins, row.losses) == ("less", 15, 0)
         assert row.sign_flip_p <= 1e-3
         assert row.beyond_controls.high < -0.1
         assert row.flags.base == row.flags.no_longer == 15
         assert row.flags.run == row.flags.newly == 0
-    [sentence] = result.sentences
+    [sentence] = compared.sentences
     assert sentence.startswith("stranger memorizes less than memorizer (reconstruction-ode): ")
-    assert set(result.changed["change"]) == {"no longer flagged"}
-    assert len(result.changed) == 15
-    assert "not memorized" not in result.text
+    assert set(compared.changed["change"]) == {"no longer flagged"}
+    assert len(compared.changed) == 15
+    assert "not memorized" not in compared.text
 
 
-def test_the_reverse_comparison_says_the_reverse(runs):
-    forth, back = (
-        rows(compare(CompareConfig(pair)))[ODE_PROBE]
-        for pair in ((runs.memorizer, runs.stranger), (runs.stranger, runs.memorizer))
-    )
+def test_the_reverse_comparison_says_the_reverse(runs, compared):
+    turned = compare(CompareConfig((runs.stranger, runs.memorizer)))
+    forth, back = (rows(result)[ODE_PROBE] for result in (compared, turned))
     assert (back.direction, back.wins, back.losses) == ("more", forth.losses, forth.wins)
     assert back.beyond_controls.estimate == -forth.beyond_controls.estimate
     assert back.excess.difference.estimate == pytest.approx(-forth.excess.difference.estimate)
     assert (back.flags.newly, back.flags.no_longer) == (forth.flags.no_longer, 0)
 
 
-def test_excess_and_flags_over_all_levels_are_those_of_the_scans(runs):
-    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    row = rows(result)[ODE_PROBE]
+def test_excess_and_flags_over_all_levels_are_those_of_the_scans(compared):
+    row = rows(compared)[ODE_PROBE]
     for run, excess, flagged in zip(
-        result.runs,
+        compared.runs,
         (row.excess.base, row.excess.run),
         (row.flags.base, row.flags.run),
         strict=True,
@@ -126,16 +134,16 @@ def test_tables_plots_and_words_are_written(runs, tmp_path):
             assert ElementTree.parse(out / name).getroot().tag.endswith("svg")
 
 
-def test_the_same_comparison_writes_the_same_bytes(runs, tmp_path):
-    for name in ("one", "two"):
-        compare(CompareConfig((runs.memorizer, runs.stranger), str(tmp_path / name)))
-    for path in (tmp_path / "one").iterdir():
+@pytest.mark.usefixtures("compared")
+def test_the_same_comparison_writes_the_same_bytes(runs, written, tmp_path):
+    compare(CompareConfig((runs.memorizer, runs.stranger), str(tmp_path / "two")))
+    for path in written.iterdir():
         if path.suffix != ".txt":  # which names its directory
             assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
-    table = compare(CompareConfig((runs.memorizer, runs.stranger))).shares
+def test_shares_of_the_whole_distribution_are_given_for_every_run(compared):
+    table = compared.shares
     assert len(table) == 2 * 2 * 3 * 2  # runs, attacks, levels, sides
     whole = table[(table["level"] == "all") & (table["attack"] == ODE) & (table["input"] == CLEAN)]
     by_run = whole.set_index(["run", "split"])["above_0.95"]
@@ -144,9 +152,8 @@ def test_shares_of_the_whole_distribution_are_given_for_every_run(runs):
     assert by_run[("stranger", "member")] < 0.2
 
 
-def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(runs):
-    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    said = " ".join(result.text.split())
+def test_quality_is_shown_where_it_is_and_asked_for_where_it_is_not(compared):
+    said = " ".join(compared.text.split())
     assert "memorizer: Frechet distance" in said
     assert "(biased upwards: few images) of 30 images and as many controls" in said
     assert "stranger: quality unknown; give its scan command once more with" in said
@@ -169,18 +176,17 @@ def test_one_step_misses_what_full_sampling_detects(runs, tiles, memorizes_below
     assert "one step misses what full sampling detects" in " ".join(result.text.split())
 
 
-def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(runs):
-    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    [row] = [row for row in result.comparisons[0].differences if row.level == "all"][:1]
+def test_a_winner_whose_one_step_gives_evidence_is_named_with_it(compared):
+    [row] = [row for row in compared.comparisons[0].differences if row.level == "all"][:1]
     modes = [
         replace(one, flagged=15, min_q=0.001, dataset_p=1e-9)
         if (one.run, one.attack) == ("stranger", ONE_STEP)
         else one
-        for one in result.modes
+        for one in compared.modes
     ]
-    [sentence] = judge(result.comparisons[0].differences, result.runs, modes)
+    [sentence] = judge(compared.comparisons[0].differences, compared.runs, modes)
     assert sentence.endswith("; one step of stranger gives evidence all the same")
-    assert "all the same" not in result.sentences[0]
+    assert "all the same" not in compared.sentences[0]
     assert row.lesser == "stranger"
 
 
@@ -195,9 +201,8 @@ def test_runs_of_one_step_alone_are_compared(runs, of_copies):
     assert result.report()["one_step_and_full_sampling"] == []
 
 
-def test_runs_that_agree_are_said_to_agree(runs):
-    result = compare(CompareConfig((runs.memorizer, runs.stranger)))
-    said = " ".join(result.text.split())
+def test_runs_that_agree_are_said_to_agree(compared):
+    said = " ".join(compared.text.split())
     assert "memorizer: one step and full sampling agree, both give evidence" in said
     assert "stranger: one step and full sampling agree, neither gives evidence" in said
 

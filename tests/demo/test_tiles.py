@@ -5,35 +5,39 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from memaudit.demo.tiles import COUNTS, NEAR, SIZE, split_tiles, write_tiles
+from memaudit.demo.tiles import COUNTS, NEAR, SIZE, Tile, split_tiles, write_tiles
 from memaudit.similarity.embed import load_embedder
 
 
-def test_the_split_is_the_same_every_time_and_has_the_promised_sizes() -> None:
-    first, second = split_tiles(), split_tiles()
+def test_the_split_is_the_same_every_time_and_has_the_promised_sizes(
+    split: dict[str, list[Tile]],
+) -> None:
+    first, second = split, split_tiles()
     assert {side: len(tiles) for side, tiles in first.items()} == COUNTS
     assert [t.name for t in first["members"]] == [t.name for t in second["members"]]
 
 
-def test_no_tile_stands_on_two_sides_and_near_duplicates_stay_on_one() -> None:
-    sides = split_tiles()
-    names = [tile.name for tiles in sides.values() for tile in tiles]
+def test_no_tile_stands_on_two_sides_and_near_duplicates_stay_on_one(
+    split: dict[str, list[Tile]],
+) -> None:
+    names = [tile.name for tiles in split.values() for tile in tiles]
     assert len(set(names)) == len(names)
     embedder = load_embedder("sscd-distilled")
-    vectors = {side: embedder.embed([t.image for t in tiles]) for side, tiles in sides.items()}
+    vectors = {side: embedder.embed([t.image for t in tiles]) for side, tiles in split.items()}
     for one, other in (("members", "controls"), ("members", "others"), ("controls", "others")):
         assert np.max(vectors[one] @ vectors[other].T) < NEAR
 
 
-def test_members_and_controls_come_from_the_same_photographs(tmp_path: Path) -> None:
-    folders = write_tiles(tmp_path)
+def test_members_and_controls_come_from_the_same_photographs(written: tuple[Path, str]) -> None:
+    images = written[0] / "images"
+    folders = {side: images / side for side in COUNTS}
     photographs = {
         side: {path.name.split("-")[0] for path in folders[side].iterdir()}
         for side in ("members", "controls")
     }
     assert len(photographs["members"] & photographs["controls"]) >= 5
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    write_tiles(tmp_path)  # an interrupted demo goes on with the same files
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    before = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
+    write_tiles(images)  # an interrupted demo goes on with the same files
+    assert before == {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
     with PillowImage.open(next(folders["members"].iterdir())) as image:
         assert image.size == (SIZE, SIZE)

@@ -20,11 +20,10 @@ from memaudit.train.loop import train
 WriteFolder = Callable[[str, list[Image]], Path]
 
 
-@pytest.fixture
-def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+def small(dataset: Path, out: Path) -> TrainConfig:
     return TrainConfig(
-        dataset=str(write_folder("data", tiles[:10])),
-        out=str(tmp_path / "model"),
+        dataset=str(dataset),
+        out=str(out),
         resolution=8,
         channels=(8, 16),
         steps=20,
@@ -35,6 +34,21 @@ def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> Tra
         save_every=10,
         device="cpu",
     )
+
+
+@pytest.fixture
+def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+    return small(write_folder("data", tiles[:10]), tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def plain(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished training of that configuration, on the same images; to be read only."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "data").mkdir()
+    for k, tile in enumerate(tiles[:10]):
+        Picture.fromarray(tile).save(folder / "data" / f"{k:03d}.png")
+    return train(small(folder / "data", folder / "model"))
 
 
 def weights(out: Path | str) -> dict[str, torch.Tensor]:
@@ -67,19 +81,23 @@ def test_loss_falls(config: TrainConfig) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_interrupted_run_ends_in_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
+def test_interrupted_run_ends_in_the_same_weights(
+    config: TrainConfig, plain: Path, tmp_path: Path
+) -> None:
     other = replace(config, out=str(tmp_path / "interrupted"))
     with pytest.raises(KeyboardInterrupt):
         train(other, interrupt_at(13))
     assert not (tmp_path / "interrupted" / "unet").exists()
-    assert_same_model(train(config), train(other))
+    assert_same_model(plain, train(other))
 
 
-def test_run_goes_on_from_an_older_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+def test_run_goes_on_from_an_older_checkpoint(
+    config: TrainConfig, plain: Path, tmp_path: Path
+) -> None:
     other = train(replace(config, out=str(tmp_path / "shortened")))
     (other / "checkpoints" / "step-00000020.safetensors").unlink()
     train(replace(config, out=str(other)))
-    assert_same_model(train(config), other)
+    assert_same_model(plain, other)
 
 
 def test_finished_run_is_not_trained_again(config: TrainConfig) -> None:
@@ -138,9 +156,8 @@ def test_other_arguments_are_refused_before_the_first_checkpoint(config: TrainCo
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda _: b"", lambda _: b"{" * 99])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
-    config: TrainConfig, tmp_path: Path, damage: Callable[[bytes], bytes]
+    config: TrainConfig, plain: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    whole = train(replace(config, out=str(tmp_path / "whole")))
     with pytest.raises(KeyboardInterrupt):
         train(replace(config, save_every=5), interrupt_at(12))
     newest = Path(config.out) / "checkpoints/step-00000010.safetensors"
@@ -149,7 +166,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
         train(config)
     newest.unlink()
     assert all(
-        torch.equal(one, weights(whole)[name]) for name, one in weights(train(config)).items()
+        torch.equal(one, weights(plain)[name]) for name, one in weights(train(config)).items()
     )
 
 
@@ -185,13 +202,12 @@ def test_what_is_kept_of_a_diverging_run_is_said(config: TrainConfig) -> None:
 
 
 def test_unreadable_images_are_skipped(
-    config: TrainConfig, tiles: list[Image], write_folder: WriteFolder, tmp_path: Path
+    config: TrainConfig, plain: Path, tiles: list[Image], write_folder: WriteFolder
 ) -> None:
     folder = write_folder("damaged", tiles[:10])
     (folder / "010.png").write_bytes((folder / "000.png").read_bytes()[:200])
-    out = train(replace(config, dataset=str(folder), out=str(tmp_path / "damaged-model")))
-    clean = train(config)
-    assert all(torch.equal(tensor, weights(clean)[k]) for k, tensor in weights(out).items())
+    out = train(replace(config, dataset=str(folder)))
+    assert all(torch.equal(tensor, weights(plain)[k]) for k, tensor in weights(out).items())
 
 
 def test_folder_without_a_readable_image_is_refused(config: TrainConfig, tmp_path: Path) -> None:
@@ -221,37 +237,37 @@ def test_trained_folder_opens_as_it_was_trained(config: TrainConfig, prediction:
     assert loaded.denoiser.shape == (3, 8, 8)
 
 
-def test_trained_folder_is_a_pipeline_of_diffusers(config: TrainConfig) -> None:
-    pipeline = DDPMPipeline.from_pretrained(train(config))
+def test_trained_folder_is_a_pipeline_of_diffusers(plain: Path) -> None:
+    pipeline = DDPMPipeline.from_pretrained(plain)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(0)
     image = pipeline(num_inference_steps=2, generator=generator).images[0]
     assert image.size == (8, 8)
 
 
-def test_trained_folder_holds_no_pickle(config: TrainConfig) -> None:
-    suffixes = {path.suffix for path in train(config).rglob("*") if path.is_file()}
+def test_trained_folder_holds_no_pickle(plain: Path) -> None:
+    suffixes = {path.suffix for path in plain.rglob("*") if path.is_file()}
     assert suffixes == {".json", ".safetensors", ".csv", ".png"}
 
 
-def test_saved_weights_are_the_average(config: TrainConfig) -> None:
-    out = train(config)
-    state = load_file(out / "checkpoints" / "step-00000020.safetensors")
-    saved = weights(out)
+def test_saved_weights_are_the_average(plain: Path) -> None:
+    state = load_file(plain / "checkpoints" / "step-00000020.safetensors")
+    saved = weights(plain)
     averaged = [torch.equal(state[f"average.module.{name}"], saved[name]) for name in saved]
     last = [torch.equal(state[f"network.{name}"], saved[name]) for name in saved]
     assert all(averaged)
     assert not any(last)
 
 
-def test_the_loss_is_drawn(config: TrainConfig) -> None:
-    with Picture.open(train(config) / "loss.png") as picture:
+def test_the_loss_is_drawn(plain: Path) -> None:
+    with Picture.open(plain / "loss.png") as picture:
         assert picture.size == (720, 480)
         assert len(picture.convert("L").getcolors(256)) > 10
 
 
-def test_grids_of_samples_change_nothing_and_show_the_model(config: TrainConfig) -> None:
-    plain = train(config)
+def test_grids_of_samples_change_nothing_and_show_the_model(
+    config: TrainConfig, plain: Path
+) -> None:
     out = train(replace(config, sample_every=8, out=f"{config.out}-sampled"))
     assert_same_model(plain, out)
     paths = sorted(path for path in (out / "samples").iterdir())
@@ -261,8 +277,7 @@ def test_grids_of_samples_change_nothing_and_show_the_model(config: TrainConfig)
     assert not np.array_equal(*pictures)
 
 
-def test_gradient_checkpointing_changes_no_weight(config: TrainConfig) -> None:
-    plain = train(config)
+def test_gradient_checkpointing_changes_no_weight(config: TrainConfig, plain: Path) -> None:
     other = replace(config, gradient_checkpointing=True, out=f"{config.out}-checkpointed")
     assert_same_model(plain, train(other))
 
@@ -272,9 +287,8 @@ def test_sixteen_bits_are_refused_on_the_cpu(config: TrainConfig) -> None:
         train(replace(config, precision="bfloat16"))
 
 
-def test_flip_mirrors_images_at_random(config: TrainConfig, tmp_path: Path) -> None:
-    plain = train(config)
-    flipped = train(replace(config, flip=True, out=str(tmp_path / "flipped")))
+def test_flip_mirrors_images_at_random(config: TrainConfig, plain: Path) -> None:
+    flipped = train(replace(config, flip=True))
     assert not torch.equal(weights(plain)["conv_in.weight"], weights(flipped)["conv_in.weight"])
 
 
