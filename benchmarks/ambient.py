@@ -39,14 +39,11 @@ from memaudit.config import (
 )
 from memaudit.errors import MisreadModelError
 from memaudit.records import CLEAN, COPY, Input
-from memaudit.statistics import (
-    benjamini_hochberg,
-    calibrates,
-    conformal_p,
-    excess_interval,
-    input_scores,
-    roc_points,
-)
+from memaudit.statistics.combine import input_scores
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.effects import excess_interval
+from memaudit.statistics.findings import calibrates
+from memaudit.statistics.roc import roc_points
 from memaudit.train.loop import train
 
 FOLDER = DATA / "ambient"

@@ -40,15 +40,10 @@ from memaudit.audit import scan
 from memaudit.cli.progress import bars
 from memaudit.config import CLOSED_FORM, AttackConfig, Corruption, ScanConfig
 from memaudit.records import SCREEN, Image
-from memaudit.statistics import (
-    benjamini_hochberg,
-    conformal_p,
-    dataset_test,
-    extrapolated_p,
-    pooled_score,
-    reach,
-    screening_order,
-)
+from memaudit.statistics.adaptive import pooled_score, screening_order
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
+from memaudit.statistics.dataset import dataset_test
+from memaudit.statistics.tail import extrapolated_p
 
 RUNS = DATA / "calibration"
 ICONS = MODELS / "icons-choice"
@@ -101,7 +96,7 @@ def report_size(values: Values, members: int) -> Iterator[bool]:
     controls = len(values) - members
     for q in LEVELS_Q:
         rate = float((exact <= q).mean())
-        least = q / 2 if reach(members, controls, q) == 1 else 0.0
+        least = q / 2 if smallest_count(members, controls, q) == 1 else 0.0
         good = least <= rate <= highest(q)
         print(
             f"  {members:9d}{controls:9d}{q:6.2f}{with_error(exact <= q):>18}"

@@ -23,7 +23,9 @@ from memaudit.attacks.reconstruction import ODE
 from memaudit.attacks.scores import COLUMNS
 from memaudit.config import AttackConfig
 from memaudit.records import CLEAN, FULL
-from memaudit.statistics import Conduct, Options, calibrate, summarise
+from memaudit.statistics.findings import calibrate
+from memaudit.statistics.options import Options
+from memaudit.statistics.summary import Conduct, summarise
 
 LIMIT = 60.0  # seconds
 SIDE = 100_000

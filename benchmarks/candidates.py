@@ -17,7 +17,8 @@ from memaudit.attacks.passes import primary_of
 from memaudit.attacks.reconstruction import ODE
 from memaudit.config import AttackConfig
 from memaudit.records import CLEAN, FULL, Primary
-from memaudit.statistics import Probe, closeness, combine
+from memaudit.statistics.combine import closeness, combine
+from memaudit.statistics.probes import Probe
 
 COLUMNS = (
     *("margin", "own_similarity", "own_rank", "distance_ratio"),

@@ -29,7 +29,9 @@ from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
 from memaudit.config import CalibrationConfig, Corruption, ScanConfig
 from memaudit.data import image_id
-from memaudit.statistics import auc, benjamini_hochberg, conformal_p, pooled_score
+from memaudit.statistics.adaptive import pooled_score
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.effects import auc
 
 RUNS = Path(__file__).parent / "data" / "detection"
 DECOYS, CONTROLS = 50, 400

@@ -40,15 +40,10 @@ from memaudit.data import image_id
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.records import Image
-from memaudit.statistics import (
-    Effort,
-    benjamini_hochberg,
-    conformal_p,
-    first_pass,
-    pooled_score,
-    reach,
-    screening_order,
-)
+from memaudit.statistics.adaptive import pooled_score, screening_order
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
+from memaudit.statistics.effort import Effort
+from memaudit.statistics.probes import first_pass
 
 RUNS = DATA / "rare"
 Q = 0.05
@@ -92,7 +87,7 @@ def report(name: str, case: Case) -> ScanResult:
     result = scanned(name, case)
     counts, effort = result.summary.counts, effort_of(result)
     columns = (counts.member_groups, counts.control_groups)
-    smallest = reach(*columns, Q)
+    smallest = smallest_count(*columns, Q)
     texts = [name, *map(str, (*columns, smallest, effort.evaluations)), f"{effort.saved:.1f}"]
     known = memorized_ids(case.memorized)
     for column in ("flagged", "flagged_extrapolated"):

@@ -33,7 +33,7 @@ from memaudit.data import decode, properties
 from memaudit.demo.tiles import photographs_by_name
 from memaudit.records import Image, Vectors
 from memaudit.similarity.embed import load_embedder
-from memaudit.statistics import Exchangeability, exchangeability
+from memaudit.statistics.exchangeability import Exchangeability, exchangeability
 
 TILE = 32
 CONTRAST = 12.0  # least standard deviation of a tile's grey levels: sky and black space stay out

@@ -24,35 +24,27 @@ from memaudit.run.record import (
     ReferenceRecord,
 )
 from memaudit.similarity.quality import Quality
-from memaudit.statistics import (
-    Auc,
+from memaudit.statistics.conduct import ReferenceUse
+from memaudit.statistics.copies import Correlation, CorrelationTest, InputResult, NoisyTraining
+from memaudit.statistics.dataset import DatasetTest, Exceedance
+from memaudit.statistics.effects import Auc, Excess
+from memaudit.statistics.effort import Effort
+from memaudit.statistics.exchangeability import Baseline, Exchangeability, Separation
+from memaudit.statistics.joint import InputTail
+from memaudit.statistics.levels import Level
+from memaudit.statistics.literature import LiteratureLevel
+from memaudit.statistics.power import LevelPower, Power
+from memaudit.statistics.roc import RocPoint
+from memaudit.statistics.summary import (
     Conduct,
-    CorrelationTest,
     Counts,
     DatasetLevel,
-    DatasetTest,
-    Effort,
-    Exceedance,
-    Excess,
-    Exchangeability,
     Extrapolated,
     Flagged,
-    InputResult,
-    InputTail,
-    Level,
-    LiteratureLevel,
-    NoisyTraining,
-    Outcome,
-    Power,
-    ReferenceUse,
-    RocPoint,
     Summary,
-    Tail,
-    Verdict,
 )
-from memaudit.statistics.copies import Correlation
-from memaudit.statistics.exchangeability import Baseline, Separation
-from memaudit.statistics.power import LevelPower
+from memaudit.statistics.tail import Tail
+from memaudit.statistics.verdict import Outcome, Verdict
 
 SIX_DB, ODD = 6.020599913279624, 0.1 + 0.2  # numbers whose last digits count
 

@@ -7,7 +7,7 @@ import pandas as pd
 from memaudit.attacks.reconstruction import ODE
 from memaudit.attacks.scores import COLUMNS
 from memaudit.records import CLEAN, FULL, KEYS, Column, Input, Phase, Primary
-from memaudit.statistics import Probe
+from memaudit.statistics.probes import Probe
 
 BY_NAME = {column.name: column for column in COLUMNS}
 CLEAN_ODE = Probe(ODE)

@@ -28,9 +28,9 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.records import KEYS
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
-from memaudit.statistics import Counts, DatasetLevel, Flagged, Outcome, Summary
 from memaudit.statistics.findings import described
-from memaudit.statistics.summary import Conduct
+from memaudit.statistics.summary import Conduct, Counts, DatasetLevel, Flagged, Summary
+from memaudit.statistics.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks" / "README.md"

@@ -17,7 +17,9 @@ from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part
 from memaudit.run.record import Calibration, Prepared, Record
 from memaudit.run.store import hold
-from memaudit.statistics import Conduct, Options, Summary, calibrate, summarise
+from memaudit.statistics.findings import calibrate
+from memaudit.statistics.options import Options
+from memaudit.statistics.summary import Conduct, Summary, summarise
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,9 @@ from memaudit.audit.prepare import Ready
 from memaudit.audit.scoring import Scored
 from memaudit.config import NO_COPIES, AttackConfig
 from memaudit.records import FULL, SCREEN
-from memaudit.statistics import (
-    CorrelationTest,
-    Exchangeability,
-    NoisyTraining,
-    Probe,
-    correlation_test,
-    exchangeability,
-)
-from memaudit.statistics.exchangeability import MOST
+from memaudit.statistics.copies import CorrelationTest, NoisyTraining, correlation_test
+from memaudit.statistics.exchangeability import MOST, Exchangeability, exchangeability
+from memaudit.statistics.probes import Probe
 
 MASKED = "its training images were masked, so there are no noisy copies to ask for"
 

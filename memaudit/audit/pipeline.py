@@ -25,7 +25,7 @@ from memaudit.progress import Progress, silent
 from memaudit.run.directory import SCAN, RunDirectory
 from memaudit.run.record import FORMAT, Calibration, Record
 from memaudit.run.store import hold
-from memaudit.statistics import Conduct
+from memaudit.statistics.summary import Conduct
 
 
 def scan(

@@ -20,7 +20,8 @@ from memaudit.audit.scoring import Extent
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, CalibrationConfig, ScanConfig
 from memaudit.models.denoiser import Denoiser
-from memaudit.statistics import FEWEST_FOR_EVIDENCE, controls_needed, smallest_count
+from memaudit.statistics.conformal import controls_needed, smallest_count
+from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 CALLS = 3  # timed, after one that is not

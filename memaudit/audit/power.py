@@ -12,7 +12,7 @@ from memaudit.audit.pool import Pool
 from memaudit.audit.scoring import Scorer
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.records import Primary, Split
-from memaudit.statistics import Memorized, Power, measure_power
+from memaudit.statistics.power import Memorized, Power, measure_power
 
 QUERIES: dict[Split, int] = {"member": 64, "control": 200}  # a random sample of either side
 CANDIDATE_BYTES = 1 << 30  # what the memorized images may take in memory

@@ -38,7 +38,7 @@ from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
 from memaudit.run.record import ReferenceRecord, weights_digest
-from memaudit.statistics import ReferenceUse
+from memaudit.statistics.conduct import ReferenceUse
 
 CHECKED = 32  # images of the self-check
 UNEQUAL = 0.02  # largest difference of the shares of members and of controls that it saw

@@ -10,7 +10,7 @@ import pandas as pd
 from memaudit.config import ScanConfig
 from memaudit.run.record import Prepared, Record, content
 from memaudit.similarity.quality import Quality
-from memaudit.statistics import Summary
+from memaudit.statistics.summary import Summary
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,9 @@ from memaudit.errors import DataError, RunDirectoryError
 from memaudit.records import FULL, SCREEN, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Work
-from memaudit.statistics import Effort, agreement, first_pass, promoted, screening_order
+from memaudit.statistics.adaptive import agreement, promoted, screening_order
+from memaudit.statistics.effort import Effort
+from memaudit.statistics.probes import first_pass
 
 SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
 INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score

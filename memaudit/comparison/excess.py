@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from memaudit.comparison.intervals import Interval, discordant_interval
 from memaudit.comparison.pairing import Paired
 from memaudit.comparison.records import ExcessDifference
-from memaudit.statistics import excess_interval, half_positions, rounded, tail_order
+from memaudit.statistics.conformal import rounded
+from memaudit.statistics.dataset import tail_order
+from memaudit.statistics.effects import excess_interval, half_positions
 
 TAIL = 0.01  # of the controls lies above the threshold of the excess
 ENOUGH_CONTROLS = 2  # one to set that threshold, one to count against it

@@ -13,15 +13,10 @@ from memaudit.records import COPY, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Work
 from memaudit.run.record import Record
-from memaudit.statistics import (
-    HALF_LEVEL,
-    Excess,
-    InputResult,
-    NoisyTraining,
-    Probe,
-    first_pass,
-    probes_in,
-)
+from memaudit.statistics.copies import InputResult, NoisyTraining
+from memaudit.statistics.effects import Excess
+from memaudit.statistics.probes import Probe, first_pass, probes_in
+from memaudit.statistics.verdict import HALF_LEVEL
 
 FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full passes stand
 FILLS_IN: LossName = "ambient-mask"  # a network of this loss is asked through a mask

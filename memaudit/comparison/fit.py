@@ -9,7 +9,7 @@ from memaudit.comparison.finished import FinishedRun
 from memaudit.errors import RunDirectoryError
 from memaudit.records import COPY
 from memaudit.run.record import weights_digest
-from memaudit.statistics import Probe
+from memaudit.statistics.probes import Probe
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memaudit.comparison.intervals import Interval, discordant_interval
 from memaudit.comparison.records import Flags
-from memaudit.statistics import benjamini_hochberg, conformal_p, rounded
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, rounded
 
 SLACK = 1e-9  # of a p-value, for sums in another order
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.statistics import clopper_pearson
+from memaudit.statistics.effects import clopper_pearson
 
 CONFIDENCE = 0.975  # of each interval: two measures share the level .05
 TIE = 1e-4  # machines and batch sizes move a number by no more

@@ -10,15 +10,12 @@ import pandas as pd
 
 from memaudit.comparison.finished import clean_first
 from memaudit.records import Input, Primary
-from memaudit.statistics import (
-    HALF_LEVEL,
-    Sides,
-    auc,
-    benjamini_hochberg,
-    combine,
-    conformal_p,
-    dataset_test,
-)
+from memaudit.statistics.combine import combine
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.dataset import dataset_test
+from memaudit.statistics.effects import auc
+from memaudit.statistics.entities import Sides
+from memaudit.statistics.verdict import HALF_LEVEL
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.records import CLEAN, COPY, Input, Primary
-from memaudit.statistics import Probe, Sides, calibrates, closeness, combine, level_means
+from memaudit.statistics.combine import closeness, combine, level_means
+from memaudit.statistics.entities import Sides
+from memaudit.statistics.findings import calibrates
+from memaudit.statistics.probes import Probe
 
 KEYS = ["example_id", "sigma", "draw"]  # of the rows of one probe
 # How closely what was corrupted comes back; that of noisy copies is their frozen noise: embedded,

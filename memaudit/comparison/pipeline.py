@@ -21,7 +21,7 @@ from memaudit.comparison.words import difference_table
 from memaudit.comparison.write import write
 from memaudit.config import CompareConfig
 from memaudit.progress import Progress, silent
-from memaudit.statistics import calibrates
+from memaudit.statistics.findings import calibrates
 
 CHANGED = (
     ("base", "run that the other is compared with"),

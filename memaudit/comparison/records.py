@@ -7,7 +7,7 @@ from typing import Literal
 
 from memaudit.comparison.intervals import Interval
 from memaudit.records import Input
-from memaudit.statistics import Probe
+from memaudit.statistics.probes import Probe
 
 Direction = Literal["less", "more", "mixed", "not told", "inconclusive"]
 

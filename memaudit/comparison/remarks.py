@@ -9,7 +9,8 @@ from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.fit import labels, listed
 from memaudit.comparison.records import Difference
 from memaudit.records import COPY
-from memaudit.statistics import Outcome, Probe
+from memaudit.statistics.probes import Probe
+from memaudit.statistics.verdict import Outcome
 
 ENOUGH = 200  # controls from which intervals of the excess keep their level for any members
 

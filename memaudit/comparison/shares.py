@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from memaudit.comparison.finished import clean_first
 from memaudit.comparison.pairing import SIMILARITY
 from memaudit.records import Input
-from memaudit.statistics import Probe, Sides, level_means
+from memaudit.statistics.combine import level_means
+from memaudit.statistics.entities import Sides
+from memaudit.statistics.probes import Probe
 
 THRESHOLDS = (0.5, 0.75, 0.9, 0.95, 0.99)
 SHARE_COLUMNS = (

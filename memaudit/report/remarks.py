@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memaudit.run.record import Record
-from memaudit.statistics import CorrelationTest, InputResult, NoisyTraining, ReferenceUse
+from memaudit.statistics.conduct import ReferenceUse
+from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
 
 Row = tuple[str, str]  # a name and what is said of it
 

@@ -7,16 +7,13 @@ import textwrap
 from memaudit.report.remarks import noisy_rows, reference_rows
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
-from memaudit.statistics import (
-    DatasetLevel,
-    Effort,
-    Exchangeability,
-    Level,
-    Outcome,
-    Power,
-    RocPoint,
-    Summary,
-)
+from memaudit.statistics.effort import Effort
+from memaudit.statistics.exchangeability import Exchangeability
+from memaudit.statistics.levels import Level
+from memaudit.statistics.power import Power
+from memaudit.statistics.roc import RocPoint
+from memaudit.statistics.summary import DatasetLevel, Summary
+from memaudit.statistics.verdict import Outcome
 
 COLUMNS = 100
 WIDTH = 16

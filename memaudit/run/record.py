@@ -14,7 +14,9 @@ from memaudit.files import to_json
 from memaudit.models.self_check import SelfCheck
 from memaudit.records import Column, Primary
 from memaudit.similarity.quality import Quality
-from memaudit.statistics import ReferenceUse, Summary, Verdict
+from memaudit.statistics.conduct import ReferenceUse
+from memaudit.statistics.summary import Summary
+from memaudit.statistics.verdict import Verdict
 
 FORMAT = 1  # of run directories; another one is refused
 

@@ -30,7 +30,8 @@ from memaudit.progress import silent
 from memaudit.records import FULL, KEYS
 from memaudit.run.directory import RunDirectory
 from memaudit.run.store import Folder
-from memaudit.statistics import auc, combine
+from memaudit.statistics.combine import combine
+from memaudit.statistics.effects import auc
 
 MEMBERS = 8
 CONFIG = AttackConfig(steps=3)

@@ -18,7 +18,10 @@ from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.records import FULL, SCREEN
-from memaudit.statistics import Outcome, Probe, combine, probes_in, screening_order
+from memaudit.statistics.adaptive import screening_order
+from memaudit.statistics.combine import combine
+from memaudit.statistics.probes import Probe, probes_in
+from memaudit.statistics.verdict import Outcome
 
 MEMBERS, IMAGES, SAMPLED, PROMOTED = 24, 134, 64, 34  # a quarter of 134, rounded up
 

@@ -4,7 +4,7 @@ from runs import ask
 
 from memaudit.audit import scan
 from memaudit.config import Corruption
-from memaudit.statistics import Outcome
+from memaudit.statistics.verdict import Outcome
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from memaudit.models.loaded import ModelOptions
 from memaudit.records import COPY, Image
 from memaudit.report.remarks import remarks
 from memaudit.run.record import CaptionsRecord
-from memaudit.statistics import Probe, probes_in
+from memaudit.statistics.probes import Probe, probes_in
 from memaudit.train.loop import train
 
 WriteFolder = Callable[[str, list[Image]], Path]

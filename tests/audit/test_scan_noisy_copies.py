@@ -19,7 +19,9 @@ from memaudit.errors import ConfigError, DataError, MisreadModelError, RunDirect
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import ClosedForm
 from memaudit.records import CLEAN, COPY, SCREEN
-from memaudit.statistics import Outcome, Probe, correlation_test, probes_in
+from memaudit.statistics.copies import correlation_test
+from memaudit.statistics.probes import Probe, probes_in
+from memaudit.statistics.verdict import Outcome
 
 MEMBERS, CONTROLS = 20, 80
 LEVELS = Corruption(sigmas=(0.8, 1.5, 3.0), draws=2)

@@ -11,7 +11,8 @@ from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.config import Corruption
 from memaudit.records import SCREEN
-from memaudit.statistics import Outcome, Probe
+from memaudit.statistics.probes import Probe
+from memaudit.statistics.verdict import Outcome
 
 WEAK = Corruption(sigmas=(0.3, 0.5), draws=1)
 

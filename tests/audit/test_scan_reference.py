@@ -16,7 +16,8 @@ from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.loaded import Loaded
 from memaudit.records import CLEAN, COPY, SCREEN
-from memaudit.statistics import Outcome, Probe
+from memaudit.statistics.probes import Probe
+from memaudit.statistics.verdict import Outcome
 
 MEMBERS, CONTROLS, OTHERS = 20, 60, 60
 NOISE = Corruption(sigmas=(0.5, 2.0), draws=2)

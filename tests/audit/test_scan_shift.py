@@ -8,7 +8,7 @@ from skimage import data as photographs
 
 from memaudit.audit import scan
 from memaudit.config import Corruption
-from memaudit.statistics import Outcome
+from memaudit.statistics.verdict import Outcome
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from memaudit.models.loaded import Loaded
 from memaudit.records import CLEAN, COPY
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part
-from memaudit.statistics import Probe
+from memaudit.statistics.probes import Probe
 
 MODES = ("ode", "one-step")  # of --reconstruct
 ODE_PROBE, ONE_STEP_PROBE = Probe(ODE), Probe(ONE_STEP)

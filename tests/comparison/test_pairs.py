@@ -21,7 +21,9 @@ from memaudit.comparison.modes import mode_evidence
 from memaudit.comparison.pairing import pair
 from memaudit.comparison.shares import distributions, shares
 from memaudit.records import CLEAN, FULL, Column, Primary
-from memaudit.statistics import Probe, Sides, excess_interval
+from memaudit.statistics.effects import excess_interval
+from memaudit.statistics.entities import Sides
+from memaudit.statistics.probes import Probe
 
 MEMBERS = tuple(f"a{k:03}" for k in range(40))
 CONTROLS = tuple(f"b{k:03}" for k in range(100))

@@ -13,7 +13,7 @@ from memaudit.cli import main
 from memaudit.config import Corruption
 from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config
 from memaudit.demo.tiles import Tile
-from memaudit.statistics import Outcome
+from memaudit.statistics.verdict import Outcome
 
 FEW = {"members": 20, "controls": 45}
 

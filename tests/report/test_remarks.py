@@ -8,7 +8,8 @@ from recorded import evidence, none
 from memaudit.records import COPY
 from memaudit.report.remarks import noisy_rows, reference_rows, remarks
 from memaudit.run.record import CaptionsRecord, Levels, Record
-from memaudit.statistics import InputResult, NoisyTraining, ReferenceUse
+from memaudit.statistics.conduct import ReferenceUse
+from memaudit.statistics.copies import InputResult, NoisyTraining
 
 UNASKED = NoisyTraining("ambient", 0.5, 0.5, "no copies stand beside it; give --noisy-copies")
 

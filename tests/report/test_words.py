@@ -10,7 +10,8 @@ from recorded import ALL, evidence, none
 from memaudit.report.words import COLUMNS, LIMITS, describe
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
-from memaudit.statistics import Effort, Outcome
+from memaudit.statistics.effort import Effort
+from memaudit.statistics.verdict import Outcome
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,14 +7,9 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import FULL, SCREEN, Phase
-from memaudit.statistics import (
-    agreement,
-    combine,
-    first_pass,
-    pooled_score,
-    promoted,
-    screening_order,
-)
+from memaudit.statistics.adaptive import agreement, pooled_score, promoted, screening_order
+from memaudit.statistics.combine import combine
+from memaudit.statistics.probes import first_pass
 
 IDS = [f"{k:03}" for k in range(200)]
 SIGMAS = (0.5, 1.0, 2.0)

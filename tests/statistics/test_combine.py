@@ -8,8 +8,7 @@ from scored import CLEAN_ODE, columns, primary
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.errors import InputError
 from memaudit.records import CLEAN, FULL
-from memaudit.statistics import closeness, combine
-from memaudit.statistics.combine import standardise
+from memaudit.statistics.combine import closeness, combine, standardise
 
 MARGIN, L2, BOTH = primary("margin"), primary("l2"), primary("margin", "l2")
 

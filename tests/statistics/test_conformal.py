@@ -7,7 +7,12 @@ import pytest
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics import benjamini_hochberg, conformal_p, controls_needed, reach
+from memaudit.statistics.conformal import (
+    benjamini_hochberg,
+    conformal_p,
+    controls_needed,
+    smallest_count,
+)
 
 
 def test_p_counts_the_controls_at_or_above() -> None:
@@ -60,20 +65,20 @@ def test_reach_is_what_brute_force_finds(members: int, controls: int, q: float) 
     flagged = [np.count_nonzero(benjamini_hochberg(np.array(p)) <= q) for p in tables]
     found = [k for k in flagged if k > 0]
     if found:
-        assert reach(members, controls, q) == min(found)
+        assert smallest_count(members, controls, q) == min(found)
     else:
-        assert reach(members, controls, q) > members
+        assert smallest_count(members, controls, q) > members
 
 
 def test_reach_of_a_thousand_members_and_controls_is_twenty() -> None:
-    assert reach(1000, 1000, 0.05) == 20
+    assert smallest_count(1000, 1000, 0.05) == 20
 
 
 @pytest.mark.parametrize("k", [1, 2, 20])
 def test_controls_needed_inverts_reach(k: int) -> None:
     needed = controls_needed(1000, k, 0.05)
-    assert reach(1000, needed, 0.05) == k
-    assert reach(1000, needed - 1, 0.05) > k
+    assert smallest_count(1000, needed, 0.05) == k
+    assert smallest_count(1000, needed - 1, 0.05) > k
 
 
 def test_a_hundred_thousand_a_side_take_under_two_seconds() -> None:

@@ -18,8 +18,8 @@ from memaudit.corruption.noise import corrupt, frozen_noise, generator, standard
 from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.records import CLEAN, FULL
-from memaudit.statistics import Probe, correlation_test
-from memaudit.statistics.copies import signed_rank_p
+from memaudit.statistics.copies import correlation_test, signed_rank_p
+from memaudit.statistics.probes import Probe
 
 SIGMA_N, SHAPE = 0.5, (3, 8, 8)
 IDS = [f"image {k}" for k in range(12)]

@@ -7,15 +7,8 @@ import pytest
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics import (
-    auc,
-    bootstrap_auc,
-    dataset_test,
-    exceedance,
-    excess_interval,
-    mann_whitney_permutation,
-    share_above,
-)
+from memaudit.statistics.dataset import dataset_test, exceedance, mann_whitney_permutation
+from memaudit.statistics.effects import auc, bootstrap_auc, excess_interval, share_above
 
 
 def test_permutation_p_agrees_with_all_permutations() -> None:

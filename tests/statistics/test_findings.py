@@ -11,19 +11,13 @@ from scored import keys, primary
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.attacks.scores import COLUMNS
 from memaudit.errors import InputError
-from memaudit.statistics import (
-    Conduct,
-    Options,
-    Outcome,
-    Summary,
-    auc,
-    calibrate,
-    combine,
-    described,
-    findings,
-    per_level,
-    summarise,
-)
+from memaudit.statistics.combine import combine
+from memaudit.statistics.effects import auc
+from memaudit.statistics.findings import calibrate, described, findings
+from memaudit.statistics.levels import per_level
+from memaudit.statistics.options import Options
+from memaudit.statistics.summary import Conduct, Summary, summarise
+from memaudit.statistics.verdict import Outcome
 
 MARGIN = primary("margin")
 OPTIONS = Options(MARGIN, COLUMNS, copy_threshold=0.75, rounds=199)

@@ -9,14 +9,9 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Input
-from memaudit.statistics import (
-    Probe,
-    combine,
-    input_scores,
-    pooled_score,
-    pooled_scores,
-    promoted,
-)
+from memaudit.statistics.adaptive import pooled_score, pooled_scores, promoted
+from memaudit.statistics.combine import combine, input_scores
+from memaudit.statistics.probes import Probe
 
 IDS = [f"{k:03}" for k in range(100)]
 SIGMAS = (0.5, 1.0, 2.0)

@@ -7,9 +7,8 @@ from scored import CLEAN_ODE
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.records import CLEAN, FULL
-from memaudit.statistics import THRESHOLDS
 from memaudit.statistics.entities import Sides
-from memaudit.statistics.literature import applicable, literature_levels, literature_of
+from memaudit.statistics.literature import THRESHOLDS, applicable, literature_levels, literature_of
 
 SIDES = Sides(members=("a", "b"), controls=("c",))
 

@@ -9,7 +9,8 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, FULL
-from memaudit.statistics import Level, Memorized, graded, measure_power
+from memaudit.statistics.levels import Level
+from memaudit.statistics.power import Memorized, graded, measure_power
 
 SIGMAS = (0.5, 1.0, 2.0)
 MEMBERS, CONTROLS = 60, 140

@@ -6,8 +6,8 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, COPY, FULL, SCREEN
-from memaudit.statistics import Probe, first_pass, per_level, probes_in
-from memaudit.statistics.probes import inputs_in
+from memaudit.statistics.levels import per_level
+from memaudit.statistics.probes import Probe, first_pass, inputs_in, probes_in
 
 NOISY_NAME = "noisy screen of copies, first pass"  # of an attack that another package brings
 ALL = [  # in the order in which probes are told

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scored import keys, primary
 
-from memaudit.statistics import benjamini_hochberg, combine, conformal_p
+from memaudit.statistics.combine import combine
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 
 Numbers = NDArray[np.float64]
 SCORES = st.floats(-1e6, 1e6)

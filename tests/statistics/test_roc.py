@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics import excess_interval, roc_points
+from memaudit.statistics.effects import excess_interval
+from memaudit.statistics.roc import roc_points
 
 
 def test_a_point_by_hand() -> None:

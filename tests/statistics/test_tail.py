@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from memaudit.errors import InputError
-from memaudit.statistics import benjamini_hochberg, conformal_p, extrapolated_p
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.effects import halves
+from memaudit.statistics.tail import extrapolated_p
 
 Scores = NDArray[np.float64]
 FLOOR = 1 / (10 * 1001)

@@ -21,7 +21,8 @@ from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import decode_pixels, encode_pixels
 from memaudit.records import Vectors
 from memaudit.similarity.embed import Embedder, load_embedder
-from memaudit.statistics import benjamini_hochberg, conformal_p, exceedance, reach
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
+from memaudit.statistics.dataset import exceedance
 
 Q = 0.05
 SIGMA = 0.5  # a model that has seen an image returns it, one that has not returns another
@@ -40,7 +41,7 @@ def test_as_many_as_the_reach_are_flagged_and_one_fewer_is_not(
     rng = np.random.default_rng(0)
     others = rng.normal(size=controls)
     for fewer in (0, 1):
-        planted = reach(members, controls, q) - fewer
+        planted = smallest_count(members, controls, q) - fewer
         # the others lie in the middle of the controls, so only the planted can be flagged
         scores = np.r_[np.full(planted, 99.0), np.zeros(members - planted)]
         assert flagged(scores, others, q) == (0 if fewer else planted)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from memaudit.statistics import Facts, Outcome, decide
+from memaudit.statistics.verdict import Facts, Outcome, decide
 
 QUIET = Facts(
     members=200,

@@ -25,7 +25,7 @@ from memaudit.models.codec import encode_pixels
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import COPY, Image
-from memaudit.statistics import Probe, probes_in
+from memaudit.statistics.probes import Probe, probes_in
 from memaudit.train.grids import write_grid
 from memaudit.train.loop import train
 
