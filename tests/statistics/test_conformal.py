@@ -70,7 +70,7 @@ def test_reach_is_what_brute_force_finds(members: int, controls: int, q: float) 
         assert smallest_count(members, controls, q) > members
 
 
-def test_reach_of_a_thousand_members_and_controls_is_twenty() -> None:
+def test_the_smallest_count_of_a_thousand_members_and_controls_is_twenty() -> None:
     assert smallest_count(1000, 1000, 0.05) == 20
 
 

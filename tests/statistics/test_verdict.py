@@ -91,7 +91,10 @@ def test_the_sentences_claim_nothing_beyond_the_attack() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"unasked": "no copies"}, "brings those back and not the clean images, and no copies"),
+        (
+            {"unasked": "no copies"},
+            r"clean images, and no copies\. A model .* brings those back and not the clean",
+        ),
         ({"power": None}, "power of the scan was not measured"),
         ({"power": 0.4}, "no power: .* 40%"),
         ({"informative": 0}, "no informative noise level"),
