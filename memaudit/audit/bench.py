@@ -85,9 +85,10 @@ def open_bench(spec: BenchSpec) -> tuple[Bench, Candidates]:
     """Open the bench of a run that is prepared, from its directory, in any process."""
     run = RunDirectory.at(spec.execution.out)
     prepared, opened = run.prepared(), open_parts(spec)
-    index = open_index(Path(prepared.data.index), device_of(opened.loaded))
+    directory = Path(prepared.data.index)
+    index = open_index(directory, device_of(opened.loaded))
     view = View(opened.loaded.denoiser.resolution, spec.data.resize)
-    pool = read_pool(run.pool(), index, opened.listing, view)
+    pool = read_pool(run.pool(), index, opened.listing, view, directory)
     copies = None if prepared.copies is None else opened.copies
     sample = sample_of(pool, opened.loaded.denoiser.resolution)
     return make_bench(spec, opened, pool, sample, copies), pool.candidates

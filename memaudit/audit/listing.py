@@ -21,6 +21,19 @@ class Listed:
     entry: Entry
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """Where an image is read; `row` is its number in the listing. No side is told."""
+
+    row: int
+    source: Source
+    entry: Entry
+
+    def read(self) -> bytes:
+        """Read the encoded image; raises UnreadableImageError."""
+        return self.source.read(self.entry)
+
+
 @dataclass(frozen=True, eq=False)
 class Listing:
     """Members first, then controls, each in the order of its sources."""
@@ -31,8 +44,12 @@ class Listing:
 
     def read(self, row: int) -> bytes:
         """Read the encoded image of a row; raises UnreadableImageError."""
+        return self.place(row).read()
+
+    def place(self, row: int) -> Place:
+        """Where the image of a row is read."""
         listed = self.rows[row]
-        return self.sources[listed.split].read(listed.entry)
+        return Place(row, self.sources[listed.split], listed.entry)
 
     def shards(self, size: int) -> Iterator[range]:
         """Cut the rows into consecutive ranges."""

@@ -27,7 +27,10 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
         run.store.remove(earlier)
     if flagged.empty or not isinstance(attack, ReconstructionAttack):
         return
-    wanted = {*flagged["example_id"], *flagged["nearest_other"]} & ready.pool.candidates.rows.keys()
+    wanted = {
+        *flagged["example_id"],
+        *flagged["nearest_other"],
+    } & ready.pool.candidates.places.keys()
     examples = {one.id: one for one in ready.pool.candidates.read(wanted).examples}
     columns = flagged[["example_id", "nearest_other", "recovered_from_snr_db"]]
     for rank, (example_id, other, snr) in enumerate(columns.itertuples(index=False), start=1):

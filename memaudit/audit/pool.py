@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from memaudit.audit.embedding import Embedded, View
-from memaudit.audit.listing import Listing
+from memaudit.audit.listing import Listing, Place
 from memaudit.data import decode, image_id
 from memaudit.errors import DataError, UnreadableImageError
 from memaudit.records import Example, Images, Split
@@ -31,14 +32,14 @@ class Read:
 class Candidates:
     """What may be asked about, and access to its pixels; nothing tells who is a member.
 
-    `rows` are the entries of the listing in which images stand, by id; `ids` are those to scan, in
-    listing order.
+    `places` are where images are read, by id; `ids` are those to scan, in listing order. `index`
+    is the folder of the index that they were found in.
     """
 
     ids: tuple[str, ...]
-    rows: dict[str, int]
-    listing: Listing
+    places: dict[str, Place]
     view: View
+    index: Path
 
     def read(self, ids: Iterable[str]) -> Read:
         """Read images again, at the model's size.
@@ -47,7 +48,7 @@ class Candidates:
         it.
         """
         read = Read()
-        for example_id in sorted(ids, key=self.rows.__getitem__):
+        for example_id in sorted(ids, key=self._row):
             try:
                 read.examples.append(self._example(example_id))
             except UnreadableImageError as error:
@@ -63,13 +64,16 @@ class Candidates:
         if not read.examples:
             raise DataError(
                 f"none of {len(read.failed)} images can be read as they were when they were "
-                f"indexed (the first: {next(iter(read.failed.values()))}); give the data that was "
-                "indexed, or another --index"
+                f"indexed in {self.index} (the first: {next(iter(read.failed.values()))}); give "
+                "the data that was indexed, or another --index"
             )
         return sorted(read.examples, key=lambda example: example.id)
 
+    def _row(self, example_id: str) -> int:
+        return self.places[example_id].row
+
     def _example(self, example_id: str) -> Example:
-        image = decode(self.listing.read(self.rows[example_id])).image
+        image = decode(self.places[example_id].read()).image
         if image_id(image) != example_id:
             raise UnreadableImageError(
                 "its pixels are not those that were indexed; touch the file, so that it is "
@@ -136,26 +140,33 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
     order = table.sort_values(["example_id", "source"], kind="stable")
     table["representative"] = ~order.duplicated(["group", "split"]).reindex(table.index)
     table["spans"] = table.groupby("group")["split"].transform("nunique") > 1
-    return Pool(table, embedded.errors, index, candidates_of(table, listing, view))
+    candidates = Candidates(*_stripped(table, listing), view, embedded.directory)
+    return Pool(table, embedded.errors, index, candidates)
 
 
-def read_pool(rows: pd.DataFrame, index: Index, listing: Listing, view: View) -> Pool:
-    """Make a pool of what pool.parquet keeps, and of the index that it was made with."""
+def read_pool(
+    rows: pd.DataFrame, index: Index, listing: Listing, view: View, directory: Path
+) -> Pool:
+    """Make a pool of what pool.parquet keeps, and of the index in a directory, as it was made."""
     readable = rows["error"] == ""
     table = rows[readable].drop(columns="error").reset_index(drop=True)
     errors = rows.loc[~readable, UNREAD].reset_index(drop=True)
     groups = np.zeros(len(index.ids), np.int64)
     groups[[index.positions[name] for name in table["example_id"]]] = table["group"]
-    return Pool(table, errors, index.with_groups(groups), candidates_of(table, listing, view))
+    candidates = Candidates(*_stripped(table, listing), view, directory)
+    return Pool(table, errors, index.with_groups(groups), candidates)
 
 
-def candidates_of(table: pd.DataFrame, listing: Listing, view: View) -> Candidates:
-    """Strip a pool's table of all but ids and places."""
+def _stripped(table: pd.DataFrame, listing: Listing) -> tuple[tuple[str, ...], dict[str, Place]]:
+    """Strip a pool's table of all but the ids to scan and the places of all."""
     order = table.sort_values("representative", ascending=False, kind="stable")
     first = order.drop_duplicates("example_id")
-    rows = dict(zip(first["example_id"].astype(str), first["row"].astype(int), strict=True))
+    places = {
+        str(name): listing.place(int(row))
+        for name, row in zip(first["example_id"], first["row"], strict=True)
+    }
     chosen = table.loc[table["representative"], "example_id"].astype(str)
-    return Candidates(tuple(dict.fromkeys(chosen)), rows, listing, view)
+    return tuple(dict.fromkeys(chosen)), places
 
 
 def stack(examples: list[Example]) -> Images:
