@@ -5,12 +5,14 @@ STAMP := .venv/.setup-stamp
 GPU ?= 0
 DEMO_STEPS ?= 8000
 
-.PHONY: help setup demo test lint format schema demo-models benchmark benchmark-data benchmark-models clean
+.PHONY: help setup demo test test-long test-coverage lint format schema demo-models benchmark benchmark-data benchmark-models clean
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
 	@echo "make demo         scan three bundled models on real images"
-	@echo "make test         run the tests"
+	@echo "make test         run the tests but those marked long (at most five minutes on two cores)"
+	@echo "make test-long    run the tests marked long, which take minutes each"
+	@echo "make test-coverage  run the tests and show which lines of memaudit/ they do not reach"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
 	@echo "make schema       write the JSON Schema of scan.json anew"
@@ -42,8 +44,19 @@ demo: setup
 	rm -rf memaudit-demo
 	$(BIN)/memaudit demo
 
+# One process a core with one thread each, as have the programs that a test starts.
+# Tests of one file stay in one process, so that what they share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 \
+	--dist loadfile --no-loadscope-reorder --durations 30
+
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-long: setup
+	$(PYTEST) -m long
+
+test-coverage: setup
+	COVERAGE_CORE=sysmon $(PYTEST) --cov memaudit --cov-report term-missing:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

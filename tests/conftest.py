@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PillowImage
 from skimage import data as photographs
 
@@ -13,6 +14,15 @@ from memaudit.data import resize
 from memaudit.records import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # its client reads this once, when it is imported
+
+# One thread a process, also in the programs that tests start: tests run in a process a core.
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

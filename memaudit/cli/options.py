@@ -135,7 +135,9 @@ def retired(flag: str, advice: str) -> Decorator:
         if value is not None:
             raise click.UsageError(f"{flag} is gone; {advice}", context)
 
-    return click.option(flag, hidden=True, expose_value=False, callback=refuse)
+    return click.option(
+        flag, hidden=True, help=f"Gone: {advice}.", expose_value=False, callback=refuse
+    )
 
 
 def _option(one: Option) -> Decorator:

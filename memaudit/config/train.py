@@ -190,4 +190,5 @@ class TrainConfig:
         for name in HOW:
             del fields[name]
         fields["dataset"] = absolute(self.dataset)
+        fields["data"]["controls_split"] = None  # as in the digests of trainings that are begun
         return digest(fields)

@@ -23,7 +23,8 @@ def index(tmp_path):
 
 @pytest.fixture
 def config(sides, index, tmp_path):
-    return ask(sides.members, tmp_path / "run", controls=sides.controls, index=index)
+    fields = {"controls": sides.controls, "index": index, "power": False}
+    return ask(sides.members, tmp_path / "run", **fields)
 
 
 def both(sides):
@@ -37,6 +38,7 @@ def stages_of(config):
 
 
 def test_another_model_finds_the_data_embedded(config, unet, tmp_path, index):
+    config = replace(config, power=True)
     first, stages = stages_of(config)
     assert not first.prepared.data.index_reused
     assert stages == {"embed", "scan", "power"}

@@ -14,8 +14,8 @@ def run(sides, tmp_path):
     """Scan the sides as they stand."""
 
     def run_scan(out="run", **changes):
-        config = ask(sides.members, tmp_path / out, **{"controls": sides.controls, **changes})
-        return scan(config)
+        fields = {"controls": sides.controls, "power": False, **changes}
+        return scan(ask(sides.members, tmp_path / out, **fields))
 
     return run_scan
 

@@ -10,8 +10,8 @@ from memaudit.statistics.verdict import Outcome
 @pytest.fixture
 def findings_of_memorizer(sides, tmp_path):
     one = Corruption(levels=1, draws=2)
-    config = ask(sides.members, tmp_path / "run", controls=sides.controls, corruption=one)
-    return scan(config).findings
+    fields = {"controls": sides.controls, "corruption": one, "power": False}
+    return scan(ask(sides.members, tmp_path / "run", **fields)).findings
 
 
 def sources(folder):

@@ -34,8 +34,9 @@ def test_the_same_pixels_give_the_same_findings_in_any_container(write, sides, t
     for name in ("members", "controls"):
         packed[name] = tmp_path / f"packed-{name}"
         write(getattr(sides, name), packed[name])
-    expected = scan(ask(sides.members, tmp_path / "a", controls=sides.controls, images=2))
-    found = scan(ask(packed["members"], tmp_path / "b", controls=packed["controls"], images=2))
+    quick = {"images": 2, "power": False}
+    expected = scan(ask(sides.members, tmp_path / "a", controls=sides.controls, **quick))
+    found = scan(ask(packed["members"], tmp_path / "b", controls=packed["controls"], **quick))
     assert found.findings["source"].str.contains("#").all()
     assert_same_findings(found.findings, expected.findings, by=("split", "example_id"))
     for strip in (tmp_path / "a" / "images").iterdir():

@@ -25,6 +25,9 @@ MOMENTS = [
 ADAPTIVE_MOMENTS = [(FIRST, 2), (SCREEN, 3), (PARTS[1], 1), (POWER, 2)]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def many_tiles():
     """360 different tiles of 16 px."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 from tiny import write_sd, write_sdxl
 
@@ -17,7 +18,7 @@ from memaudit.audit import scan
 from memaudit.audit.captions import _others
 from memaudit.audit.plan import estimate
 from memaudit.comparison import compare
-from memaudit.config import Base, CompareConfig, Corruption, ScanConfig, TrainConfig
+from memaudit.config import Base, CompareConfig, Corruption, LossName, ScanConfig, TrainConfig
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.families.lora import ADAPTERS, RECORD
 from memaudit.models.load import load_model
@@ -63,14 +64,14 @@ def write_captions(folder: Path) -> None:
     table.to_csv(folder / "metadata.csv", index=False)
 
 
-def train_lora(config: ScanConfig, out: Path, loss: str = "clean") -> Path:
+def train_lora(model: str, dataset: str, out: Path, loss: LossName = "clean") -> Path:
     return train(
         TrainConfig(
-            dataset=config.data.dataset,
+            dataset=dataset,
             out=str(out),
             loss=loss,
             sigma_n=0.5 if loss == "ambient" else None,
-            base=Base(config.target.spec, rank=2),
+            base=Base(model, rank=2),
             steps=4,
             batch_size=2,
             lr=1e-2,
@@ -78,6 +79,34 @@ def train_lora(config: ScanConfig, out: Path, loss: str = "clean") -> Path:
             ema=0.5,
         )
     )
+
+
+@pytest.fixture(scope="module")
+def adapters(
+    base: Path, tiles: list[Image], tmp_path_factory: pytest.TempPathFactory
+) -> dict[LossName, Path]:
+    """Adapters for the base trained on the members, by loss."""
+    root = tmp_path_factory.mktemp("adapters")
+    (root / "members").mkdir()
+    for k, tile in enumerate(tiles[:MEMBERS]):
+        Picture.fromarray(tile).save(root / "members" / f"{k:03d}.png")
+    write_captions(root / "members")
+    losses: tuple[LossName, ...] = ("clean", "ambient")
+    return {
+        loss: train_lora(str(base), str(root / "members"), root / loss, loss) for loss in losses
+    }
+
+
+@pytest.fixture
+def lora(adapters: dict[LossName, Path], tmp_path: Path) -> Path:
+    """Adapters of the test's own, trained on clean latents."""
+    return shutil.copytree(adapters["clean"], tmp_path / "lora")
+
+
+@pytest.fixture
+def noisy_lora(adapters: dict[LossName, Path], tmp_path: Path) -> Path:
+    """Adapters of the test's own, trained on noisy latents."""
+    return shutil.copytree(adapters["ambient"], tmp_path / "noisy-lora")
 
 
 def similarities(config: ScanConfig, out: Path) -> pd.Series:
@@ -104,9 +133,8 @@ def test_a_pipeline_is_scanned_in_the_latents_of_its_vae(
 
 
 def test_adapters_are_scanned_with_the_base_that_their_record_names(
-    config: ScanConfig, base: Path, tmp_path: Path
+    config: ScanConfig, base: Path, lora: Path, tmp_path: Path
 ) -> None:
-    lora = train_lora(config, tmp_path / "lora")
     plain = similarities(config, tmp_path / "plain")
     tuned = scan(replace(config, model=str(lora), out=str(tmp_path / "tuned")))
     after = tuned.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
@@ -118,10 +146,9 @@ def test_adapters_are_scanned_with_the_base_that_their_record_names(
 
 
 def test_the_noisy_latents_beside_ambient_adapters_are_queried(
-    config: ScanConfig, tmp_path: Path
+    config: ScanConfig, noisy_lora: Path
 ) -> None:
-    lora = train_lora(config, tmp_path / "lora", "ambient")
-    result = scan(replace(config, model=str(lora)))
+    result = scan(replace(config, model=str(noisy_lora)))
     assert result.prepared.copies.images == MEMBERS
     assert probes_in(result.scores) == [Probe(ODE), Probe(ODE, COPY)]
     noisy = Probe(ODE, COPY).rows(result.scores)
@@ -188,9 +215,8 @@ def test_images_are_generated_from_captions_of_controls(config: ScanConfig, tmp_
 
 
 def test_adapters_of_elsewhere_need_the_name_of_their_base(
-    config: ScanConfig, base: Path, tmp_path: Path
+    config: ScanConfig, base: Path, lora: Path, tmp_path: Path
 ) -> None:
-    lora = train_lora(config, tmp_path / "lora")
     with_record = similarities(replace(config, model=str(lora)), tmp_path / "with")
     (lora / RECORD).unlink()
     with pytest.raises(ModelError, match="give it with --base-model"):
@@ -201,7 +227,7 @@ def test_adapters_of_elsewhere_need_the_name_of_their_base(
 
 def test_a_base_that_moved_is_asked_for(config: ScanConfig, base: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(base, tmp_path / "moved")
-    lora = train_lora(replace(config, model=str(moved)), tmp_path / "lora")
+    lora = train_lora(str(moved), config.dataset, tmp_path / "lora")
     shutil.rmtree(moved)
     with pytest.raises(Exception, match="name it with --base-model") as caught:
         load_model(str(lora), ModelOptions(local_files_only=True))
@@ -209,8 +235,7 @@ def test_a_base_that_moved_is_asked_for(config: ScanConfig, base: Path, tmp_path
     assert load_model(str(lora), ModelOptions(base=str(base))).folder == lora
 
 
-def test_adapters_of_another_network_are_refused(config: ScanConfig, tmp_path: Path) -> None:
-    lora = train_lora(config, tmp_path / "lora")
+def test_adapters_of_another_network_are_refused(lora: Path, tmp_path: Path) -> None:
     other = write_sdxl(tmp_path / "xl")
     with pytest.raises(ModelError, match="cannot be put into"):
         load_model(str(lora), ModelOptions(base=str(other)))
@@ -237,9 +262,8 @@ def test_a_caption_policy_for_a_model_that_listens_to_none_is_refused(config: Sc
         scan(memorizer)
 
 
-def test_the_cost_of_a_scan_of_adapters_is_told(config: ScanConfig, tmp_path: Path) -> None:
-    lora = train_lora(config, tmp_path / "lora", "ambient")
-    plan = estimate(replace(config, model=str(lora)))
+def test_the_cost_of_a_scan_of_adapters_is_told(config: ScanConfig, noisy_lora: Path) -> None:
+    plan = estimate(replace(config, model=str(noisy_lora)))
     assert plan.evaluations == (MEMBERS + CONTROLS) * 2 * 2 * config.attack.steps
 
 
@@ -252,8 +276,7 @@ def test_what_the_model_is_told_and_its_base_are_part_of_the_question(config: Sc
     assert json.dumps(asked)
 
 
-def test_adapters_that_fit_in_part_are_refused(config: ScanConfig, tmp_path: Path) -> None:
-    lora = train_lora(config, tmp_path / "lora")
+def test_adapters_that_fit_in_part_are_refused(lora: Path) -> None:
     tensors = load_file(lora / ADAPTERS)
     name = next(iter(tensors))
     tensors[name.replace("to_", "of_another_")] = tensors[name].clone()
@@ -309,23 +332,20 @@ def test_a_damaged_pipeline_is_refused_in_words(
     ],
 )
 def test_a_damaged_record_of_adapters_is_refused_in_words(
-    config: ScanConfig, tmp_path: Path, content: str, message: str
+    lora: Path, content: str, message: str
 ) -> None:
-    lora = train_lora(config, tmp_path / "lora")
     (lora / RECORD).write_text(content)
     with pytest.raises(ModelError, match=message):
         load_model(str(lora), ModelOptions())
 
 
-def test_adapters_without_tensors_are_refused(config: ScanConfig, tmp_path: Path) -> None:
-    lora = train_lora(config, tmp_path / "lora")
+def test_adapters_without_tensors_are_refused(lora: Path) -> None:
     save_file({}, lora / ADAPTERS)
     with pytest.raises(ModelError, match="cannot be put into"):
         load_model(str(lora), ModelOptions())
 
 
-def test_no_dropout_is_left_on(config: ScanConfig, tmp_path: Path) -> None:
-    lora = train_lora(config, tmp_path / "lora")
+def test_no_dropout_is_left_on(lora: Path) -> None:
     pipeline = load_model(str(lora), ModelOptions()).denoiser.pipeline
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     assert len(parts) == 3
@@ -336,7 +356,7 @@ def test_the_base_is_found_from_another_directory(
     config: ScanConfig, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(base.parent)
-    lora = train_lora(replace(config, model=base.name), tmp_path / "lora")
+    lora = train_lora(base.name, config.dataset, tmp_path / "lora")
     monkeypatch.chdir(tmp_path)
     loaded = load_model(str(lora), ModelOptions(local_files_only=True))
     assert loaded.provenance["base"] == str(base)

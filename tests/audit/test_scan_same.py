@@ -13,6 +13,7 @@ from memaudit.config import Corruption
 def asked(request, sides, unet):
     """How to ask for a scan of each kind of model, with all reconstructions."""
     fields = {"controls": sides.controls, "reconstruct": ("ode", "one-step", "sample")}
+    fields |= {"steps": 2, "power": False}
     if request.param == "unet":
         fields |= {"model": unet, "self_check": False}
 
@@ -22,6 +23,7 @@ def asked(request, sides, unet):
     return ask_for
 
 
+@pytest.mark.slow
 def test_batches_and_shards_do_not_change_the_findings(asked, tmp_path):
     expected = scan(asked(tmp_path / "expected", batch_size=7, shard_size=64))
     for batch_size, shard_size in ((1, 64), (32, 1)):

@@ -386,6 +386,7 @@ def test_an_image_that_stands_for_others_is_no_lost_score(runs, tiles, tmp_path)
     assert not result.runs[0].findings["representative"].all()
 
 
+@pytest.mark.slow
 def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path):
     config = CompareConfig((of_copies["copier"], of_copies["again"]), str(tmp_path / "out"))
     result = compare(config)

@@ -33,11 +33,10 @@ WriteFolder = Callable[[str, list[Image]], Path]
 SIGMA_N = 0.5
 
 
-@pytest.fixture
-def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+def small(dataset: Path, out: Path) -> TrainConfig:
     return TrainConfig(
-        dataset=str(write_folder("data", tiles[:10])),
-        out=str(tmp_path / "model"),
+        dataset=str(dataset),
+        out=str(out),
         loss="ambient",
         sigma_n=SIGMA_N,
         resolution=16,
@@ -50,6 +49,21 @@ def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> Tra
     )
 
 
+@pytest.fixture
+def config(tiles: list[Image], write_folder: WriteFolder, tmp_path: Path) -> TrainConfig:
+    return small(write_folder("data", tiles[:10]), tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def trained(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished training of that configuration, on the same images; to be read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "data").mkdir()
+    for k, tile in enumerate(tiles[:10]):
+        Picture.fromarray(tile).save(folder / "data" / f"{k:03d}.png")
+    return train(small(folder / "data", folder / "model"))
+
+
 def copies(out: str | Path) -> dict[str, torch.Tensor]:
     parts = sorted((Path(out) / "noisy").iterdir())
     return {name: x_n for part in parts for name, x_n in load_file(part).items()}
@@ -60,9 +74,9 @@ def weights(out: str | Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_noisy_copies_are_kept_one_an_image_by_its_id(
-    config: TrainConfig, tiles: list[Image]
+    trained: Path, tiles: list[Image]
 ) -> None:
-    kept = copies(train(config))
+    kept = copies(trained)
     assert sorted(kept) == sorted(image_id(tile) for tile in tiles[:10])
     x0 = encode_pixels(torch.from_numpy(np.stack(tiles[:10])).permute(0, 3, 1, 2), 3)
     noise = torch.stack([kept[image_id(tile)] for tile in tiles[:10]]) - x0
@@ -81,7 +95,7 @@ def test_copies_of_one_image_share_their_noise(
 
 
 def test_an_interrupted_training_ends_in_the_same_weights_and_copies(
-    config: TrainConfig, tmp_path: Path
+    config: TrainConfig, trained: Path, tmp_path: Path
 ) -> None:
     other = replace(config, out=str(tmp_path / "interrupted"))
 
@@ -92,7 +106,7 @@ def test_an_interrupted_training_ends_in_the_same_weights_and_copies(
     with pytest.raises(KeyboardInterrupt):
         train(other, interrupt)
     before = copies(other.out)
-    ours, theirs = weights(train(config)), weights(train(other))
+    ours, theirs = weights(trained), weights(train(other))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     assert all(torch.equal(x_n, before[name]) for name, x_n in copies(other.out).items())
 
@@ -225,9 +239,9 @@ def test_noise_outside_the_schedule_is_refused(config: TrainConfig, sigma_n: flo
     ],
 )
 def test_a_record_that_makes_no_sense_is_refused(
-    config: TrainConfig, content: str, words: str
+    trained: Path, tmp_path: Path, content: str, words: str
 ) -> None:
-    out = train(config)
+    out = shutil.copytree(trained, tmp_path / "model")
     (out / "ambient.json").write_text(content)
     with pytest.raises(ModelError, match=words):
         load_model(str(out), ModelOptions())

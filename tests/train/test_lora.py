@@ -1,7 +1,6 @@
 """LoRA fine-tuning of tiny random Stable Diffusion pipelines with real tokenizers."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from memaudit.train.loop import train
 from memaudit.train.lora import Lora, adapt
 from memaudit.train.losses import LOSSES
 
-WriteFolder = Callable[[str, list[Image]], Path]
 WEIGHTS = "pytorch_lora_weights.safetensors"
 CPU = torch.device("cpu")
 
@@ -40,17 +38,18 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return write_sd(folder) if request.param == "sd" else write_sdxl(folder)
 
 
-@pytest.fixture
-def config(
-    base: Path, tiles: list[Image], write_folder: WriteFolder, tmp_path: Path
-) -> TrainConfig:
-    data = write_folder("data", tiles[:6])
+def asked(base: Path, folder: Path, tiles: list[Image]) -> TrainConfig:
+    """A training on six images with captions."""
+    data = folder / "data"
+    data.mkdir()
+    for k, tile in enumerate(tiles[:6]):
+        Picture.fromarray(tile).save(data / f"{k:03d}.png")
     files = sorted(path.name for path in data.glob("*.png"))
     captions = [f"picture number {k}" for k in range(len(files))]
     pd.DataFrame({"file_name": files, "text": captions}).to_csv(data / "metadata.csv", index=False)
     return TrainConfig(
         dataset=str(data),
-        out=str(tmp_path / "lora"),
+        out=str(folder / "lora"),
         loss="ambient",
         timestep_n=300,
         base=Base(str(base), rank=2),
@@ -64,6 +63,17 @@ def config(
     )
 
 
+@pytest.fixture
+def config(base: Path, tiles: list[Image], tmp_path: Path) -> TrainConfig:
+    return asked(base, tmp_path, tiles)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished training of that configuration, to be read only."""
+    return train(asked(base, tmp_path_factory.mktemp("trained"), tiles))
+
+
 def learner_and_feed(config: TrainConfig) -> tuple[Lora, Feed]:
     assert config.base is not None
     learner = adapt(config.base, config, CPU)
@@ -73,10 +83,9 @@ def learner_and_feed(config: TrainConfig) -> tuple[Lora, Feed]:
 
 
 def test_the_trained_adapters_load_into_the_pipeline_they_were_made_for(
-    config: TrainConfig, base: Path
+    base: Path, trained: Path
 ) -> None:
-    out = train(config)
-    assert config.base is not None
+    out = trained
     said = json.loads((out / "lora.json").read_text())
     kinds = {"StableDiffusionPipeline": StableDiffusionPipeline}
     kinds["StableDiffusionXLPipeline"] = StableDiffusionXLPipeline
@@ -120,9 +129,9 @@ def test_gradients_reach_the_adapters_and_nothing_else(config: TrainConfig) -> N
 
 
 def test_the_noisy_latents_are_drawn_once_and_kept_as_evidence(
-    config: TrainConfig, tiles: list[Image]
+    config: TrainConfig, trained: Path, tiles: list[Image]
 ) -> None:
-    out = train(config)
+    out = trained
     learner, feed = learner_and_feed(config)
     (part,) = (out / "noisy").glob("part-*.safetensors")
     kept = load_file(part)
@@ -158,24 +167,22 @@ def test_the_loss_falls(config: TrainConfig) -> None:
     assert losses.iloc[-1] < 0.9 * losses.iloc[0]
 
 
-def test_a_resumed_training_ends_in_the_same_adapters(config: TrainConfig, tmp_path: Path) -> None:
-    whole = train(replace(config, out=str(tmp_path / "whole")))
-
+def test_a_resumed_training_ends_in_the_same_adapters(config: TrainConfig, trained: Path) -> None:
     def stop(*state: str | int) -> None:
         if state[1] == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(config, stop)
-    ours, theirs = load_file(train(config) / WEIGHTS), load_file(whole / WEIGHTS)
+    ours, theirs = load_file(train(config) / WEIGHTS), load_file(trained / WEIGHTS)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_with_the_averaged_adapters_and_change_nothing(
-    config: TrainConfig, tmp_path: Path
+    config: TrainConfig, trained: Path, tmp_path: Path
 ) -> None:
-    plain = train(config)
     shown = train(replace(config, out=str(tmp_path / "shown"), sample_every=3))
     last = shown / "samples/step-00000006.png"
     assert (shown / "samples/step-00000003.png").is_file()
@@ -184,7 +191,7 @@ def test_samples_are_drawn_with_the_averaged_adapters_and_change_nothing(
     write_grid(tmp_path / "again.png", finished, config.seed)
     drawn, again = (np.asarray(Picture.open(p), int) for p in (last, tmp_path / "again.png"))
     assert np.abs(drawn - again).max() <= 1
-    ours, theirs = load_file(plain / WEIGHTS), load_file(shown / WEIGHTS)
+    ours, theirs = load_file(trained / WEIGHTS), load_file(shown / WEIGHTS)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 

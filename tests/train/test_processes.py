@@ -20,6 +20,9 @@ STEPS = ("--steps", "8", "--save-every", "2", "--batch-size", "4", "--device", "
 AMBIENT = ("--loss", "ambient", "--sigma-n", "0.5", "--consistency-weight", "0.5")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def ends(
     tiles: list[Image], tmp_path_factory: pytest.TempPathFactory
