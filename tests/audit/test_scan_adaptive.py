@@ -126,7 +126,11 @@ def test_sample_first_pass_and_full_scan_stand_in_folders_of_their_own(finished)
     everyone = sorted(finished.findings["example_id"])
     sample, first, in_full = (rows_of(finished, work) for work in ("sample", "screen", "scores"))
     assert ids(sample) == set(everyone[:SAMPLED])
-    assert probes_in(sample) == [Probe(ODE), Probe(ODE, phase=SCREEN), Probe(ONE_STEP, phase=SCREEN)]
+    assert probes_in(sample) == [
+        Probe(ODE),
+        Probe(ODE, phase=SCREEN),
+        Probe(ONE_STEP, phase=SCREEN),
+    ]
     assert ids(first) == set(everyone[SAMPLED:])
     assert probes_in(first) == [Probe(ONE_STEP, phase=SCREEN)]
     both = pd.concat([Probe(ONE_STEP, phase=SCREEN).rows(sample), first])
@@ -206,7 +210,9 @@ def test_a_finished_adaptive_scan_called_again_scores_nothing_and_finds_the_same
 def test_an_adaptive_scan_that_lost_a_part_of_each_folder_makes_only_those_again(again, finished):
     works = ("sample", "screen", "scores")
     lost = {f"{work}/part-00000.parquet" for work in works}
-    before = {name: at for name, at in written_at(Path(again.execution.out)).items() if "/part-" in name}
+    before = {
+        name: at for name, at in written_at(Path(again.execution.out)).items() if "/part-" in name
+    }
     for name in lost:
         (Path(again.execution.out) / name).unlink()
     second = scan(again)

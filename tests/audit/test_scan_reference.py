@@ -149,7 +149,10 @@ def test_a_reference_that_saw_one_side_is_refused(asked, tmp_path, reference, tr
 )
 def test_a_reference_that_saw_both_alike_is_used_and_what_it_saw_is_named(asked, trained_on, saw):
     result = scan(asked(f"saw-{trained_on}", trained_on=trained_on))
-    assert (result.summary.conduct.reference.members, result.summary.conduct.reference.controls) == saw
+    assert (
+        result.summary.conduct.reference.members,
+        result.summary.conduct.reference.controls,
+    ) == saw
     assert result.prepared.reference.use.trained_on == result.config.attack.reference_trained_on
     said = (Path(result.config.execution.out) / "summary.txt").read_text()
     assert f"it saw {saw[0]} members and {saw[1]} controls" in said

@@ -70,7 +70,9 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
     quick = ("--embedder", "pixels", "--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
     run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15)
     assert run.code == 0
-    effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["conduct"]["effort"]
+    effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["conduct"][
+        "effort"
+    ]
     assert effort["in_full"] == 80 * 2 * 60 > effort["evaluations"]
     saved = effort["in_full"] / effort["evaluations"]
     assert (
