@@ -86,7 +86,7 @@ def test_the_same_search_finds_the_sides_where_they_are_told(config):
     assert told({"a": {"id": "control"}})
 
 
-@pytest.mark.parametrize("more", [{}, {"adaptive": True, "fraction": 0.1, "steps": 16}])
+@pytest.mark.parametrize("more", [{}, {"adaptive": True, "fraction": 0.1, "steps": 30}])
 def test_members_that_become_controls_change_no_row_of_scores(tiles, write_folder, tmp_path, more):
     """The model saw twelve of one side; one image stands on both sides, and one nearly so."""
     seen = write_folder("seen", tiles[:12])

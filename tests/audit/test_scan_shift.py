@@ -43,10 +43,10 @@ def assert_shift(result):
 def test_a_random_split_raises_no_alarm(scan_of, mixed, tmp_path):
     members, controls = save(tmp_path / "a", mixed[:40]), save(tmp_path / "b", mixed[40:])
     result = scan_of(members, controls)
-    fairness = result.summary.conduct.exchangeability
-    assert (fairness.members, fairness.controls) == (40, 40)
-    assert not fairness.alarm
-    assert fairness.separates == ()
+    found = result.summary.conduct.exchangeability
+    assert (found.members, found.controls) == (40, 40)
+    assert not found.alarm
+    assert found.separates == ()
     assert result.summary.verdict.outcome is Outcome.EVIDENCE
 
 
@@ -122,6 +122,6 @@ def test_copies_do_not_make_a_side_large_enough(scan_of, mixed, tmp_path):
 def test_images_on_both_sides_are_left_out_of_the_comparison(scan_of, mixed, tmp_path):
     members = save(tmp_path / "a", mixed[:30])
     result = scan_of(members, save(tmp_path / "b", mixed[25:70]))
-    fairness = result.summary.conduct.exchangeability
+    found = result.summary.conduct.exchangeability
     assert result.summary.counts.spanning_groups == 5
-    assert (fairness.members, fairness.controls) == (25, 40)
+    assert (found.members, found.controls) == (25, 40)

@@ -3,12 +3,14 @@
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from runs import ask, assert_same_findings, assert_same_scores, save
+from runs import ask, assert_same_findings, assert_same_scores, cut, save
+from skimage import data as photographs
 
 import memaudit
 from memaudit.audit.bench import open_bench
@@ -37,27 +39,34 @@ class Workers:
     """Does the tasks of the model under audit in two processes, and all others here."""
 
     spec: BenchSpec
+    pool: ProcessPoolExecutor
     crossed: list = field(default_factory=list)
 
     def __call__(self, do, tasks):
         far = [task for task in tasks if task.work in SCORED]
         self.crossed += far
         yield from ((task, do(task)) for task in tasks if task.work not in SCORED)
-        if not far:
-            return
-        with ProcessPoolExecutor(
-            max_workers=2,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=open_once,
-            initargs=(pickle.dumps(self.spec),),
-        ) as pool:
-            tasks_of = {pool.submit(do_here, pickle.dumps(task)): task for task in far}
-            for done in as_completed(tasks_of):
-                yield tasks_of[done], done.result()
+        tasks_of = {self.pool.submit(do_here, pickle.dumps(task)): task for task in far}
+        for done in as_completed(tasks_of):
+            yield tasks_of[done], done.result()
 
 
-def workers(config):
-    return Workers(BenchSpec(config.data, config.target, config.attack, config.execution))
+@pytest.fixture
+def workers():
+    """Hire workers for a scan, which start with its first task."""
+    with ExitStack() as stack:
+
+        def hire(config):
+            spec = BenchSpec(config.data, config.target, config.attack, config.execution)
+            pool = ProcessPoolExecutor(
+                max_workers=2,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=open_once,
+                initargs=(pickle.dumps(spec),),
+            )
+            return Workers(spec, stack.enter_context(pool))
+
+        yield hire
 
 
 def _clean(sides, tmp_path):  # noqa: ARG001
@@ -68,11 +77,17 @@ def _clean(sides, tmp_path):  # noqa: ARG001
     return sides.members, {"controls": sides.controls}
 
 
-def _adaptive(sides, tmp_path):
-    more = [np.asarray(PillowImage.open(path)) for path in sorted(sides.others.iterdir())]
-    rest = [np.asarray(PillowImage.open(path)) for path in sorted(sides.controls.iterdir())]
-    controls = save(tmp_path / "more", [*more, *rest])
-    return sides.members, {"controls": controls, "adaptive": True, "steps": 16}
+def _adaptive(sides, tmp_path):  # noqa: ARG001
+    images = cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
+    options = {
+        "controls": save(tmp_path / "out", images[24:134]),
+        "corruption": Corruption(sigmas=(0.5, 2.0), draws=1),
+        "steps": 8,
+        "power": False,
+        "adaptive": True,
+        "fraction": 0.25,
+    }
+    return save(tmp_path / "in", images[:24]), options
 
 
 def _with_copies_and_reference(sides, tmp_path):  # noqa: ARG001
@@ -84,9 +99,11 @@ def _with_copies_and_reference(sides, tmp_path):  # noqa: ARG001
         "reference_trained_on": "unrelated",
         "corruption": Corruption(sigmas=(0.3, 2.0), draws=1),
         "power": False,
+        "self_check": False,
+        "shard_size": 3,
         "steps": 2,
     }
-    return save(tmp_path / "in", [tile.image for tile in tiles["members"]]), options
+    return save(tmp_path / "in", [tile.image for tile in tiles["members"][:4]]), options
 
 
 WORKS = {
@@ -97,9 +114,9 @@ WORKS = {
 
 
 @pytest.mark.parametrize("make", WORKS)
-def test_other_processes_give_the_rows_of_this_one(sides, tmp_path, make):
+def test_other_processes_give_the_rows_of_this_one(sides, tmp_path, make, workers):
     members, options = make(sides, tmp_path)
-    options |= {"shard_size": 20, "batch_size": 7}
+    options = {"shard_size": 20, "batch_size": 7, **options}
     expected = memaudit.scan(ask(members, tmp_path / "here", **options))
     config = ask(members, tmp_path / "there", **options)
     engine = workers(config)
