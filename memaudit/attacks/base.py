@@ -100,7 +100,8 @@ class Bench:
 
     `captions` are what the model is told, by id. `copies` are noisy copies that are asked for
     beside the images, `reference` a second model that is given the same corrupted images; None
-    without them. Nothing here tells who is a member.
+    without them. Nothing here tells who is a member, but for the copies: only members have files of
+    theirs, and `Copies.of` gives copies of all images alike.
     """
 
     denoiser: Denoiser

@@ -27,7 +27,10 @@ class Task:
 
 
 Do = Callable[[Task], Part]
-Engine = Callable[[Do, Sequence[Task]], Iterator[tuple[Task, Part]]]  # in any order
+# Does tasks, in any order. One whose workers open a bench of their own (`open_bench`) may do the
+# work that the model under audit is asked for; of "power" and "generated" the bench is another, and
+# they are done by calling `do`.
+Engine = Callable[[Do, Sequence[Task]], Iterator[tuple[Task, Part]]]
 
 
 def sequential(do: Do, tasks: Sequence[Task]) -> Iterator[tuple[Task, Part]]:

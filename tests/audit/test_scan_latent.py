@@ -227,7 +227,7 @@ def test_adapters_of_elsewhere_need_the_name_of_their_base(
 
 def test_a_base_that_moved_is_asked_for(config: ScanConfig, base: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(base, tmp_path / "moved")
-    lora = train_lora(str(moved), config.dataset, tmp_path / "lora")
+    lora = train_lora(str(moved), config.data.dataset, tmp_path / "lora")
     shutil.rmtree(moved)
     with pytest.raises(Exception, match="name it with --base-model") as caught:
         load_model(str(lora), ModelOptions(local_files_only=True))
@@ -356,7 +356,7 @@ def test_the_base_is_found_from_another_directory(
     config: ScanConfig, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(base.parent)
-    lora = train_lora(base.name, config.dataset, tmp_path / "lora")
+    lora = train_lora(base.name, config.data.dataset, tmp_path / "lora")
     monkeypatch.chdir(tmp_path)
     loaded = load_model(str(lora), ModelOptions(local_files_only=True))
     assert loaded.provenance["base"] == str(base)

@@ -268,7 +268,7 @@ def test_without_copies_a_model_of_noisy_data_is_never_innocent(asked, images, f
     assert result.summary.flagged.min_q > 0.05
     assert result.summary.conduct.power.share > 0.5  # of a memorizer of clean images
     assert result.summary.verdict.outcome is Outcome.INCONCLUSIVE
-    said = "and not the clean images, and its noisy copies were left out by --noisy-copies none"
+    said = "among the clean images, and its noisy copies were left out by --noisy-copies none."
     assert said in result.summary.verdict.reasons[0]
 
 

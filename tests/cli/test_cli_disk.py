@@ -78,7 +78,7 @@ def test_an_index_that_outgrows_its_disk_does_not_kill_the_process(
     words = ["index", "build", controls, "--embedder", "pixels", "--out"]
     assert memaudit_command(*words, tmp_path / "whole").code == 0
     parts = sum(part.stat().st_size for part in (tmp_path / "whole" / "parts").iterdir())
-    array = (tmp_path / "whole" / "flipped.npy").stat().st_size
+    array = (tmp_path / "whole" / "index.faiss").stat().st_size
     filler = leave(disk, parts + array // 2)
     command = [sys.executable, "-m", "memaudit", *map(str, words), str(disk / "index")]
     left = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)

@@ -56,10 +56,10 @@ def test_without_its_copies_a_model_of_noisy_data_is_said_to_be_half_audited(aud
     assert run.code == 4
     assert (
         "memaudit: the model was trained on noisy data and audited against clean images only, "
-        "where it may look innocent: no noisy copies stand beside it; name their folder with "
-        "--noisy-copies DIR"
+        "which misses noisy copies that it memorized: no noisy copies stand beside it; name their "
+        "folder with --noisy-copies DIR"
     ) in run.err
-    assert "  noisy data     ambient, noise 0.5 in the training images; audited against" in run.out
+    assert "  noisy data      ambient, noise 0.5 in the training images; audited against" in run.out
 
 
 def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
@@ -67,7 +67,7 @@ def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
     run = audit()
     assert run.err == ""
     assert "audited against clean images and noisy copies" in run.out
-    assert "  by noisy copy  " in run.out
+    assert "  by noisy copy   " in run.out
     assert "the frozen noise of its training copies: p " in run.out
     report = json.loads((tmp_path / "run" / "scan.json").read_text())
     assert report["prepared"]["copies"]["images"] == 6
@@ -111,7 +111,7 @@ def test_a_reference_is_named_in_the_summary(scan, members, controls, tiles, wri
     run = scan(members, "--controls", controls, *words)
     assert run.code == 0
     assert (
-        f"  reference      closed-form:{others}, trained on {others}: it saw 0 members" in run.out
+        f"  reference       closed-form:{others}, trained on {others}: it saw 0 members" in run.out
     )
 
 

@@ -189,7 +189,7 @@ def commands(group: click.Group) -> list[click.Command]:
 def test_every_command_and_option_is_documented(command):
     assert command.help
     for option in command.params:
-        if isinstance(option, click.Option):
+        if isinstance(option, click.Option) and not option.hidden:
             assert option.help, option.name
             assert len(option.help.split()) > 2, option.name
             assert option.help.endswith("."), option.name

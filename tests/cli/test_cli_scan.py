@@ -38,7 +38,7 @@ def test_nothing_found_without_the_power_check_exits_with_4(scan, controls, tile
     run = scan(others, "--controls", controls, "--no-power")
     assert run.code == 4
     assert "inconclusive: nothing stands out, but the power of the scan was not measured" in run.out
-    assert "  power          not measured\n" in run.out
+    assert "  power           not measured\n" in run.out
 
 
 def test_noise_that_hides_everything_exits_with_4(scan, controls, tiles, write_folder):
@@ -76,7 +76,7 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
     assert effort["in_full"] == 80 * 2 * 60 > effort["evaluations"]
     saved = effort["in_full"] / effort["evaluations"]
     assert (
-        f"  adaptive       {effort['evaluations']} network evaluations, {saved:.1f} times fewer "
+        f"  adaptive        {effort['evaluations']} network evaluations, {saved:.1f} times fewer "
         f"than in full; {effort['promoted']} images promoted by a first pass of "
         "reconstruction-one-step\n"
     ) in run.out
@@ -88,7 +88,7 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
 def test_an_adaptive_scan_of_few_images_says_that_it_is_none(scan, members, controls):
     run = scan(members, "--controls", controls, "--adaptive")
     assert run.code == 0
-    assert "  not adaptive   a first pass over so few images would save nothing\n" in run.out
+    assert "  not adaptive    a first pass over so few images would save nothing\n" in run.out
 
 
 def test_json_is_all_that_standard_output_holds(scan, members, controls, tmp_path):

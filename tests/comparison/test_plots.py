@@ -5,17 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from memaudit.run.finished import read_run
 from PIL import Image as PillowImage
 
+from memaudit.attacks.reconstruction import ODE
+from memaudit.comparison.finished import read_run
 from memaudit.comparison.plots import draw_distributions, draw_quality
 from memaudit.comparison.shares import Distribution
+from memaudit.records import CLEAN, COPY
 
 VALUES = {"member": np.linspace(0.15, 0.9, 20), "control": np.linspace(0.11, 0.4, 30)}
 
 
-def both(run, level="all", reconstruction="ode"):
-    return [Distribution(run, reconstruction, level, split, VALUES[split]) for split in VALUES]
+def both(run, level="all", what=CLEAN):
+    return [Distribution(run, ODE, what, level, split, VALUES[split]) for split in VALUES]
 
 
 def words(path):
@@ -64,7 +66,7 @@ def test_members_are_drawn_through_and_controls_dashed(tmp_path):
 
 
 def test_what_noisy_copies_are_measured_by_is_said(tmp_path):
-    draw_distributions(tmp_path / "a", both("one", reconstruction="noisy ode"))
+    draw_distributions(tmp_path / "a", both("one", what=COPY))
     assert words(tmp_path / "a").count("correlation with the noise of the copy") == 1
 
 
@@ -94,19 +96,29 @@ def measured(runs):
     """A run with the quality of generated images."""
     run = replace(read_run(runs.memorizer), name="first")
     assert run.excess is not None
-    assert run.quality.frechet is not None
+    assert run.record.quality.frechet is not None
     return run
+
+
+def with_quality(run, **changes):
+    quality = replace(run.record.quality, **changes) if changes else None
+    return replace(run, record=replace(run.record, quality=quality))
+
+
+def without_excess(run):
+    dataset = replace(run.record.summary.dataset, excess=None)
+    summary = replace(run.record.summary, dataset=dataset)
+    return replace(run, record=replace(run.record, summary=summary))
 
 
 def test_quality_is_drawn_of_runs_that_can_be_compared_once_each(measured, tmp_path):
     other = replace(measured, name="second")
-    more = replace(measured.quality, steps=measured.quality.steps + 1)
-    unknown = replace(measured.quality, frechet=None, reason="too few")
+    more = measured.record.quality.steps + 1
     left_out = [
-        replace(measured, name="of other steps", quality=more),
-        replace(measured, name="without a distance", quality=unknown),
-        replace(measured, name="without quality", quality=None),
-        replace(measured, name="without controls", excess=None),
+        replace(with_quality(measured, steps=more), name="of other steps"),
+        replace(with_quality(measured, frechet=None, reason="too few"), name="without a distance"),
+        replace(with_quality(measured), name="without quality"),
+        replace(without_excess(measured), name="without controls"),
     ]
     assert draw_quality(tmp_path / "quality", [measured, other, *left_out, measured])
     said = words(tmp_path / "quality")
@@ -117,9 +129,8 @@ def test_quality_is_drawn_of_runs_that_can_be_compared_once_each(measured, tmp_p
 
 
 def test_without_a_distance_there_is_no_picture(measured, tmp_path):
-    unknown = replace(measured.quality, frechet=None, reason="too few")
-    runs = [replace(measured, quality=None), replace(measured, quality=unknown)]
+    runs = [with_quality(measured), with_quality(measured, frechet=None, reason="too few")]
     assert not draw_quality(tmp_path / "quality", runs)
-    assert not draw_quality(tmp_path / "quality", [replace(measured, excess=None)])
+    assert not draw_quality(tmp_path / "quality", [without_excess(measured)])
     assert not draw_quality(tmp_path / "quality", [])
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []

@@ -170,5 +170,5 @@ def test_a_scan_needs_nothing_but_the_model(
         )
     )
     assert set(result.scores["sigma"]) == {0.5, 1.0}
-    assert result.summary.power is not None  # of the memorizer that sees as much
+    assert result.summary.conduct.power is not None  # of the memorizer that sees as much
     assert "one mask of the trained kind" in str(result.prepared.model["mask"])
