@@ -1,27 +1,17 @@
 """What a result says of the code and the machine that it comes from."""
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
 import memaudit
 from memaudit.audit.provenance import PACKAGES, environment
-
-PACKAGE = Path(memaudit.__file__).parent
-PROGRAM = """
-import json, sys
-from dataclasses import asdict
-import memaudit
-from memaudit.audit.provenance import environment
-json.dump([memaudit.__file__, asdict(environment())["commit"]], sys.stdout)
-"""
+from memaudit.run.record import Commit
 
 
 def git(folder, *words):
@@ -31,28 +21,12 @@ def git(folder, *words):
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """A copy of the package in a folder of its own."""
-    folder = tmp_path / "checkout"
-    left_out = shutil.ignore_patterns("__pycache__", "*.safetensors")
-    shutil.copytree(PACKAGE, folder / "memaudit", ignore=left_out)
-    return folder
-
-
-@pytest.fixture
-def commit_told(checkout, monkeypatch):
-    """What the code of that folder says of its commit."""
-    monkeypatch.setenv("PYTHONPATH", str(checkout))
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-
-    def ask():
-        run = [sys.executable, "-c", PROGRAM]
-        done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=checkout)
-        where, told = json.loads(done.stdout)
-        assert Path(where).is_relative_to(checkout)
-        return told
-
-    return ask
+def checkout(tmp_path, monkeypatch):
+    """A folder from which the package says that it runs."""
+    (tmp_path / "memaudit").mkdir()
+    (tmp_path / "memaudit" / "__init__.py").write_text("")
+    monkeypatch.setattr(memaudit, "__file__", str(tmp_path / "memaudit" / "__init__.py"))
+    return tmp_path
 
 
 def test_versions_and_the_command_are_those_of_this_process():
@@ -68,21 +42,22 @@ def test_versions_and_the_command_are_those_of_this_process():
     assert json.loads(json.dumps(told))["platform"] == told["platform"]
 
 
-def test_an_installed_copy_has_no_commit(commit_told):
-    assert commit_told() is None
+@pytest.mark.usefixtures("checkout")
+def test_an_installed_copy_has_no_commit():
+    assert environment().commit is None
 
 
-def test_a_checkout_names_its_commit_and_whether_it_was_changed(checkout, commit_told):
+def test_a_checkout_names_its_commit_and_whether_it_was_changed(checkout):
     git(checkout, "init", "--quiet")
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "--message", "first")
     sha = git(checkout, "rev-parse", "HEAD")
     assert len(sha) == 40
-    assert commit_told() == {"sha": sha, "dirty": False}
+    assert environment().commit == Commit(sha, dirty=False)
     (checkout / "new.txt").write_text("new")
-    assert commit_told() == {"sha": sha, "dirty": True}
+    assert environment().commit == Commit(sha, dirty=True)
 
 
-def test_a_checkout_that_git_cannot_read_has_no_commit(checkout, commit_told):
+def test_a_checkout_that_git_cannot_read_has_no_commit(checkout):
     (checkout / ".git").write_text("no repository")
-    assert commit_told() is None
+    assert environment().commit is None

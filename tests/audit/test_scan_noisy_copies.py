@@ -336,7 +336,7 @@ def test_an_empty_folder_of_copies_is_refused(asked, model, tmp_path):
         scan(config, loaded=model)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_that_memorized_copies_of_other_images_is_not_taken_for_misread(tmp_path):
     tiles = split_tiles()
     members = save(tmp_path / "members", [tile.image for tile in tiles["others"][:20]])

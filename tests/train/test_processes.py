@@ -93,6 +93,7 @@ def assert_alike(one: Path, other: Path) -> None:
     assert losses(other) == pytest.approx(losses(one), rel=1e-5)
 
 
+@pytest.mark.long
 def test_accelerate_launches_two_processes_on_the_cpu(ends: Ends) -> None:
     folder, _ = ends
     words = ["launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
