@@ -111,13 +111,8 @@ def embed_listing(
     finished or not.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    meta = IndexMeta(
-        embedder=embedder.name,
-        digest=embedder.digest,
-        fingerprint=listing.fingerprint,
-        resolution=view.size,
-        resize=view.resize,
-    )
+    made_of = (embedder.name, embedder.digest, listing.fingerprint)
+    meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize)
     with FileLock(directory / LOCK):
         reused = (directory / SIDECAR).is_file()
         if reused:

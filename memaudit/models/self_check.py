@@ -68,7 +68,8 @@ class SelfCheck:
     identity: tuple[float, ...]
     data_mean: float
     best_alternative: str
-    best_log_ratio: float  # mean log(MSE of the alternative / MSE declared); > 0 is good
+    # Mean log(MSE of the alternative / MSE declared), > 0 is good; None if none has finite answers.
+    best_log_ratio: float | None
     images: int
 
 
@@ -100,15 +101,19 @@ def self_check(
     reading nowhere beats a Wiener filter, the best blend of the noisy input and the average image
     (a network that predicts v and was never trained is such a blend, and beats both alone).
     """
-    sigmas = _levels(denoiser, frozen)
-    tasks = [_Task.at(sigma, x0, frozen) for sigma in sigmas]
+    tasks = [_Task.at(sigma, x0, frozen) for sigma in _levels(denoiser, frozen)]
     images = len(tasks[0].target)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((images, *x0.shape[1:]), generator=generator).to(x0)
-    by_reading = _errors(
-        {DECLARED: denoiser, **dict(denoiser.misreadings())}, noise, tasks, batch_size
-    )
-    declared = by_reading[DECLARED]
+    readings = {DECLARED: denoiser, **dict(denoiser.misreadings())}
+    return _judge(_errors(readings, noise, tasks, batch_size), noise, tasks, _spread(x0))
+
+
+def _judge(
+    by_reading: Mapping[str, Tensor], noise: Tensor, tasks: list[_Task], data_mean: float
+) -> SelfCheck:
+    """Refuse the declared reading, or say how it stands to its best alternative."""
+    sigmas, declared = [task.sigma for task in tasks], by_reading[DECLARED]
     if not declared.isfinite().all():
         raise MisreadModelError(
             "the model returns values that are not finite; check its weights and dtype"
@@ -120,7 +125,7 @@ def self_check(
     alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
     better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
     if better:
-        raise _misread(better[0], images)
+        raise _misread(better[0], len(noise))
     if not _useful(errors, blend):
         raise _useless(errors, blend, sigmas)
     best = alternatives[0] if alternatives else NOTHING
@@ -128,10 +133,10 @@ def self_check(
         sigmas=tuple(sigmas),
         declared=tuple(errors),
         identity=tuple(identity),
-        data_mean=_spread(x0),
+        data_mean=data_mean,
         best_alternative=best.name,
-        best_log_ratio=best.log_ratio,
-        images=images,
+        best_log_ratio=best.log_ratio if math.isfinite(best.log_ratio) else None,
+        images=len(noise),
     )
 
 

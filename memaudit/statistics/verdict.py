@@ -129,24 +129,12 @@ def _blind(facts: Facts) -> str:
 
 
 def _alarms(facts: Facts) -> tuple[str, ...]:
-    reasons = []
-    fewest = FEWEST_FOR_EVIDENCE
     if facts.members == facts.controls == 0 and facts.spanning:
-        reasons.append(
+        return (
             "members and controls are copies of each other; give controls that the model was not "
-            "trained on"
+            "trained on",
         )
-        return tuple(reasons)
-    if facts.members == 0:
-        reasons.append("no member could be scored; give images that the model was trained on")
-    if facts.controls == 0:
-        reasons.append(f"no controls; give at least {fewest} images the model has not seen")
-    elif facts.controls < fewest:
-        reasons.append(
-            f"too few controls: with {facts.controls} no p-value of a member is below "
-            f"{1 / (facts.controls + 1):.3g}, expected {HALF_LEVEL} or less; "
-            f"give at least {fewest}"
-        )
+    reasons = _too_few(facts)
     if facts.unreadable > LARGEST_UNREADABLE_SHARE * facts.entries:
         reasons.append(
             f"{facts.unreadable} of {facts.entries} images could not be read or scored, "
@@ -165,6 +153,21 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
             f"({facts.shift}); give controls from the same source, prepared the same way"
         )
     return tuple(reasons)
+
+
+def _too_few(facts: Facts) -> list[str]:
+    reasons, fewest = [], FEWEST_FOR_EVIDENCE
+    if facts.members == 0:
+        reasons.append("no member could be scored; give images that the model was trained on")
+    if facts.controls == 0:
+        reasons.append(f"no controls; give at least {fewest} images the model has not seen")
+    elif facts.controls < fewest:
+        reasons.append(
+            f"too few controls: with {facts.controls} no p-value of a member is below "
+            f"{1 / (facts.controls + 1):.3g}, expected {HALF_LEVEL} or less; "
+            f"give at least {fewest}"
+        )
+    return reasons
 
 
 def _found(facts: Facts) -> str:
