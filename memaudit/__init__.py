@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memaudit.version import __version__
+
 if TYPE_CHECKING:
     from memaudit.audit import ScanResult, scan
     from memaudit.comparison import ComparisonResult, compare
     from memaudit.config import CompareConfig, Corruption, DataOptions, ScanConfig
 
-__version__ = "0.1.0"
 __all__ = [
     "CompareConfig",
     "ComparisonResult",

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 
-import memaudit
 from memaudit.run.record import Commit, Environment
+from memaudit.version import __version__
 
+ROOT = Path(__file__).parents[2]  # of a source checkout
 PACKAGES = (
     "torch",
     "diffusers",
@@ -31,7 +32,7 @@ PACKAGES = (
 def environment() -> Environment:
     """Versions of memaudit and what it stands on, the commit it runs from, the command line."""
     return Environment(
-        memaudit=memaudit.__version__,
+        memaudit=__version__,
         commit=_commit(),
         python=platform.python_version(),
         platform=platform.platform(),
@@ -51,16 +52,15 @@ def _version(package: str) -> str | None:
 
 def _commit() -> Commit | None:
     """The commit of a source checkout, and whether it has changes; None for an installed copy."""
-    folder = Path(memaudit.__file__).parents[1]
-    if not (folder / ".git").exists():
+    if not (ROOT / ".git").exists():
         return None
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        return Commit(head, bool(_git(folder, "status", "--porcelain")))
+        head = _git("rev-parse", "HEAD")
+        return Commit(head, bool(_git("status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -10,6 +10,7 @@ from importlib import metadata
 import pytest
 
 import memaudit
+from memaudit.audit import provenance
 from memaudit.audit.provenance import PACKAGES, environment
 from memaudit.run.record import Commit
 
@@ -23,9 +24,7 @@ def git(folder, *words):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A folder from which the package says that it runs."""
-    (tmp_path / "memaudit").mkdir()
-    (tmp_path / "memaudit" / "__init__.py").write_text("")
-    monkeypatch.setattr(memaudit, "__file__", str(tmp_path / "memaudit" / "__init__.py"))
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -48,6 +47,7 @@ def test_an_installed_copy_has_no_commit():
 
 
 def test_a_checkout_names_its_commit_and_whether_it_was_changed(checkout):
+    (checkout / "code.py").write_text("")
     git(checkout, "init", "--quiet")
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "--message", "first")
