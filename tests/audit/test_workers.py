@@ -13,13 +13,14 @@ from runs import ask, assert_same_findings, assert_same_scores, cut, save
 from skimage import data as photographs
 
 import memaudit
-from memaudit.audit.bench import open_bench
+from memaudit.attacks.passes import full_passes
+from memaudit.audit.bench import grid_of, open_bench
 from memaudit.audit.spec import BenchSpec
-from memaudit.audit.work import attack
+from memaudit.audit.work import Task, attack
 from memaudit.config import Corruption
 from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import split_tiles
-from memaudit.run.parts import SCORED
+from memaudit.run.parts import SCORED, Part
 
 PLAIN = (str, int, float, bool, type(None))
 OPENED = []  # of a worker: its bench and candidates
@@ -67,6 +68,23 @@ def workers():
             return Workers(spec, stack.enter_context(pool))
 
         yield hire
+
+
+def test_a_bench_opened_from_the_run_directory_gives_the_rows_of_the_scan(sides, tmp_path):
+    """In this process, on another shard size than the scan's."""
+    (sides.members / "broken.png").write_bytes(b"no image")
+    config = ask(sides.members, tmp_path / "run", controls=sides.controls, power=False)
+    finished = memaudit.scan(config)
+    spec = BenchSpec(config.data, config.target, config.attack, config.execution)
+    bench, candidates = open_bench(spec)
+    passes = full_passes(config.attack, grid_of(bench, finished.prepared.levels.sigmas))
+    ids = candidates.ids
+    pieces = [ids[start : start + 7] for start in range(0, len(ids), 7)]
+    parts = [
+        attack(bench, candidates, Task("scores", number, piece, passes))
+        for number, piece in enumerate(pieces)
+    ]
+    assert_same_scores(Part.joined(parts).table, finished.scores)
 
 
 def _clean(sides, tmp_path):  # noqa: ARG001

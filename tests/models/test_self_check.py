@@ -47,7 +47,10 @@ def schedule(name: str, steps: int = 1000) -> Schedule:
     return schedule_from_config({"beta_schedule": name, "num_train_timesteps": steps})
 
 
-@pytest.mark.parametrize(("name", "seeds"), [(COSINE, 20), ("linear", 3)])
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [(COSINE, 5), ("linear", 3), pytest.param(COSINE, 20, marks=pytest.mark.long)],
+)
 def test_right_reading_passes_whatever_the_noise(
     trained: Trained, clean: Tensor, name: str, seeds: int
 ) -> None:
