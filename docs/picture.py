@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 FONT = "DejaVuSansMono.ttf"
 WIDTH, MARGIN, GAP, SPACING = 1000, 24, 10, 6
-LONGEST = 112  # characters; longer lines are folded
+LONGEST = 118  # characters; longer lines are folded
 STRIPS = 3
 COLUMNS = ("original", "corrupted", "reconstruction", "nearest other")
 BACKGROUND, TEXT, FAINT = "#fbfbf9", "#1c1c1c", "#6a6a6a"
