@@ -26,12 +26,14 @@ def primary_of(config: AttackConfig) -> Primary:
     """The score that the verdict rests on; raises ConfigError for a column that no attack has."""
     attacks = {attack.name: attack for attack in attacks_of(config)}
     chief = attacks[preferred(attacks)]
-    return replace(pooled(chief), of_copies=_columns(chief, COPY_COLUMNS))
+    return pooled(chief)
 
 
 def pooled(attack: Attack) -> Primary:
-    """The score of an attack by itself."""
-    return Primary(attack.name, _columns(attack, attack.primary))
+    """The score of an attack by itself; of copies by its columns for them, if it has such."""
+    known = {column.name for column in attack.columns}
+    of_copies = COPY_COLUMNS if known.issuperset(COPY_COLUMNS) else attack.primary
+    return Primary(attack.name, _columns(attack, attack.primary), _columns(attack, of_copies))
 
 
 def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:

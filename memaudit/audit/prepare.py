@@ -89,7 +89,7 @@ def _settled(
         levels=levels,
         primary=chief,
         columns=columns,
-        others=tuple(replace(one, of_copies=chief.of_copies) for one in others),
+        others=tuple(others),
         shard_size=spec.execution.shard_size,
         device=device_of(opened.loaded),
     )

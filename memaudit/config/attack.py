@@ -71,7 +71,7 @@ class AttackConfig:
     steps: int = option(10, "Steps of the solver, or of the stochastic sampling.", low=1)
     extra_attacks: tuple[str, ...] = option(
         (),
-        "Attacks of plug-ins, run beside the reconstruction: they have rows in the scores and in "
+        "Attacks other than reconstruction, run beside it: they have rows in the scores and in "
         "the table of noise levels, and no part in the verdict.",
         metavar="NAME,...",
     )
@@ -124,6 +124,7 @@ class AttackConfig:
         if len(set(self.reconstruct)) < len(self.reconstruct):
             raise ConfigError(f"--reconstruct names a mode twice: {', '.join(self.reconstruct)}")
         check(self)
+        self._check_extra_attacks()
         if self.reference == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
         if (self.reference is None) != (self.reference_trained_on is None):
@@ -132,6 +133,17 @@ class AttackConfig:
                 "controls makes any model look like a memorizer, so say what it was trained on, a "
                 f"path or {UNRELATED}"
             )
+
+    def _check_extra_attacks(self) -> None:
+        names = self.extra_attacks
+        if len(set(names)) < len(names):
+            raise ConfigError(f"--extra-attacks names an attack twice: {', '.join(names)}")
+        for mode in get_args(Reconstruction):
+            if f"reconstruction-{mode}" in names:
+                raise ConfigError(
+                    f"--extra-attacks reconstruction-{mode} is no extra attack; ask for a "
+                    f"reconstruction by --reconstruct {mode}"
+                )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Laws that hold for every attack: the built-in ones, and the one that the documentation shows.
 
-A new attack is held to them by one line in ATTACKS.
+All of BUILT_IN are held to them; an attack of another package takes a line in ATTACKS.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from noisy_models import memorizer, write
 from plugging import install
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from memaudit.audit.pool import Candidates
 from memaudit.audit.prepare import prepare
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, ScanConfig
+from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.progress import silent
 from memaudit.records import FULL, KEYS
@@ -177,3 +179,43 @@ def test_the_documented_attack_runs_in_a_scan_and_has_no_part_in_the_verdict(
     assert [level.auc > 0.9 for level in levels] == [True, True]
     assert {level.own_similarity_members for level in levels} == {None}
     assert torch.isfinite(torch.tensor([level.share_above for level in levels])).all()
+
+
+def test_an_attack_without_columns_of_copies_runs_on_a_model_of_noisy_copies(
+    tiles, tmp_path, monkeypatch
+):
+    documented()
+    install(tmp_path, "memaudit.attacks", "median-error", "documented_attack:median_error")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(tmp_path / "model", tiles[:MEMBERS])
+    save(tmp_path / "members", tiles[:MEMBERS])
+    save(tmp_path / "controls", tiles[MEMBERS:60])
+    config = ScanConfig(
+        model="memorizer of copies",
+        dataset=str(tmp_path / "members"),
+        controls=str(tmp_path / "controls"),
+        out=str(tmp_path / "run"),
+        embedder="pixels",
+        sigma=(1.5,),
+        draws=1,
+        steps=3,
+        images=0,
+        power=False,
+        extra_attacks=("median-error",),
+    )
+    result = scan(config, loaded=memorizer(tiles[:MEMBERS], tmp_path / "model"))
+    asked = [level.input for level in result.summary.levels if level.attack == "median-error"]
+    assert sorted(asked) == ["clean image", "noisy copy"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a", "a"), "--extra-attacks names an attack twice: a, a"),
+        (("reconstruction-ode",), "ask for a reconstruction by --reconstruct ode"),
+        (("reconstruction-one-step",), "ask for a reconstruction by --reconstruct one-step"),
+    ],
+)
+def test_an_attack_that_would_run_twice_is_refused(names, said):
+    with pytest.raises(ConfigError, match=said):
+        AttackConfig(extra_attacks=names)
