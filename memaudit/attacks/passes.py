@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from memaudit.attacks.base import Attack, Grid, Pass
-from memaudit.attacks.reconstruction import PREFERRED, ode, one_step, preferred
+from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
-from memaudit.config import AttackConfig, Reconstruction
+from memaudit.config import RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
 from memaudit.records import FULL, SCREEN, Column, Primary
 
 FEW_STEPS = 3
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
-MODES: dict[Reconstruction, str] = dict(zip(("ode", "sample", "one-step"), PREFERRED, strict=True))
 
 
 def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
     """The attacks that are asked for: reconstructions, then those of plug-ins."""
-    names = [*(MODES[mode] for mode in config.reconstruct), *config.extra_attacks]
+    names = [*(RECONSTRUCTIONS[mode] for mode in config.reconstruct), *config.extra_attacks]
     return tuple(load_attack(name, config) for name in names)
 
 

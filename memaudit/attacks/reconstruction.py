@@ -26,7 +26,7 @@ from memaudit.attacks.scores import (
     relative_scores,
     similarity_scores,
 )
-from memaudit.config import SCORE, AttackConfig, Reconstruction, Sampler
+from memaudit.config import RECONSTRUCTIONS, SCORE, AttackConfig, Reconstruction, Sampler
 from memaudit.corruption.noise import standard_normal
 from memaudit.errors import InputError
 from memaudit.models.denoiser import Denoiser
@@ -40,7 +40,7 @@ SOLVERS: dict[Sampler, Callable[[samplers.Denoise, Tensor, Tensor], Tensor]] = {
     "dpmpp-2m": samplers.dpmpp_2m,
 }
 NEIGHBOURS = 2  # the nearest other, and the next for the ratio of distances
-ODE, SAMPLE, ONE_STEP = "reconstruction-ode", "reconstruction-sample", "reconstruction-one-step"
+ODE, SAMPLE, ONE_STEP = (RECONSTRUCTIONS[mode] for mode in ("ode", "sample", "one-step"))
 # Full sampling detects what one step misses, and a sampled draw is closer to it than a mean.
 PREFERRED = (ODE, SAMPLE, ONE_STEP)
 

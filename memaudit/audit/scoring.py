@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -148,7 +148,6 @@ class _Adaptive:
     passes: tuple[Pass, ...]
     tried: tuple[Pass, ...]
     primary: Primary
-    _none: Part = field(default_factory=Part)
 
     def score(self, extent: Extent) -> Scored:
         ids = self.scorer.candidates.ids
@@ -179,12 +178,12 @@ class _Adaptive:
                 f"{best:.2f}, wanted {INFORMATIVE}), so all images were scanned in full"
             ),
         )
-        return Scored(assemble(sample, self._none, scores, ""), effort)
+        return Scored(assemble(sample, Part(), scores, ""), effort)
 
     def _promote(self, sample: Part, rest: list[str], first: _First, done: Effort) -> Scored:
         name = first.how.attack.name
         screen = self.scorer.score("screen", rest, (first.how,))
-        seen = assemble(sample, screen, self._none, name).table
+        seen = assemble(sample, screen, Part(), name).table
         seen = seen[first_pass(seen)]
         images = len(self.scorer.candidates.ids)
         wanted = math.ceil(self.config.fraction * images)

@@ -3,6 +3,7 @@
 from memaudit.config.attack import (
     BESIDE,
     NO_COPIES,
+    RECONSTRUCTIONS,
     REFERENCE_SCORE,
     SCORE,
     UNRELATED,
@@ -38,6 +39,7 @@ __all__ = [
     "BESIDE",
     "CLOSED_FORM",
     "NO_COPIES",
+    "RECONSTRUCTIONS",
     "REFERENCE_SCORE",
     "RESOLUTION",
     "SCORE",

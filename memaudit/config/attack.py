@@ -10,6 +10,10 @@ from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 Reconstruction = Literal["ode", "one-step", "sample"]
+# What the attacks that reconstruct so are called.
+RECONSTRUCTIONS: dict[Reconstruction, str] = {
+    mode: f"reconstruction-{mode}" for mode in get_args(Reconstruction)
+}
 Sampler = Literal["euler", "heun", "dpmpp-2m"]
 PromptPolicy = Literal["own", "empty", "other"]
 # What is pooled into the one score of an image: how near its source is to the embedder, at the
@@ -138,11 +142,11 @@ class AttackConfig:
         names = self.extra_attacks
         if len(set(names)) < len(names):
             raise ConfigError(f"--extra-attacks names an attack twice: {', '.join(names)}")
-        for mode in get_args(Reconstruction):
-            if f"reconstruction-{mode}" in names:
+        for mode, name in RECONSTRUCTIONS.items():
+            if name in names:
                 raise ConfigError(
-                    f"--extra-attacks reconstruction-{mode} is no extra attack; ask for a "
-                    f"reconstruction by --reconstruct {mode}"
+                    f"--extra-attacks {name} is no extra attack; ask for a reconstruction by "
+                    f"--reconstruct {mode}"
                 )
 
     @property

@@ -17,7 +17,6 @@ from memaudit.run.store import Store
 # The scores that are calibrated; an adaptive scan's sample and first pass; the power check; and
 # embeddings of the model's own images.
 Work = Literal["scores", "sample", "screen", "power", "generated"]
-SCORED: tuple[Work, ...] = ("sample", "screen", "scores")  # where rows of the model's scores stand
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
 
 

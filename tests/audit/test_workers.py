@@ -20,8 +20,9 @@ from memaudit.audit.work import Task, attack
 from memaudit.config import Corruption
 from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import split_tiles
-from memaudit.run.parts import SCORED, Part
+from memaudit.run.parts import Part
 
+SCORED = ("sample", "screen", "scores")  # work that the model under audit is asked for
 PLAIN = (str, int, float, bool, type(None))
 OPENED = []  # of a worker: its bench and candidates
 
