@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from recorded import evidence, prepared
 
 from memaudit.errors import RunDirectoryError
 from memaudit.run.directory import RunDirectory
-from memaudit.run.parts import SCORED, Part
+from memaudit.run.parts import Part, Work
 from memaudit.run.store import Folder, Store
 
 ASKED = {"seed": 0, "levels": [0.5, 2.0]}
@@ -85,7 +86,7 @@ def test_a_question_is_kept_and_held_to(run):
         run.start({**ASKED, "seed": 1})
 
 
-@pytest.mark.parametrize("work", [*SCORED, "power", "generated"])
+@pytest.mark.parametrize("work", get_args(Work))
 def test_parts_are_kept(run, work):
     parts = run.parts(work)
     parts.write(0, Part(table(), {"c": "gone"}))
