@@ -26,7 +26,7 @@ from memaudit.run.record import (
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import Correlation, CorrelationTest, InputResult, NoisyTraining
-from memaudit.statistics.dataset import DatasetTest, Exceedance
+from memaudit.statistics.dataset import DatasetTest, UpperTail
 from memaudit.statistics.effects import Auc, Excess
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability import Baseline, Exchangeability, Separation
@@ -138,7 +138,7 @@ def record(verdict: Verdict, summary: Summary, **changes: object) -> Record:
 
 def summary(verdict: Verdict, **changes: object) -> Summary:
     """What a plain scan in full found: nothing."""
-    test = DatasetTest(0.31, Exceedance(1, 0.92, 1, 2.5, 0.6), 0.62)
+    test = DatasetTest(0.31, UpperTail(1, 0.92, 1, 2.5, (1, 2, 3, 5), 0.6), 0.62)
     tail = Tail(None, 0, None, None, None, usable=False, reason="too few controls")
     found = Summary(
         attack=ODE,
@@ -207,7 +207,7 @@ def evidence() -> Record:
     """An adaptive scan of a model of noisy copies beside a reference, with all that can be told."""
     reason = "7 of 60 members flagged (4 by the clean image, 3 by the noisy copy)"
     verdict = Verdict.of(Outcome.EVIDENCE, reason)
-    test = DatasetTest(0.0001, Exceedance(12, 0.92, 1, 2.5, 3e-9), 6e-9)
+    test = DatasetTest(0.0001, UpperTail(12, 0.92, 1, 2.5, (1, 2, 3, 5), 3e-4), 2e-4)
     tails = tuple(
         InputTail(one, Tail(2.0, 20, 0.05, 0.3, 0.4, usable=True, reason=""))
         for one in (CLEAN, COPY)

@@ -85,9 +85,7 @@ def _intervals(paired: Paired, asked: Asked) -> _Found:
     difference = paired.own[1] - paired.own[0]
     sizes = n, len(difference) - n
     flags = [Flagging.of(score, n, asked.q) for score in paired.score] if sizes[1] else []
-    tails = (
-        [Tail.of(score, n, seed) for score in paired.score] if sizes[1] >= ENOUGH_CONTROLS else []
-    )
+    tails = [Tail.of(both, seed) for both in paired.compared] if sizes[1] >= ENOUGH_CONTROLS else []
 
     def statistic(members: NDArray[np.float64], controls: NDArray[np.float64]) -> list[float]:
         side = float(members @ difference[:n] / n)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from memaudit.comparison.intervals import Interval, discordant_interval
 from memaudit.comparison.pairing import Paired
 from memaudit.comparison.records import ExcessDifference
-from memaudit.statistics.conformal import rounded
 from memaudit.statistics.dataset import tail_order
-from memaudit.statistics.effects import excess_interval, half_positions
+from memaudit.statistics.effects import excess_interval
+from memaudit.statistics.entities import Compared
 
 TAIL = 0.01  # of the controls lies above the threshold of the excess
 ENOUGH_CONTROLS = 2  # one to set that threshold, one to count against it
@@ -25,7 +25,10 @@ def excess_difference(
     if not tails:
         return None
     n = paired.members
-    base, run = (excess_interval(s[:n], s[n:], TAIL, seed).estimate for s in paired.score)
+    base, run = (
+        excess_interval(both.members, both.controls, TAIL, seed).estimate
+        for both in paired.compared
+    )
     before, after = (tail.above for tail in tails)
     exact = discordant_interval(int((after & ~before).sum()), int((before & ~after).sum()), n)
     return ExcessDifference(base, run, drawn.spanning(exact))
@@ -42,12 +45,12 @@ class Tail:
     order: int
 
     @classmethod
-    def of(cls, score: NDArray[np.float64], n: int, seed: int) -> Tail:
-        """Take the scores of n members, then controls, and halve the controls as a scan does."""
-        members, controls = rounded(score[:n]), rounded(score[n:])
-        first, second = half_positions(controls, seed)
+    def of(cls, both: Compared, seed: int) -> Tail:
+        """Take scores, and halve the controls as a scan does."""
+        controls, half = both.controls.values, both.controls.first_half(seed)
+        first, second = np.flatnonzero(half), np.flatnonzero(~half)
         highest = first[np.argsort(-controls[first], kind="stable")]
-        return cls(members, highest, second, controls, tail_order(len(first), TAIL))
+        return cls(both.members.values, highest, second, controls, tail_order(len(first), TAIL))
 
     @property
     def above(self) -> NDArray[np.bool_]:

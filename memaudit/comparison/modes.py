@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from memaudit.comparison.finished import clean_first
@@ -13,7 +12,7 @@ from memaudit.records import Input, Primary
 from memaudit.statistics.combine import combine
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.dataset import dataset_test
-from memaudit.statistics.effects import auc
+from memaudit.statistics.effects import auc_interval
 from memaudit.statistics.entities import Sides
 from memaudit.statistics.verdict import HALF_LEVEL
 
@@ -51,10 +50,10 @@ def mode_evidence(
         among = sides.among(score.index)
         if not (among.members and among.controls):
             continue
-        members, controls = (
-            np.asarray(score[list(ids)], np.float64) for ids in (among.members, among.controls)
-        )
-        q_values = benjamini_hochberg(conformal_p(members, controls))
+        both = among.compare(score)
+        members, controls = both.members, both.controls
+        p_values = conformal_p(members.values, controls.values, controls.weights)
+        q_values = benjamini_hochberg(p_values)
         found.append(
             ModeEvidence(
                 run=run,
@@ -65,7 +64,7 @@ def mode_evidence(
                 flagged=int((q_values <= q).sum()),
                 min_q=float(q_values.min()),
                 dataset_p=dataset_test(members, controls).p_value,
-                auc=auc(members, controls),
+                auc=auc_interval(members, controls).estimate,
             )
         )
     return found

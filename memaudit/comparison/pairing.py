@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from memaudit.records import CLEAN, COPY, Input, Primary
 from memaudit.statistics.combine import closeness, combine, level_means
-from memaudit.statistics.entities import Sides
-from memaudit.statistics.findings import calibrates
+from memaudit.statistics.entities import Compared, Sides
 from memaudit.statistics.probes import Probe
 
 KEYS = ["example_id", "sigma", "draw"]  # of the rows of one probe
@@ -37,14 +36,25 @@ class Place:
 class Paired:
     """Base and run, [2, images], at one place: own similarity and score, draws averaged.
 
-    The first `members` images are members, the others controls; each stands for one group of
+    The images are the members, then the controls, of `sides`; each stands for one group of
     duplicates. Of noisy copies, own similarity is the correlation with their frozen noise.
     """
 
     place: Place
     own: NDArray[np.float64]
     score: NDArray[np.float64]
-    members: int
+    sides: Sides
+
+    @property
+    def members(self) -> int:
+        """How many of the images are members."""
+        return len(self.sides.members)
+
+    @property
+    def compared(self) -> list[Compared]:
+        """The scores of base and of run, split by side."""
+        ids = [*self.sides.members, *self.sides.controls]
+        return [self.sides.compare(pd.Series(score, index=ids)) for score in self.score]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +103,7 @@ class Pairs:
         values: list[NDArray[np.float64]] = [
             np.stack([one[ids].to_numpy(np.float64) for one in both]) for both in (own, score)
         ]
-        return Paired(place, values[0], values[1], len(self.sides.members))
+        return Paired(place, values[0], values[1], self.sides)
 
 
 def pair(
@@ -111,14 +121,3 @@ def pair(
     rows = [table.merge(shared, on=KEYS).reset_index(drop=True) for table in chosen]
     kept = sides.among(pd.Index(shared["example_id"].unique()))
     return Pairs(probe, rows[0], rows[1], kept, primary)
-
-
-def sides_of(*findings: pd.DataFrame) -> Sides:
-    """Ids that calibrate in each of these tables of findings, by side."""
-    entities = [table[calibrates(table)] for table in findings]
-    first = entities[0]
-    for other in entities[1:]:
-        first = first[first["example_id"].isin(other["example_id"])]
-    by_split = first.groupby("split")["example_id"]
-    ids = {str(split): tuple(sorted(rows)) for split, rows in by_split}
-    return Sides(ids.get("member", ()), ids.get("control", ()))

@@ -12,7 +12,7 @@ from memaudit.comparison.finished import FinishedRun, read_run
 from memaudit.comparison.fit import refuse_unlike, shared_probes
 from memaudit.comparison.modes import ModeEvidence, mode_evidence
 from memaudit.comparison.names import short_names
-from memaudit.comparison.pairing import pair, sides_of
+from memaudit.comparison.pairing import pair
 from memaudit.comparison.records import Difference
 from memaudit.comparison.remarks import few_controls, remarks, untold
 from memaudit.comparison.result import Comparison, ComparisonResult
@@ -21,7 +21,7 @@ from memaudit.comparison.words import difference_table
 from memaudit.comparison.write import write
 from memaudit.config import CompareConfig
 from memaudit.progress import Progress, silent
-from memaudit.statistics.findings import calibrates
+from memaudit.statistics.findings import calibrates, sides_of
 
 CHANGED = (
     ("base", "run that the other is compared with"),

@@ -24,14 +24,24 @@ def rounded(scores: ArrayLike) -> NDArray[np.float64]:
     return np.round(values, SCORE_DIGITS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def conformal_p(members: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+def conformal_p(
+    members: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """P-value of each member, (1 + #{controls >= score}) / (m + 1) (Bates et al. 2023).
 
     Uniform or larger in law if members and controls are exchangeable. Scores are rounded to 1e-5.
+    `weights` [controls] are 1 / size of an image's cluster: then clusters are what is exchangeable,
+    m counts those, and p holds for a random image of each (Lee, Barber and Willett 2023, arXiv
+    2306.06342).
     """
-    ordered = np.sort(rounded(controls))
-    below = np.searchsorted(ordered, rounded(members), side="left")
-    p: NDArray[np.float64] = (1 + len(ordered) - below) / (len(ordered) + 1)
+    scores = rounded(controls)
+    order = np.argsort(scores, kind="stable")
+    counts = np.ones(len(scores)) if weights is None else weights[order]
+    above = np.append(counts[::-1].cumsum()[::-1], 0.0)  # weight at or above each position
+    below = np.searchsorted(scores[order], rounded(members), side="left")
+    p: NDArray[np.float64] = (1 + above[below].round(9)) / (round(float(above[0]), 9) + 1)
     return p
 
 

@@ -14,7 +14,7 @@ from memaudit.records import COPY, Input
 from memaudit.statistics.adaptive import pooled_scores
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.dataset import DatasetTest, dataset_test
-from memaudit.statistics.effects import auc
+from memaudit.statistics.effects import auc_interval
 from memaudit.statistics.entities import Sides, calibrating
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import INPUTS, Probe
@@ -134,11 +134,10 @@ def _result(
     columns = tuple(column.name for column in options.primary.of(what))
     if not (sides.members and sides.controls):
         return InputResult(what, columns, flagged, None, None)
-    members, controls = (
-        np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
-    )
-    test = dataset_test(members, controls, options.rounds, options.seed)
-    return InputResult(what, columns, flagged, test, auc(members, controls))
+    both = sides.compare(score)
+    test = dataset_test(both.members, both.controls, options.rounds, options.seed)
+    shown = auc_interval(both.members, both.controls)
+    return InputResult(what, columns, flagged, test, shown.estimate)
 
 
 def correlation_test(

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics.conformal import rounded
+from memaudit.statistics.sample import Sample
 
 LARGEST_PERMUTED = 20_000
+LOWEST_SHARE = 0.1  # of the controls: further down than this lies no upper tail
+FIRST = (1, 2, 3, 5)  # orders; later decades take 1, 2 and 5
 
 
 @dataclass(frozen=True)
-class Exceedance:
-    """Members above the `order`-th largest control; `expected` of them by chance."""
+class UpperTail:
+    """Members above one of the highest controls, the `order`-th, which lies at `threshold`.
+
+    `count` of them are above it, `expected` by chance. It is the order that tells most of those in
+    `orders`; `p_value` takes into account that all of them were tried.
+    """
 
     count: int
     expected: float
     order: int
     threshold: float
+    orders: tuple[int, ...]
     p_value: float
 
 
@@ -30,74 +38,131 @@ class DatasetTest:
     """Two tests of one question; `p_value` is the smaller after Bonferroni."""
 
     mann_whitney_p: float
-    exceedance: Exceedance
+    tail: UpperTail
     p_value: float
 
 
 def dataset_test(
-    members: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    rounds: int = 9999,
-    seed: int = 0,
+    members: Sample, controls: Sample, rounds: int = 9999, seed: int = 0
 ) -> DatasetTest:
-    """Test the whole (Mann-Whitney) and the upper tail (exceedance), with Bonferroni over both."""
+    """Test the whole (Mann-Whitney) and the upper tail, with Bonferroni over both.
+
+    What is relabelled is clusters, whose images share a weight of 1. InputError without either
+    side.
+    """
     whole = mann_whitney_permutation(members, controls, rounds, seed)
-    tail = exceedance(members, controls)
+    tail = upper_tail(members, controls, rounds, seed)
     return DatasetTest(whole, tail, min(1.0, 2 * min(whole, tail.p_value)))
 
 
 def mann_whitney_permutation(
-    members: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    rounds: int = 9999,
-    seed: int = 0,
+    members: Sample, controls: Sample, rounds: int = 9999, seed: int = 0
 ) -> float:
     """One-sided p-value that members rank higher (Mann and Whitney 1947), ties by midranks.
 
-    By label permutation, (r + 1) / (rounds + 1); above 20,000 values by the normal approximation
-    with the tie-corrected variance.
+    The rank of a cluster is the mean of its images'. By label permutation, (r + 1) / (rounds + 1);
+    above 20,000 clusters by the normal approximation with the variance of the ranks that are there.
     """
     _need_both(members, controls)
-    n, m = len(members), len(controls)
-    ranks = stats.rankdata(np.concatenate([rounded(members), rounded(controls)]))
-    observed = ranks[:n].sum()
+    n, m = members.units, controls.units
+    of_images = stats.rankdata(np.concatenate([members.values, controls.values]))
+    member_ranks = members.mean(of_images[: len(members)])
+    ranks = np.concatenate([member_ranks, controls.mean(of_images[len(members) :])])
+    observed = member_ranks.sum()
     if n + m > LARGEST_PERMUTED:
         spread = np.sqrt(n * m / (n + m) * ranks.var(ddof=1))
-        excess = observed - n * (n + m + 1) / 2
+        excess = observed - n * ranks.mean()
         return float(stats.norm.sf(excess / spread)) if spread > 0 else 1.0
     ranks.sort()  # the draws below must not depend on the order of the rows
     rng = np.random.default_rng(seed)
     permuted = np.array([_random_sum(ranks, n, rng) for _ in range(rounds)])
-    return float((1 + np.count_nonzero(permuted >= observed)) / (rounds + 1))
+    slack = 1e-9 * abs(float(observed))  # sums in another order
+    return float((1 + np.count_nonzero(permuted >= observed - slack)) / (rounds + 1))
 
 
-def exceedance(
-    members: NDArray[np.float64], controls: NDArray[np.float64], level: float = 0.01
-) -> Exceedance:
-    """Count the members above the j-th largest of m controls, j = floor(level (m + 1)) or else 1.
+def upper_tail(members: Sample, controls: Sample, rounds: int = 9999, seed: int = 0) -> UpperTail:
+    """Are too many members above the highest controls, however many those members are?
 
-    Under exchangeability the count of N members is BetaBinomial(N, j, m + 1 - j); a plain binomial
-    would take the estimated threshold for the true one and call chance an excess. Ties with the
-    threshold do not count, which can only raise p.
+    For each order j the members above the j-th largest of m controls are counted. Under
+    exchangeability the count of N members is BetaBinomial(N, j, m + 1 - j); a plain binomial would
+    take the estimated threshold for the true one and call chance an excess. The smallest of these
+    p-values is compared with those of random labels, (r + 1) / (rounds + 1), so that p is exact
+    though all orders were tried. Ties with a threshold do not count, which can only raise p. A
+    cluster counts by its highest image.
     """
     _need_both(members, controls)
-    n, m = len(members), len(controls)
-    order = tail_order(m, level)
-    threshold = np.sort(rounded(controls))[m - order]
-    count = int(np.count_nonzero(rounded(members) > threshold))
-    tail = stats.betabinom.pmf(np.arange(count, n + 1), n, order, m + 1 - order).sum()
-    return Exceedance(
-        count=count,
-        expected=n * order / (m + 1),
-        order=order,
-        threshold=float(threshold),
-        p_value=min(1.0, float(tail)),
+    high, low = members.highest(), np.sort(controls.highest())
+    n, m = len(high), len(low)
+    law = _tail_law(n, m)
+    thresholds = low[m - np.array(law.orders)]
+    counts = np.count_nonzero(high[:, None] > thresholds, axis=0)
+    p_values = law.p_values(counts[None])[0]
+    best = int(p_values.argmin())
+    by_chance = law.smallest(rounds, seed)
+    as_small = np.count_nonzero(by_chance <= p_values[best] * (1 + 1e-9))
+    return UpperTail(
+        count=int(counts[best]),
+        expected=n * law.orders[best] / (m + 1),
+        order=law.orders[best],
+        threshold=float(thresholds[best]),
+        orders=law.orders,
+        p_value=float((1 + as_small) / (rounds + 1)),
     )
 
 
 def tail_order(n_controls: int, level: float) -> int:
     """Rank, from the top, of the control that a share `level` of fresh controls exceeds."""
     return max(1, int(round(level * (n_controls + 1), 9)))
+
+
+def tail_orders(n_controls: int) -> tuple[int, ...]:
+    """The orders that are tried: 1, 2, 3, 5, 10, 20, 50, ... up to a tenth of the controls."""
+    decades = (step * 10**k for k in range(1, 9) for step in (1, 2, 5))
+    highest = max(1, int(LOWEST_SHARE * n_controls))
+    return tuple(order for order in (*FIRST, *decades) if order <= highest)
+
+
+@dataclass(frozen=True, eq=False)
+class _TailLaw:
+    """What chance does to the members above the highest of m controls.
+
+    `tails` [orders, n + 1]: the probability that at least so many of n members are above.
+    """
+
+    n: int
+    m: int
+    orders: tuple[int, ...]
+    tails: NDArray[np.float64]
+
+    def p_values(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """P-value of each order, [K, orders], of counts alike."""
+        p_values: NDArray[np.float64] = self.tails[np.arange(len(self.orders)), counts]
+        return p_values
+
+    def smallest(self, rounds: int, seed: int) -> NDArray[np.float64]:
+        """Smallest p-value over the orders of random labels, [rounds].
+
+        Between two controls of random ranks lies a BetaBinomial number of the members that are
+        left, so all counts of a relabelling are drawn without a permutation.
+        """
+        rng = np.random.default_rng(seed)
+        counts = np.zeros((rounds, len(self.orders)), np.int64)
+        above, before = np.zeros(rounds, np.int64), 0
+        for k, order in enumerate(self.orders):
+            share = rng.beta(order - before, self.m + 1 - order, rounds)
+            above = above + rng.binomial(self.n - above, share)
+            counts[:, k], before = above, order
+        smallest: NDArray[np.float64] = self.p_values(counts).min(axis=1)
+        return smallest
+
+
+@lru_cache(maxsize=8)
+def _tail_law(n: int, m: int) -> _TailLaw:
+    orders = tail_orders(m)
+    of = np.array(orders)[:, None]
+    masses = np.asarray(stats.betabinom.pmf(np.arange(n + 1), n, of, m + 1 - of))
+    tails = np.minimum(1.0, masses[:, ::-1].cumsum(axis=1)[:, ::-1])
+    return _TailLaw(n, m, orders, tails)
 
 
 def _random_sum(ranks: NDArray[np.float64], n: int, rng: np.random.Generator) -> float:
@@ -107,7 +172,7 @@ def _random_sum(ranks: NDArray[np.float64], n: int, rng: np.random.Generator) ->
     return float(rng.choice(ranks, n, replace=False, shuffle=False).sum())
 
 
-def _need_both(members: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+def _need_both(members: Sample, controls: Sample) -> None:
     if not (len(members) and len(controls)):
         raise InputError(
             f"found {len(members)} members and {len(controls)} controls, expected some of each; "

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from memaudit.errors import InputError
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.dataset import tail_order
+from memaudit.statistics.sample import Sample
 
 HALF_CONFIDENCE = 0.975  # two intervals of 97.5 % make a difference of 95 %
+TINY = 1e-12  # an interval's end lies at least so far from the estimate
 FEWEST_CONTROLS = 2  # one to set the excess's threshold, one to count against it
 
 
@@ -42,25 +44,25 @@ class Auc:
 
 
 def excess_interval(
-    members: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    level: float = 0.01,
-    seed: int = 0,
+    members: Sample, controls: Sample, level: float = 0.01, seed: int = 0
 ) -> Excess:
     """Excess of members above a control threshold, at least 95 % (Clopper and Pearson 1934).
 
-    A random half of the controls sets the threshold, the other half is counted against it.
-    Raises InputError with fewer than one member or two controls.
+    One half of the controls, cut by their ids, sets the threshold, the other half is counted
+    against it. One image of each cluster counts. Raises InputError with fewer than one member or
+    two controls.
     """
+    members, controls = members.one_each(), controls.one_each()
     if len(members) < 1 or len(controls) < FEWEST_CONTROLS:
         raise InputError(
             f"found {len(members)} members and {len(controls)} controls, expected at least 1 "
             f"and {FEWEST_CONTROLS}; give more held-out controls"
         )
-    first, second = halves(controls, seed)
-    threshold = np.sort(first)[len(first) - tail_order(len(first), level)]
-    member_share, member_low, member_high = _share(rounded(members) > threshold)
-    control_share, control_low, control_high = _share(second > threshold)
+    first = controls.first_half(seed)
+    setting, counting = controls.values[first], controls.values[~first]
+    threshold = np.sort(setting)[len(setting) - tail_order(len(setting), level)]
+    member_share, member_low, member_high = _share(members.values > threshold)
+    control_share, control_low, control_high = _share(counting > threshold)
     return Excess(
         estimate=member_share - control_share,
         low=member_low - control_high,
@@ -71,29 +73,6 @@ def excess_interval(
     )
 
 
-def halves(
-    controls: NDArray[np.float64], seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Split the rounded controls at random; the order of the rows does not matter.
-
-    One seed picks the same ranks of every data set as large: intervals cover over seeds, so seeds
-    should differ between data sets.
-    """
-    values = rounded(controls)
-    first, second = half_positions(controls, seed)
-    return values[first], values[second]
-
-
-def half_positions(
-    controls: NDArray[np.float64], seed: int = 0
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the controls of either half stand."""
-    order = np.argsort(rounded(controls), kind="stable")
-    shuffled = order[np.random.default_rng(seed).permutation(len(order))]
-    first, second = np.array_split(shuffled, 2)
-    return first, second
-
-
 def auc(members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
     """Chance in [0, 1] that a member scores above a control, ties counted half."""
     n, m = len(members), len(controls)
@@ -101,28 +80,36 @@ def auc(members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def bootstrap_auc(
-    members: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    rounds: int = 1000,
-    seed: int = 0,
-) -> Auc:
-    """AUC with the 95 % percentile interval over resampled members and controls.
+def auc_interval(members: Sample, controls: Sample) -> Auc:
+    """AUC with its 95 % interval by method 5 of Newcombe (2006), which holds up to an AUC of 1.
 
-    Pass one value per duplicate group: then groups are what is resampled.
+    The images of a cluster share its weight, and the interval counts clusters, as if all images of
+    one told the same: where they do not, it is too wide.
     """
-    n, m = len(members), len(controls)
-    ordered, others = np.sort(rounded(members)), np.sort(rounded(controls))
-    below, not_above = (np.searchsorted(others, ordered, side) for side in ("left", "right"))
-    rng = np.random.default_rng(seed)
-    estimates = np.empty(rounds)
-    drawn_below = np.zeros(m + 1)
-    for i in range(rounds):
-        drawn = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
-        np.cumsum(np.bincount(rng.integers(m, size=m), minlength=m), out=drawn_below[1:])
-        estimates[i] = drawn @ (drawn_below[below] + drawn_below[not_above]) / (2 * n * m)
-    low, high = np.quantile(estimates, [0.025, 0.975])
-    return Auc(auc(members, controls), float(low), float(high))
+    estimate = _weighted_auc(members, controls)
+    return Auc(estimate, *_newcombe(estimate, members.units, controls.units))
+
+
+def _weighted_auc(members: Sample, controls: Sample) -> float:
+    order = np.argsort(controls.values, kind="stable")
+    ordered = controls.values[order]
+    weight = np.concatenate([[0.0], np.cumsum(controls.weights[order])])
+    below, up_to = (np.searchsorted(ordered, members.values, side) for side in ("left", "right"))
+    won = members.weights @ (weight[below] + weight[up_to]) / 2
+    return float(np.clip(won / (members.units * controls.units), 0.0, 1.0))
+
+
+def _newcombe(estimate: float, n: int, m: int) -> tuple[float, float]:
+    """Where |estimate - t| is z standard errors of an AUC of t (Hanley and McNeil 1982)."""
+    z, mean = stats.norm.ppf(0.975), (n + m) / 2 - 1
+
+    def beyond(t: float) -> float:
+        spread = t * (1 - t) * (1 + mean * (1 - t) / (2 - t) + mean * t / (1 + t)) / (n * m)
+        return float((estimate - t) ** 2 - z**2 * spread)
+
+    low = optimize.brentq(beyond, 0.0, estimate - TINY) if estimate > TINY else 0.0
+    high = optimize.brentq(beyond, estimate + TINY, 1.0) if estimate < 1 - TINY else 1.0
+    return float(low), float(high)
 
 
 def share_above(

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from memaudit.errors import InputError
+from memaudit.statistics.sample import Sample
 
 POOL_COLUMNS = ("example_id", "split", "source", "prompt", "group", "representative", "spans")
 
 
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The scores of both sides."""
+
+    members: Sample
+    controls: Sample
+
+
 @dataclass(frozen=True)
 class Sides:
-    """Ids that enter p, q and intervals, ascending; each stands for one duplicate group."""
+    """Ids that enter p, q and intervals, ascending; each stands for one duplicate group.
+
+    `clusters` names the cluster of an id: that of a photograph, a patient or a subject. An id that
+    is not there is its own.
+    """
 
     members: tuple[str, ...]
     controls: tuple[str, ...]
+    clusters: Mapping[str, str] = field(default_factory=dict)
 
     def among(self, ids: pd.Index[str]) -> Sides:
         """Keep those that are among some ids: of an adaptive scan, those scanned in full."""
@@ -24,7 +39,16 @@ class Sides:
         return Sides(
             members=tuple(one for one in self.members if one in kept),
             controls=tuple(one for one in self.controls if one in kept),
+            clusters=self.clusters,
         )
+
+    def compare(self, score: pd.Series[float]) -> Compared:
+        """Split scores by side; `score` holds every id of both."""
+        return Compared(self._sample(score, self.members), self._sample(score, self.controls))
+
+    def _sample(self, score: pd.Series[float], ids: tuple[str, ...]) -> Sample:
+        clusters = [self.clusters.get(one, "") for one in ids] if self.clusters else None
+        return Sample.of(score[list(ids)].to_numpy(), ids, clusters)
 
 
 def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:

@@ -112,6 +112,17 @@ def calibrates(table: pd.DataFrame) -> pd.Series[bool]:
     return table["representative"] & ~table["reason"].isin([SPANS, UNSCORED])
 
 
+def sides_of(*tables: pd.DataFrame) -> Sides:
+    """Ids that calibrate in each of these tables of findings, by side."""
+    entities = [table[calibrates(table)] for table in tables]
+    first = entities[0]
+    for other in entities[1:]:
+        first = first[first["example_id"].isin(other["example_id"])]
+    by_split = first.groupby("split")["example_id"]
+    ids = {str(split): tuple(sorted(rows)) for split, rows in by_split}
+    return Sides(ids.get("member", ()), ids.get("control", ()))
+
+
 def _evidence(
     scores: pd.DataFrame,
     by_input: pd.DataFrame,

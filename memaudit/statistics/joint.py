@@ -60,10 +60,9 @@ class _OfInput:
 
 
 def _p_values(score: pd.Series[float], sides: Sides, seed: int) -> _OfInput:
-    members, controls = (
-        np.asarray(score[list(ids)], np.float64) for ids in (sides.members, sides.controls)
-    )
-    exact = conformal_p(members, controls)
-    beyond, tail = extrapolated_p(members, controls, seed)
+    both = sides.compare(score)
+    controls = both.controls
+    exact = conformal_p(both.members.values, controls.values, controls.weights)
+    beyond, tail = extrapolated_p(both.members, controls, seed)
     columns = [p for one in (exact, beyond) for p in (one, benjamini_hochberg(one))]
     return _OfInput(np.column_stack(columns), tail)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics.conformal import rounded
 from memaudit.statistics.dataset import tail_order
-from memaudit.statistics.effects import halves
+from memaudit.statistics.sample import Sample
 
 CONFIDENCE = 0.95
 
@@ -38,20 +37,26 @@ class RocPoint:
 
 
 def roc_points(
-    members: NDArray[np.float64],
-    controls: NDArray[np.float64],
+    members: Sample,
+    controls: Sample,
     levels: Sequence[float] = (0.01, 0.001),
     seed: int = 0,
 ) -> tuple[RocPoint, ...]:
     """TPR at fixed low FPR (Carlini et al. 2022, arXiv 2112.03570), one value a duplicate group.
 
-    A random half of the controls sets the threshold, the other half is counted against it. Left out
-    are levels below 1 / (n + 1), n the threshold's half. Raises InputError without members.
+    One half of the controls, cut by their ids, sets the threshold, the other half is counted
+    against it; one image of each cluster counts. Left out are levels below 1 / (n + 1), n the
+    threshold's half. Raises InputError without members.
     """
     if len(members) == 0:
         raise InputError("found no members, expected at least 1; give images of the training set")
-    setting, counting = halves(controls, seed)
-    ordered, scores = np.sort(setting), rounded(members)
+    members, controls = members.one_each(), controls.one_each()
+    first = controls.first_half(seed)
+    ordered, counting, scores = (
+        np.sort(controls.values[first]),
+        controls.values[~first],
+        members.values,
+    )
     within = [level for level in levels if round(level * (len(ordered) + 1), 9) >= 1]
     return tuple(_point(level, scores, ordered, counting) for level in within)
 

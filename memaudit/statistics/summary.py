@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from memaudit.records import Split
 from memaudit.statistics.conduct import Calibrated, ReferenceUse
 from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.copies import NoisyTraining, joint_test, rests_on, with_inputs
@@ -18,14 +15,14 @@ from memaudit.statistics.effects import (
     FEWEST_CONTROLS,
     Auc,
     Excess,
-    bootstrap_auc,
+    auc_interval,
     excess_interval,
     share_above,
 )
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.entities import calibrating
 from memaudit.statistics.exchangeability import Exchangeability
-from memaudit.statistics.findings import SPANS, calibrates
+from memaudit.statistics.findings import SPANS, calibrates, sides_of
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
@@ -243,14 +240,16 @@ def _flagged(findings: pd.DataFrame, counts: Counts, options: Options, inputs: i
 
 def _dataset(data: Calibrated, options: Options, joint: DatasetTest | None) -> DatasetLevel | None:
     findings = data.findings
-    members, controls = _side(findings, "member"), _side(findings, "control")
-    if not (len(members) and len(controls)):
+    sides = sides_of(findings)
+    if not (sides.members and sides.controls):
         return None
-    enough = len(controls) >= FEWEST_CONTROLS
+    both = sides.compare(findings[findings["representative"]].set_index("example_id")["score"])
+    members, controls = both.members, both.controls
+    enough = controls.units >= FEWEST_CONTROLS
     return DatasetLevel(
         test=joint or dataset_test(members, controls, options.rounds, options.seed),
-        auc=bootstrap_auc(members, controls, seed=options.seed),
-        share_above=share_above(members, controls),
+        auc=auc_interval(members, controls),
+        share_above=share_above(members.values, controls.values),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,
         roc=roc_points(members, controls, seed=options.seed),
         extrapolated=Extrapolated(
@@ -258,8 +257,3 @@ def _dataset(data: Calibrated, options: Options, joint: DatasetTest | None) -> D
             tails=data.tails,
         ),
     )
-
-
-def _side(findings: pd.DataFrame, split: Split) -> NDArray[np.float64]:
-    rows = findings[calibrates(findings) & (findings["split"] == split)]
-    return rows["score"].to_numpy(dtype=np.float64)

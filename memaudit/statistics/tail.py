@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, rounded
-from memaudit.statistics.effects import halves
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.sample import Sample
 
 CONFIDENCE = 0.95
 UPPER_SHARE = 0.1  # of the fitted half lies above the threshold, at most MOST controls
@@ -61,27 +61,28 @@ class _Fit:
 
 
 def extrapolated_p(
-    members: NDArray[np.float64], controls: NDArray[np.float64], seed: int = 0
+    members: Sample, controls: Sample, seed: int = 0
 ) -> tuple[NDArray[np.float64], Tail]:
     """P-values that go on below 1 / (m + 1), by a generalized Pareto tail (Pickands 1975).
 
     Model-based: not exact as `conformal_p` is. Above the tail's threshold a member gets the smaller
     of its conformal p and the 95 % upper bound of the tail's, at least 1 / (10 (m + 1)). The others
-    keep their conformal p, as do all where the tail is not usable. A random half of the controls is
-    fitted, the other half checked. Scores are finite, in any order; NaN is an InputError.
+    keep their conformal p, as do all where the tail is not usable. One half of the controls, cut by
+    their ids, is fitted, the other half checked; one image of each cluster is looked at.
     """
-    p = conformal_p(members, controls)
-    fitted, checked = halves(controls, seed)
-    fit, reason = _fitted(np.sort(fitted))
+    p = conformal_p(members.values, controls.values, controls.weights)
+    looked_at = controls.one_each()
+    first = looked_at.first_half(seed)
+    fit, reason = _fitted(np.sort(looked_at.values[first]))
     if fit is None:
         return p, Tail(None, 0, None, None, None, usable=False, reason=reason)
-    tail = _checked(fit, checked)
+    tail = _checked(fit, looked_at.values[~first])
     if tail.usable:
         # The smaller, or else p would rise at the threshold, where the bound is above the ranks: a
         # higher score must not count for less, nor a member lose what the exact rule flags.
-        scores = rounded(members)
+        scores = members.values
         above = scores > fit.threshold
-        floor = 1 / (FLOOR_FACTOR * (len(controls) + 1))
+        floor = 1 / (FLOOR_FACTOR * (len(looked_at) + 1))
         p[above] = np.minimum(p[above], fit.bound(scores[above])).clip(floor)
     return p, tail
 

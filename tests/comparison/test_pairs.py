@@ -24,6 +24,7 @@ from memaudit.records import CLEAN, FULL, Column, Primary
 from memaudit.statistics.effects import excess_interval
 from memaudit.statistics.entities import Sides
 from memaudit.statistics.probes import Probe
+from memaudit.statistics.sample import Sample
 
 MEMBERS = tuple(f"a{k:03}" for k in range(40))
 CONTROLS = tuple(f"b{k:03}" for k in range(100))
@@ -158,7 +159,8 @@ def test_the_excess_of_each_run_is_that_of_its_scan():
     row = compared(base, run)["0.5"]
     for rows, found in ((base, row.excess.base), (run, row.excess.run)):
         at = rows[rows["sigma"] == 0.5].groupby("example_id")["margin"].mean()
-        exact = excess_interval(at[[*MEMBERS]].to_numpy(), at[[*CONTROLS]].to_numpy())
+        sides = [Sample.of(at[[*ids]].to_numpy(), ids) for ids in (MEMBERS, CONTROLS)]
+        exact = excess_interval(*sides)
         assert found == exact.estimate
     assert row.excess.difference.estimate == pytest.approx(row.excess.run - row.excess.base)
 

@@ -4,11 +4,36 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from memaudit.errors import InputError
-from memaudit.statistics.dataset import dataset_test, exceedance, mann_whitney_permutation
-from memaudit.statistics.effects import auc, bootstrap_auc, excess_interval, share_above
+from memaudit.statistics import dataset, effects
+from memaudit.statistics.dataset import DatasetTest, UpperTail, tail_orders
+from memaudit.statistics.effects import Excess, auc, auc_interval, share_above
+from memaudit.statistics.sample import Sample
+
+Scores = NDArray[np.float64]
+
+
+def both(members: Scores, controls: Scores) -> tuple[Sample, Sample]:
+    return Sample.of(members), Sample.of(controls)
+
+
+def mann_whitney_permutation(members: Scores, controls: Scores, rounds: int = 9999) -> float:
+    return dataset.mann_whitney_permutation(*both(members, controls), rounds)
+
+
+def dataset_test(members: Scores, controls: Scores, rounds: int = 9999) -> DatasetTest:
+    return dataset.dataset_test(*both(members, controls), rounds)
+
+
+def upper_tail(members: Scores, controls: Scores, rounds: int = 9999, seed: int = 0) -> UpperTail:
+    return dataset.upper_tail(*both(members, controls), rounds, seed)
+
+
+def excess_interval(members: Scores, controls: Scores) -> Excess:
+    return effects.excess_interval(*both(members, controls))
 
 
 def test_permutation_p_agrees_with_all_permutations() -> None:
@@ -37,37 +62,66 @@ def test_large_samples_by_normal_approximation_agree_with_scipy() -> None:
 def test_scores_all_alike_have_p_one() -> None:
     assert mann_whitney_permutation(np.ones(5), np.ones(9), rounds=99) == 1.0
     assert mann_whitney_permutation(np.ones(10_001), np.ones(10_001)) == 1.0
-    assert exceedance(np.ones(5), np.ones(9)).p_value == pytest.approx(1.0)
+    assert upper_tail(np.ones(5), np.ones(9)).p_value == 1.0
 
 
-def test_exceedance_by_hand() -> None:
-    found = exceedance(np.array([0.0, 5.0, 6.0]), np.array([1.0, 2.0, 5.0]))
+def test_the_upper_tail_by_hand() -> None:
+    found = upper_tail(np.array([0.0, 5.0, 6.0]), np.array([1.0, 2.0, 5.0]))
     # one member above the largest of three controls: 1 - P(none) = 1 - 3/6
-    assert (found.count, found.order, found.threshold) == (1, 1, 5.0)
+    assert (found.count, found.order, found.threshold, found.orders) == (1, 1, 5.0, (1,))
     assert found.expected == pytest.approx(3 / 4)
-    assert found.p_value == pytest.approx(1 / 2)
+    assert found.p_value == pytest.approx(1 / 2, abs=0.02)
 
 
-def test_exceedance_takes_the_tenth_of_a_thousand_controls() -> None:
-    controls = np.arange(1000.0)
-    assert exceedance(controls, controls).order == 10
-    assert exceedance(controls, controls).threshold == 990.0
+def test_the_orders_reach_down_to_a_tenth_of_the_controls() -> None:
+    assert tail_orders(9) == tail_orders(19) == (1,)
+    assert tail_orders(39) == (1, 2, 3)
+    assert tail_orders(1000) == (1, 2, 3, 5, 10, 20, 50, 100)
+    assert tail_orders(100_000)[-3:] == (2000, 5000, 10_000)
 
 
-def test_exceedance_keeps_its_level_where_a_plain_binomial_does_not() -> None:
+def test_the_tail_p_is_that_of_all_relabellings() -> None:
+    rng = np.random.default_rng(5)
+    scores, n = rng.normal(size=60), 25  # 35 controls: orders 1, 2, 3
+    found = upper_tail(scores[:n], scores[n:], rounds=1)
+
+    def smallest(values: Scores) -> float:
+        controls = np.sort(values[n:])[::-1]
+        above = [np.count_nonzero(values[:n] > controls[j - 1]) for j in found.orders]
+        return min(
+            stats.betabinom.sf(count - 1, n, j, len(controls) + 1 - j)
+            for count, j in zip(above, found.orders, strict=True)
+        )
+
+    observed = smallest(scores) * (1 + 1e-9)
+    exact = np.mean([smallest(rng.permutation(scores)) <= observed for _ in range(4000)])
+    assert upper_tail(scores[:n], scores[n:]).p_value == pytest.approx(exact, abs=0.03)
+
+
+def test_the_upper_tail_keeps_its_level_at_every_size_and_with_ties() -> None:
     rng = np.random.default_rng(8)
-    level, rounds = 0.025, 600
-    found = [exceedance(rng.uniform(size=5000), rng.uniform(size=1000)) for _ in range(rounds)]
-    ours = np.mean([f.p_value <= level for f in found])
-    plain = np.mean([stats.binom.sf(f.count - 1, 5000, 0.01) <= level for f in found])
-    assert ours <= level + 2 * np.sqrt(level * (1 - level) / rounds)
-    assert plain > 3 * level
+    level, rounds = 0.0125, 400
+    for n, m in ((5000, 1000), (40, 149), (200, 39)):
+        pools = rng.normal(size=(rounds, n + m))
+        for ties in (False, True):
+            drawn = pools.round(0) if ties else pools
+            p = [upper_tail(one[:n], one[n:], 999, k).p_value for k, one in enumerate(drawn)]
+            share = np.mean(np.array(p) <= level)
+            assert share <= level + 2 * np.sqrt(level * (1 - level) / rounds)
+
+
+def test_one_in_a_hundred_memorized_of_a_thousand_is_seen() -> None:
+    rng = np.random.default_rng(9)
+    scores = rng.normal(size=(50, 2000))
+    scores[:, :10] = 10 + rng.random((50, 10))  # above everything else
+    p = [dataset_test(one[:1000], one[1000:], 999).p_value for one in scores]
+    assert np.mean(np.array(p) <= 0.025) >= 0.9
 
 
 def test_the_dataset_p_is_corrected_for_two_tests() -> None:
     rng = np.random.default_rng(1)
     test = dataset_test(rng.normal(size=200) + 0.2, rng.normal(size=200), rounds=999)
-    assert test.p_value == 2 * min(test.mann_whitney_p, test.exceedance.p_value)
+    assert test.p_value == 2 * min(test.mann_whitney_p, test.tail.p_value)
     assert dataset_test(np.zeros(9), np.ones(9), rounds=99).p_value == 1.0
 
 
@@ -98,26 +152,37 @@ def test_the_excess_interval_covers_the_truth_and_ignores_row_order() -> None:
         truth = 0.2 * stats.norm.cdf(found.threshold)
         covered += found.low <= truth <= found.high
     assert covered >= 95
-    assert excess_interval(members, controls[::-1]) == found
+    ids = [str(number) for number in range(400)]
+    turned = Sample.of(controls[::-1], ids[::-1])
+    assert effects.excess_interval(Sample.of(members), turned) == found
 
 
 def test_auc_counts_ties_half() -> None:
     assert auc(np.array([1.0, 2.0]), np.array([0.0, 1.0])) == (1 + 0.5 + 1 + 1) / 4
 
 
-def test_the_auc_interval_is_that_of_direct_resampling() -> None:
+@pytest.mark.parametrize(("n", "m"), [(10, 200), (40, 40)])
+@pytest.mark.parametrize("truth", [0.5, 0.95, 0.999])
+def test_the_auc_interval_covers_the_truth_up_to_one(n: int, m: int, truth: float) -> None:
     rng = np.random.default_rng(4)
-    members, controls = np.round(rng.normal(size=(2, 60)), 1)
-    found = bootstrap_auc(members + 0.5, controls, rounds=2000)
-    again = [auc(rng.choice(members + 0.5, 60), rng.choice(controls, 60)) for _ in range(2000)]
-    assert found.estimate == auc(members + 0.5, controls)
-    assert (found.low, found.high) == pytest.approx(np.quantile(again, [0.025, 0.975]), abs=0.02)
+    shift = np.sqrt(2) * stats.norm.ppf(truth)
+    found = [auc_interval(*both(rng.normal(shift, size=n), rng.normal(size=m))) for _ in range(300)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.92
+    assert all(one.low <= one.estimate <= one.high for one in found)
 
 
-def test_the_auc_interval_ignores_row_order() -> None:
-    members, controls = np.random.default_rng(4).normal(size=(2, 60))
-    reverse = bootstrap_auc(members[::-1], controls[::-1], rounds=50)
-    assert bootstrap_auc(members, controls, rounds=50) == reverse
+def test_a_perfect_auc_is_not_certain() -> None:
+    found = auc_interval(*both(np.ones(40), np.zeros(150)))
+    assert (found.estimate, found.high) == (1.0, 1.0)
+    assert 0.9 < found.low < 0.99
+    turned = auc_interval(*both(np.zeros(40), np.ones(150)))
+    assert (turned.estimate, turned.low) == (0.0, 0.0)
+    assert turned.high == pytest.approx(1 - found.low)
+
+
+def test_the_auc_of_the_interval_is_the_auc() -> None:
+    members, controls = np.round(np.random.default_rng(4).normal(size=(2, 60)), 1)
+    assert auc_interval(*both(members, controls)).estimate == pytest.approx(auc(members, controls))
 
 
 def test_share_above_counts_members_over_the_control_quantile() -> None:

@@ -11,8 +11,8 @@ from scipy import optimize, stats
 
 from memaudit.errors import InputError
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
-from memaudit.statistics.effects import halves
-from memaudit.statistics.tail import extrapolated_p
+from memaudit.statistics.sample import Sample
+from memaudit.statistics.tail import Tail, extrapolated_p
 
 Scores = NDArray[np.float64]
 FLOOR = 1 / (10 * 1001)
@@ -27,10 +27,20 @@ NULLS: dict[str, Callable[[np.random.Generator], Scores]] = {
 }
 
 
+def extrapolated(members: Scores, controls: Scores, seed: int = 0) -> tuple[Scores, Tail]:
+    return extrapolated_p(Sample.of(members), Sample.of(controls), seed)
+
+
+def fitted(controls: Scores) -> Scores:
+    """The half of the controls that a tail is fitted to."""
+    sample = Sample.of(controls)
+    return sample.values[sample.first_half(0)]
+
+
 def test_the_bound_covers_the_true_p_of_an_exponential_tail_and_is_not_far_above_it() -> None:
     score, truth = np.array([8.0]), np.exp(-8.0)  # a third of what ranks among 1,000 reach
     rng = np.random.default_rng(1)
-    p = [extrapolated_p(score, rng.exponential(size=1000), seed)[0][0] for seed in range(300)]
+    p = [extrapolated(score, rng.exponential(size=1000), seed)[0][0] for seed in range(300)]
     assert np.mean(np.array(p) >= truth) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 300)
     assert np.median(p) < 10 * truth
 
@@ -39,8 +49,8 @@ def test_the_fit_is_that_of_maximum_likelihood_with_a_shape_of_at_least_zero() -
     for seed, heavy in enumerate((True, True, False)):
         rng = np.random.default_rng(seed)
         controls = rng.standard_t(3, size=2000) if heavy else rng.uniform(size=2000)
-        tail = extrapolated_p(np.zeros(1), controls)[1]
-        above = halves(controls)[0] - tail.threshold
+        tail = extrapolated(np.zeros(1), controls)[1]
+        above = fitted(controls) - tail.threshold
         excess = above[above > 0]
         shape, scale = largest_likelihood(excess)
         assert tail.exceedances == len(excess) == 100
@@ -60,7 +70,7 @@ def test_two_members_far_above_a_thousand_controls_are_flagged_where_ranks_reach
     rng = np.random.default_rng(0)
     members, controls = rng.normal(size=(2, 1000))
     members[:2] = 12.0
-    p, tail = extrapolated_p(members, controls)
+    p, tail = extrapolated(members, controls)
     assert tail.usable
     assert np.flatnonzero(benjamini_hochberg(p) <= 0.05).tolist() == [0, 1]
     assert benjamini_hochberg(conformal_p(members, controls)).min() > 0.05
@@ -72,13 +82,13 @@ def test_scans_without_memorization_rarely_flag_anything(name: str) -> None:
     alarms = 0
     for seed in range(rounds):
         members, controls = NULLS[name](rng)
-        alarms += benjamini_hochberg(extrapolated_p(members, controls, seed)[0]).min() <= 0.05
+        alarms += benjamini_hochberg(extrapolated(members, controls, seed)[0]).min() <= 0.05
     assert alarms / rounds <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / rounds)
 
 
 def test_a_bounded_score_beyond_its_end_point_has_no_p_of_zero_as_a_free_shape_has() -> None:
     controls = np.random.default_rng(1).uniform(size=1000)
-    (p, *_), tail = extrapolated_p(np.array([1.1, 0.5]), controls)
+    (p, *_), tail = extrapolated(np.array([1.1, 0.5]), controls)
     excess = controls[controls > tail.threshold] - tail.threshold
     shape, _, scale = stats.genpareto.fit(excess, floc=0)
     assert stats.genpareto.sf(1.1 - tail.threshold, shape, scale=scale) == 0
@@ -89,7 +99,7 @@ def test_a_bounded_score_beyond_its_end_point_has_no_p_of_zero_as_a_free_shape_h
 def test_no_p_is_below_the_floor_or_above_the_conformal_p() -> None:
     members = np.linspace(-3, 50, 500)
     controls = np.random.default_rng(2).normal(size=1000)
-    p, _ = extrapolated_p(members, controls)
+    p, _ = extrapolated(members, controls)
     assert p.min() == p[-1] == pytest.approx(FLOOR)
     assert (p <= conformal_p(members, controls)).all()
 
@@ -98,12 +108,12 @@ def test_no_p_is_below_the_floor_or_above_the_conformal_p() -> None:
 def test_a_higher_score_never_has_a_higher_p(name: str) -> None:
     controls = NULLS[name](np.random.default_rng(3))[1]
     members = np.linspace(controls.min(), 1.5 * controls.max(), 5000)
-    assert (np.diff(extrapolated_p(members, controls)[0]) <= 0).all()
+    assert (np.diff(extrapolated(members, controls)[0]) <= 0).all()
 
 
 def test_members_at_or_below_the_threshold_keep_their_conformal_p() -> None:
     members, controls = np.random.default_rng(4).normal(size=(2, 1000))
-    p, tail = extrapolated_p(members, controls)
+    p, tail = extrapolated(members, controls)
     below = members <= tail.threshold
     assert 800 < below.sum() < 1000
     np.testing.assert_array_equal(p[below], conformal_p(members, controls)[below])
@@ -111,8 +121,10 @@ def test_members_at_or_below_the_threshold_keep_their_conformal_p() -> None:
 
 def test_the_order_of_the_rows_changes_no_bit() -> None:
     members, controls = np.random.default_rng(6).normal(size=(2, 1000)) + 1
-    p, tail = extrapolated_p(members, controls)
-    reverse, same = extrapolated_p(members[::-1], controls[::-1])
+    p, tail = extrapolated(members, controls)
+    ids = [str(number) for number in range(1000)]
+    turned = Sample.of(controls[::-1], ids[::-1])
+    reverse, same = extrapolated_p(Sample.of(members[::-1], ids[::-1]), turned)
     np.testing.assert_array_equal(p, reverse[::-1])
     assert tail == same
 
@@ -129,7 +141,7 @@ def test_the_order_of_the_rows_changes_no_bit() -> None:
 )
 def test_without_a_usable_tail_the_conformal_p_is_returned(controls: Scores, reason: str) -> None:
     members = np.array([0.5, 3.0, 1e9])
-    p, tail = extrapolated_p(members, controls)
+    p, tail = extrapolated(members, controls)
     assert not tail.usable
     assert reason in tail.reason
     np.testing.assert_array_equal(p, conformal_p(members, controls))
@@ -137,9 +149,8 @@ def test_without_a_usable_tail_the_conformal_p_is_returned(controls: Scores, rea
 
 def test_a_tail_that_would_flag_the_other_half_of_the_controls_is_refused() -> None:
     controls = np.random.default_rng(7).normal(size=1000)
-    lonely = np.sort(halves(controls)[1])[-3:]
-    controls[np.isin(controls.round(5), lonely)] = [40.0, 41.0, 42.0]
-    tails = [extrapolated_p(np.array([50.0]), controls, seed)[1] for seed in range(30)]
+    controls[np.argsort(controls)[-3:]] = [40.0, 41.0, 42.0]
+    tails = [extrapolated(np.array([50.0]), controls, seed)[1] for seed in range(30)]
     refused = [tail for tail in tails if not tail.usable]
     assert refused  # the splits with all three in the half that was not fitted
     assert {tail.reason for tail in refused} == {"the fit fails on the other half"}
@@ -148,18 +159,18 @@ def test_a_tail_that_would_flag_the_other_half_of_the_controls_is_refused() -> N
 
 def test_the_check_seldom_refuses_a_tail_that_is_one() -> None:
     rng = np.random.default_rng(8)
-    tails = [extrapolated_p(np.zeros(1), rng.pareto(2, size=600))[1] for _ in range(100)]
+    tails = [extrapolated(np.zeros(1), rng.pareto(2, size=600))[1] for _ in range(100)]
     assert np.mean([tail.usable for tail in tails]) >= 0.95
 
 
 def test_rounded_scores_with_some_ties_are_fitted() -> None:
     controls = np.random.default_rng(9).normal(size=1000).round(2)
-    assert extrapolated_p(controls, controls)[1].usable
+    assert extrapolated(controls, controls)[1].usable
 
 
 def test_the_tail_is_json_and_no_members_have_no_p() -> None:
     for size in (10, 1000):
-        p, tail = extrapolated_p(np.zeros(0), np.random.default_rng(0).normal(size=size))
+        p, tail = extrapolated(np.zeros(0), np.random.default_rng(0).normal(size=size))
         assert p.shape == (0,)
         assert json.loads(json.dumps(asdict(tail), allow_nan=False))[
             "exceedances"
@@ -168,4 +179,4 @@ def test_the_tail_is_json_and_no_members_have_no_p() -> None:
 
 def test_nan_scores_are_refused() -> None:
     with pytest.raises(InputError, match="1 of 1 scores are NaN"):
-        extrapolated_p(np.array([np.nan]), np.arange(1000.0))
+        extrapolated(np.array([np.nan]), np.arange(1000.0))

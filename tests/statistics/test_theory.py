@@ -22,7 +22,8 @@ from memaudit.models.codec import decode_pixels, encode_pixels
 from memaudit.records import Vectors
 from memaudit.similarity.embed import Embedder, load_embedder
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
-from memaudit.statistics.dataset import exceedance
+from memaudit.statistics.dataset import upper_tail
+from memaudit.statistics.sample import Sample
 
 Q = 0.05
 SIGMA = 0.5  # a model that has seen an image returns it, one that has not returns another
@@ -55,12 +56,14 @@ def test_a_plain_binomial_calls_chance_an_excess_and_the_beta_binomial_does_not(
 ) -> None:
     rng, rounds, level = np.random.default_rng(1), 500, 0.025
     pool = rng.normal(size=members + controls)
-    counts = []
-    for _ in range(rounds):  # random splits of one pool into members and controls
+    found, plainly = [], []
+    for seed in range(rounds):  # random splits of one pool into members and controls
         rng.shuffle(pool)
-        counts.append(exceedance(pool[:members], pool[members:]))
-    exact = np.mean([found.p_value <= level for found in counts])
-    naive = np.mean([stats.binom.sf(c.count - 1, members, 0.01) <= level for c in counts])
+        sides = Sample.of(pool[:members]), Sample.of(pool[members:])
+        found.append(upper_tail(*sides, rounds=999, seed=seed).p_value)
+        above = np.count_nonzero(sides[0].values > np.sort(sides[1].values)[-10])
+        plainly.append(stats.binom.sf(above - 1, members, 0.01))
+    exact, naive = (np.mean(np.array(p) <= level) for p in (found, plainly))
     assert exact <= level + 2 * np.sqrt(level * (1 - level) / rounds)
     assert naive == pytest.approx(plain, abs=3 * np.sqrt(plain * (1 - plain) / rounds))
 
