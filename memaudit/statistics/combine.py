@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NoReturn
 
 import numpy as np
@@ -15,16 +16,18 @@ from memaudit.statistics.probes import Probe, inputs_in
 MAD_TO_SIGMA = 1.4826
 # Batch size alone moves a score by about 2e-6 of its size: a level that varies less says nothing.
 SMALLEST_SPREAD = 5e-6
+DRAWN_IN = 0.01  # share of the values at either end that must not rule a spread,
+ENOUGH = 20  # of so many values or more
 
 
 def combine(scores: pd.DataFrame, primary: Primary, phase: Phase = FULL) -> pd.Series[float]:
     """One score per example: each level standardised by the pool's median and MAD, then averaged.
 
     An example's draws are averaged first. The pool is every example of `scores`, member or control.
-    A level whose MAD is 0 is divided by its standard deviation, and one without any spread counts
-    as 0. Columns where lower is the suspicious side (l2, ...) are negated, so higher is always the
-    more suspicious. Of several columns each is averaged over the levels, divided by the standard
-    deviation of that, and added.
+    A level whose MAD is 0 is divided by a standard deviation that no single value rules (see
+    `standardise`), and one without any spread counts as 0. Columns where lower is the suspicious
+    side (l2, ...) are negated, so higher is always the more suspicious. Of several columns each is
+    averaged over the levels, divided by the MAD of that, and added.
     Where noisy copies were asked for too, the score is the larger of both inputs', which ranks and
     promotes; what is tested is each input's score by itself (`input_scores`).
 
@@ -69,7 +72,7 @@ def closeness(scores: pd.DataFrame, columns: tuple[Column, ...], probe: Probe) -
     each = [_standard_levels(scores, column, probe) for column in columns]
     if len(each) == 1 or each[0].empty:
         return each[0]
-    spreads = [float(one.mean(axis=1).std(ddof=0)) for one in each]
+    spreads = [float(_spread(one.mean(axis=1).to_numpy()[:, None])[0]) for one in each]
     total = sum(
         one / spread if spread > 0 else 0 * one for one, spread in zip(each, spreads, strict=True)
     )
@@ -111,12 +114,32 @@ def level_means(scores: pd.DataFrame, column: str, probe: Probe) -> pd.DataFrame
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre each column on its median and divide by its MAD, or standard deviation, or to 0."""
-    smallest = SMALLEST_SPREAD * np.median(np.abs(values), axis=0)  # an outlier must not rule it
+    """Centre each column [n, k] on its median and divide by its spread; without spread it is 0.
+
+    The spread is the MAD; where more than half of the values are alike, the standard deviation
+    after a hundredth at either end is drawn in (of 20 values or more); where those are alike too,
+    the plain one.
+    """
     offset = values - np.median(values, axis=0)
-    spread = MAD_TO_SIGMA * np.median(np.abs(offset), axis=0)
-    spread = np.where(spread > smallest, spread, values.std(axis=0))
-    return np.divide(offset, spread, out=np.zeros_like(offset), where=spread > smallest)
+    spread = _spread(values)
+    return np.divide(offset, spread, out=np.zeros_like(offset), where=spread > 0)
+
+
+def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread of each column [n, k] as `standardise` takes it, 0 where it says nothing."""
+    smallest = SMALLEST_SPREAD * np.median(np.abs(values), axis=0)
+    offset = values - np.median(values, axis=0)
+    absurd = math.ceil(DRAWN_IN * len(values)) if len(values) >= ENOUGH else 0
+    ordered = np.sort(offset, axis=0)
+    drawn_in = np.clip(offset, ordered[absurd], ordered[len(values) - 1 - absurd])
+    spread = np.zeros(values.shape[1])
+    for of in (
+        MAD_TO_SIGMA * np.median(np.abs(offset), axis=0),
+        drawn_in.std(axis=0),
+        offset.std(axis=0),
+    ):
+        spread = np.where(spread > 0, spread, np.where(of > smallest, of, 0.0))
+    return spread
 
 
 def _refuse(rows: pd.DataFrame, column: str, ids: pd.Index[str]) -> NoReturn:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scored import CLEAN_ODE, columns, primary
+from scored import CLEAN_ODE, columns, keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.errors import InputError
@@ -140,18 +140,22 @@ def test_one_huge_value_does_not_hide_the_differences_of_the_others() -> None:
     np.testing.assert_allclose(standardise(values)[1:], without, atol=0.02)
 
 
+def mad(score: pd.Series) -> float:
+    return 1.4826 * float((score - score.median()).abs().median())
+
+
 def test_columns_are_added_in_units_of_their_spread() -> None:
     rows = score_rows({name: [[value], [value**2]] for name, value in FIVE.items()})
     rows["l2"] = 1000 * np.random.default_rng(0).random(len(rows))
     margin, l2 = (combine(rows, one) for one in (MARGIN, L2))
-    expected = margin / margin.std(ddof=0) + l2 / l2.std(ddof=0)
+    expected = margin / mad(margin) + l2 / mad(l2)
     pd.testing.assert_series_equal(combine(rows, BOTH), expected, check_names=False)
 
 
 def test_a_column_without_spread_adds_nothing() -> None:
     rows = score_rows({name: [[value]] for name, value in FIVE.items()}).assign(l2=0.25)
     margin = combine(rows, MARGIN)
-    assert combine(rows, BOTH).to_dict() == pytest.approx((margin / margin.std(ddof=0)).to_dict())
+    assert combine(rows, BOTH).to_dict() == pytest.approx((margin / mad(margin)).to_dict())
 
 
 def test_the_levels_of_summed_columns_average_to_their_score() -> None:
@@ -166,3 +170,27 @@ def test_a_missing_column_of_a_sum_is_named() -> None:
     rows = score_rows({name: [[value]] for name, value in FIVE.items()})
     with pytest.raises(InputError, match="no score column 'l3'"):
         combine(rows, primary("margin", "l3"))
+
+
+def test_one_absurd_picture_takes_no_column_out_of_the_score() -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"{number:03}" for number in range(300)]
+    margin, l2 = rng.normal(size=(2, 300))
+    rows = keys(ids, (0.5, 2.0)).assign(
+        margin=np.repeat(margin, 2) + rng.normal(0, 0.3, 600),
+        l2=np.repeat(l2, 2) + rng.normal(0, 0.3, 600),
+    )
+    plain = combine(rows, BOTH)
+    absurd = combine(rows.assign(l2=rows["l2"].mask(rows["example_id"] == "299", -1e4)), BOTH)
+    assert absurd["299"] > 100
+    others = ids[:-1]
+    np.testing.assert_allclose(absurd[others], plain[others], atol=0.1)
+    assert plain[others].corr(pd.Series(-l2[:-1], others)) > 0.6
+
+
+def test_a_level_where_most_are_alike_is_not_ruled_by_one_absurd_value() -> None:
+    values = np.zeros((400, 1))
+    values[:40, 0] = 1.0
+    calm = standardise(values)
+    values[-1] = 1e6
+    assert standardise(values)[0, 0] == pytest.approx(calm[0, 0], rel=0.2)
