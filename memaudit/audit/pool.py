@@ -32,7 +32,7 @@ class Read:
 class Candidates:
     """What may be asked about, and access to its pixels; nothing tells who is a member.
 
-    `places` are where images are read, by id; `ids` are those to scan, in listing order. `index`
+    `places` are where images are read, by id; `ids` are those to scan, both sides mixed. `index`
     is the folder of the index that they were found in.
     """
 
@@ -44,8 +44,8 @@ class Candidates:
     def read(self, ids: Iterable[str]) -> Read:
         """Read images again, at the model's size.
 
-        They are read and returned in listing order: a row of a table is cheap after the one before
-        it.
+        They are read in listing order, because a row of a table is cheap after the one before it,
+        and returned in the order of their ids, so that batches of a shard mix both sides.
         """
         read = Read()
         for example_id in sorted(ids, key=self._row):
@@ -53,6 +53,7 @@ class Candidates:
                 read.examples.append(self._example(example_id))
             except UnreadableImageError as error:
                 read.failed[example_id] = str(error)
+        read.examples.sort(key=lambda example: example.id)
         return read
 
     def smallest_ids(self, n: int) -> list[Example]:
@@ -67,7 +68,7 @@ class Candidates:
                 f"indexed in {self.index} (the first: {next(iter(read.failed.values()))}); give "
                 "the data that was indexed, or another --index"
             )
-        return sorted(read.examples, key=lambda example: example.id)
+        return read.examples
 
     def _row(self, example_id: str) -> int:
         return self.places[example_id].row
@@ -158,15 +159,22 @@ def read_pool(
 
 
 def _stripped(table: pd.DataFrame, listing: Listing) -> tuple[tuple[str, ...], dict[str, Place]]:
-    """Strip a pool's table of all but the ids to scan and the places of all."""
+    """Strip a pool's table of all but the ids to scan and the places of all.
+
+    Both sides are gone through at the same pace, each in listing order: a shard that holds one side
+    only would let what a batch does to its images tell the sides apart.
+    """
     order = table.sort_values("representative", ascending=False, kind="stable")
     first = order.drop_duplicates("example_id")
     places = {
         str(name): listing.place(int(row))
         for name, row in zip(first["example_id"], first["row"], strict=True)
     }
-    chosen = table.loc[table["representative"], "example_id"].astype(str)
-    return tuple(dict.fromkeys(chosen)), places
+    chosen = first[first["representative"]]
+    sides = chosen.groupby("split")["example_id"]
+    pace = (sides.cumcount() + 0.5) / sides.transform("size")
+    mixed = chosen.assign(pace=pace).sort_values(["pace", "example_id"], kind="stable")
+    return tuple(mixed["example_id"].astype(str)), places
 
 
 def stack(examples: list[Example]) -> Images:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.records import Input, Phase, Primary
+from memaudit.records import COPY, Input, Phase, Primary
 from memaudit.statistics.combine import closeness, level_means
 from memaudit.statistics.effects import auc, share_above
 from memaudit.statistics.entities import Sides, calibrating
 from memaudit.statistics.probes import Probe, first_pass, probes_in
 
-Grade = Literal["informative", "too easy", "no power", ""]
+Grade = Literal["informative", "partly easy", "too easy", "no power", ""]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ class Level:
 
     `auc` and `share_above` (share of members above the controls' 99th percentile) are of the
     attack's score; `own_similarity_*` are medians; `rank1_*` are shares of draws whose nearest
-    image is the source; None of attacks that have no such columns. `power` is the share of a
-    perfect memorizer's images found here at 1 % false positives, and `grade` what the level is
-    worth (see `power.graded`); only the attack that the verdict rests on has them.
+    image is the source; `copies_controls` is the share of controls that come back as copies; None
+    of attacks that have no such columns. `power` is the share of a perfect memorizer's images found
+    here at 1 % false positives, and `grade` says in a word what the level is worth (see
+    `power.graded`); only the attack that the verdict rests on has them.
     """
 
     attack: str
@@ -42,6 +43,7 @@ class Level:
     share_above: float | None
     rank1_members: float | None
     rank1_controls: float | None
+    copies_controls: float | None = None
     power: float | None = None
     grade: Grade = ""
 
@@ -49,6 +51,11 @@ class Level:
     def probe(self) -> Probe:
         """What was asked."""
         return Probe(self.attack, self.input, self.phase)
+
+    @property
+    def worth(self) -> float:
+        """Power times the share of held-out images that do not come back as copies, 0 .. 1."""
+        return (self.power or 0.0) * (1 - (self.copies_controls or 0.0))
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,16 @@ class _Compared:
 
 
 def per_level(
-    scores: pd.DataFrame, pool: pd.DataFrame, primaries: tuple[Primary, ...]
+    scores: pd.DataFrame,
+    pool: pd.DataFrame,
+    primaries: tuple[Primary, ...],
+    copy_threshold: float | None = None,
 ) -> tuple[Level, ...]:
     """Describe each probe and sigma, over calibrating representatives, draws averaged.
 
     `primaries` are the scores of the attacks; the first is the one that first passes stand for. Of
     an adaptive scan the full passes are described over the images that they were run on.
+    `copy_threshold` is the own similarity from which two images are called copies.
     `pandas.DataFrame(per_level(...))` is the table.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
@@ -82,7 +93,19 @@ def per_level(
         scanned = sides.among(pd.Index(rows["example_id"].unique())) if adaptive else sides
         primary = scored.get(probe.attack, primaries[0])
         levels += _of_probe(rows, scanned, primary, probe)
-    return tuple(levels)
+    if copy_threshold is None:
+        return tuple(levels)
+    return tuple(_with_copies(level, scores, sides, copy_threshold) for level in levels)
+
+
+def _with_copies(level: Level, scores: pd.DataFrame, sides: Sides, copy_threshold: float) -> Level:
+    """Count the controls that come back as copies; noisy copies have a noise that none returns."""
+    if level.own_similarity_controls is None or level.input == COPY:
+        return level
+    rows = scores[(scores["sigma"] == level.sigma) & level.probe.among(scores)]
+    own = rows.groupby("example_id")["own_similarity"].mean()
+    controls = own[own.index.isin(sides.controls)]
+    return replace(level, copies_controls=float((controls >= copy_threshold).mean()))
 
 
 def _of_probe(scores: pd.DataFrame, sides: Sides, primary: Primary, probe: Probe) -> list[Level]:

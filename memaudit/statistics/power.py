@@ -13,7 +13,7 @@ from memaudit.records import CLEAN, Input, Primary
 from memaudit.statistics.combine import closeness, input_scores, level_means
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.effects import share_above, upper_quantile
-from memaudit.statistics.levels import Level
+from memaudit.statistics.levels import Grade, Level
 from memaudit.statistics.probes import Probe, inputs_in
 
 FALSE = 0.01  # false positives at which images count as found
@@ -109,33 +109,34 @@ def _by_level(
     ]
 
 
-def graded(
-    levels: tuple[Level, ...], attack: str, power: Power, copy_threshold: float | None
-) -> tuple[Level, ...]:
+def graded(levels: tuple[Level, ...], attack: str, power: Power) -> tuple[Level, ...]:
     """Give each level of an attack its power, and say what it is worth.
 
-    "no power": even the perfect memorizer is found for fewer than half of its images. "too easy":
-    half of the held-out images come back as copies from the model under audit, so that coming back
-    shows nothing; noisy copies, whose noise no other model can return, are never too easy. Else
-    "informative".
+    "no power": even the perfect memorizer is found for fewer than half of its images. Else it is
+    its power times the share of held-out images that do not come back as copies from the model
+    under audit, for where those come back too, coming back shows nothing: from one half on
+    "informative", from a quarter on "partly easy", below that "too easy".
     """
     shares = {(Probe(attack, level.input), level.sigma): level.share for level in power.levels}
     return tuple(
-        _graded(level, shares[level.probe, level.sigma], copy_threshold)
+        _graded(replace(level, power=shares[level.probe, level.sigma]))
         if (level.probe, level.sigma) in shares
         else level
         for level in levels
     )
 
 
-def _graded(level: Level, share: float, copy_threshold: float | None) -> Level:
-    held_out = level.own_similarity_controls
-    if share < ENOUGH:
-        return replace(level, power=share, grade="no power")
-    easy = (
-        level.input == CLEAN
-        and held_out is not None
-        and copy_threshold is not None
-        and held_out >= copy_threshold
-    )
-    return replace(level, power=share, grade="too easy" if easy else "informative")
+def worth(levels: tuple[Level, ...]) -> float:
+    """What all levels together are worth, those without power left out."""
+    return sum(level.worth for level in levels if level.grade not in ("", "no power"))
+
+
+def _graded(level: Level) -> Level:
+    if (level.power or 0.0) < ENOUGH:
+        return replace(level, grade="no power")
+    grade: Grade = "too easy"
+    if level.worth >= ENOUGH:
+        grade = "informative"
+    elif level.worth >= ENOUGH / 2:
+        grade = "partly easy"
+    return replace(level, grade=grade)

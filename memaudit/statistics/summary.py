@@ -27,7 +27,7 @@ from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
 from memaudit.statistics.options import Options
-from memaudit.statistics.power import Power, graded
+from memaudit.statistics.power import Power, graded, worth
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.roc import RocPoint, roc_points
 from memaudit.statistics.verdict import Facts, Verdict, decide
@@ -131,16 +131,15 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
     """Summarise findings that were made with the same options."""
     primary = options.primary
     counts = _counts(data.findings, conduct)
-    levels = per_level(data.scores, data.pool, (primary, *options.others))
+    levels = per_level(data.scores, data.pool, (primary, *options.others), options.copy_threshold)
     if conduct.power is not None:
-        levels = graded(levels, primary.attack, conduct.power, options.copy_threshold)
+        levels = graded(levels, primary.attack, conduct.power)
     noisy = conduct.noisy
     if noisy is not None:
         noisy = with_inputs(noisy, data, options)
         conduct = replace(conduct, noisy=noisy)
     flagged = _flagged(data.findings, counts, options, _inputs(noisy))
     dataset = _dataset(data, options, joint_test(noisy))
-    informative = sum(level.grade == "informative" for level in levels)
     facts = _facts(counts, flagged, dataset, conduct)
     return Summary(
         attack=primary.attack,
@@ -151,7 +150,7 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
         levels=levels,
         literature=_literature(data, options),
         conduct=conduct,
-        verdict=decide(replace(facts, informative=informative)),
+        verdict=decide(replace(facts, informative=worth(levels))),
     )
 
 

@@ -67,7 +67,8 @@ def extrapolated_p(
 
     Model-based: not exact as `conformal_p` is. Above the tail's threshold a member gets the smaller
     of its conformal p and the 95 % upper bound of the tail's, at least 1 / (10 (m + 1)). The others
-    keep their conformal p, as do all where the tail is not usable. One half of the controls, cut by
+    keep their conformal p, as do all where the tail is not usable, or where no more members than by
+    chance lie above all controls. One half of the controls, cut by
     their ids, is fitted, the other half checked; one image of each cluster is looked at.
     """
     p = conformal_p(members.values, controls.values, controls.weights)
@@ -77,7 +78,7 @@ def extrapolated_p(
     if fit is None:
         return p, Tail(None, 0, None, None, None, usable=False, reason=reason)
     tail = _checked(fit, looked_at.values[~first])
-    if tail.usable:
+    if tail.usable and _beyond_chance(members, looked_at):
         # The smaller, or else p would rise at the threshold, where the bound is above the ranks: a
         # higher score must not count for less, nor a member lose what the exact rule flags.
         scores = members.values
@@ -85,6 +86,17 @@ def extrapolated_p(
         floor = 1 / (FLOOR_FACTOR * (len(looked_at) + 1))
         p[above] = np.minimum(p[above], fit.bound(scores[above])).clip(floor)
     return p, tail
+
+
+def _beyond_chance(members: Sample, controls: Sample) -> bool:
+    """Do more members lie above the highest control than chance puts there?
+
+    Of a rare kind of picture with a high score that happens to have no control, a tail knows
+    nothing: of k such pictures all are members in a share (N / (N + m))^k of divisions.
+    """
+    above = int(np.count_nonzero(members.highest() > controls.values.max()))
+    by_chance = stats.betabinom.pmf(np.arange(above), members.units, 1, len(controls)).sum()
+    return bool(1 - by_chance <= CHECK_LEVEL)
 
 
 def _fitted(ordered: NDArray[np.float64]) -> tuple[_Fit | None, str]:

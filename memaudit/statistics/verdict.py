@@ -32,10 +32,11 @@ class Facts:
     1 where they could not be computed; `flagged` counts member groups; `unreadable` of `entries`
     data-set entries could not be read or scored; `spanning` groups have rows on both sides.
     `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
-    `informative` counts noise levels; `shift` says what separates members from controls without
-    the model, empty if nothing does; `by_input` says what the flagged rest on, where noisy copies
-    were asked for; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
-    `unasked` says why a model of noisy copies was not asked for these, empty if it was.
+    `informative` is what the noise levels are worth together (`power.worth`); `shift` says what
+    separates members from controls without the model, empty if nothing does; `by_input` says what
+    the flagged rest on, where noisy copies were asked for; `one_step_of_noisy`: a model of noisy
+    data was reconstructed in one step only; `unasked` says why a model of noisy copies was not
+    asked for these, empty if it was.
     """
 
     members: int
@@ -48,7 +49,7 @@ class Facts:
     self_checked: bool
     spanning: int = 0
     power: float | None = None
-    informative: int = 0
+    informative: float = 0.0
     shift: str = ""
     by_input: str = ""
     one_step_of_noisy: bool = False
@@ -120,7 +121,7 @@ def _blind(facts: Facts) -> str:
             f"no power: of a perfect memorizer's images this scan finds {facts.power:.0%}, "
             f"expected at least {ENOUGH:.0%}; take weaker noise, more draws or another embedder"
         )
-    if facts.informative == 0:
+    if facts.informative < ENOUGH:
         return (
             "no informative noise level: at each, held-out images come back as well or even a "
             "perfect memorizer is not found; take other levels, or leave out --sigma"

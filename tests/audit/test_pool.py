@@ -2,6 +2,8 @@ import pytest
 from runs import ask
 
 from memaudit.audit import scan
+from memaudit.audit.bench import open_bench
+from memaudit.audit.spec import BenchSpec
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError, DataError
 
@@ -34,3 +36,22 @@ def test_images_are_compared_at_the_size_of_the_model(tiles, write_folder, unet,
     config = ask(folder, tmp_path / "run", model=unet, self_check=False, index=tmp_path / "index")
     assert len(scan(config).findings) == 4
     assert '"resolution": "16x16"' in (tmp_path / "index" / "index.json").read_text()
+
+
+@pytest.mark.parametrize("few", [5, 20])
+def test_no_batch_holds_one_side_only(tiles, write_folder, tmp_path, few):
+    """What a batch does to its images must not tell the sides apart."""
+    members = write_folder("members", tiles[:few])
+    controls = write_folder("controls", tiles[few:60])
+    config = ask(members, tmp_path / "run", controls=controls, corruption=ONE_LEVEL, power=False)
+    side = scan(config).findings.set_index("example_id")["split"]
+    _, candidates = open_bench(
+        BenchSpec(config.data, config.target, config.attack, config.execution)
+    )
+    assert sorted(candidates.ids) == sorted(side.index)
+    for start in range(0, 60, 15):
+        task = candidates.ids[start : start + 15]
+        sides = [side[name] for name in task]
+        assert abs(sides.count("member") - 15 * few / 60) <= 1
+        ids = [example.id for example in candidates.read(task).examples]
+        assert ids == sorted(task)

@@ -10,7 +10,7 @@ from scored import keys, primary
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, FULL
 from memaudit.statistics.levels import Level
-from memaudit.statistics.power import Memorized, graded, measure_power
+from memaudit.statistics.power import Memorized, graded, measure_power, worth
 
 SIGMAS = (0.5, 1.0, 2.0)
 MEMBERS, CONTROLS = 60, 140
@@ -30,8 +30,9 @@ LEVELS = tuple(
         share_above=0.01,
         rank1_members=0.5,
         rank1_controls=0.5,
+        copies_controls=easy,
     )
-    for sigma, own in zip(SIGMAS, (0.9, 0.4, 0.2), strict=True)
+    for sigma, own, easy in zip(SIGMAS, (0.9, 0.4, 0.2), (0.8, 0.1, 0.0), strict=True)
 )
 
 
@@ -65,14 +66,32 @@ def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame)
 
 def test_each_level_is_graded(scores: pd.DataFrame) -> None:
     power = measure_power(scores, members(), MARGIN, ALL)
-    levels = graded(LEVELS, ODE, power, copy_threshold=0.75)
+    levels = graded(LEVELS, ODE, power)
     assert [level.grade for level in levels] == ["too easy", "informative", "no power"]
     assert levels[0].power == 1.0
-    without = graded(LEVELS, ODE, power, copy_threshold=None)
-    assert [level.grade for level in without] == ["informative", "informative", "no power"]
+    assert worth(levels) == pytest.approx(0.2 + 0.9)
+    unlike = tuple(replace(level, copies_controls=None) for level in LEVELS)
+    graded_so = [level.grade for level in graded(unlike, ODE, power)]
+    assert graded_so == ["informative", "informative", "no power"]
+
+
+def test_a_level_loses_its_worth_gradually_as_held_out_images_come_back(
+    scores: pd.DataFrame,
+) -> None:
+    power = measure_power(scores, members(), MARGIN, ALL)
+    found = []
+    for easy in np.linspace(0, 1, 21):
+        (level, *_) = graded((replace(LEVELS[1], copies_controls=easy),), ODE, power)
+        found.append((level.grade, worth((level,))))
+    assert list(dict.fromkeys(grade for grade, _ in found)) == [
+        "informative",
+        "partly easy",
+        "too easy",
+    ]
+    assert np.diff([value for _, value in found]) == pytest.approx(np.full(20, -0.05))
 
 
 def test_other_attacks_are_not_graded(scores: pd.DataFrame) -> None:
     power = measure_power(scores, members(), MARGIN, ALL)
     others = tuple(replace(level, attack=ONE_STEP) for level in LEVELS)
-    assert graded(others, ODE, power, 0.75) == others
+    assert graded(others, ODE, power) == others
