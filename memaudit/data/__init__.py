@@ -1,5 +1,6 @@
 """Read an image data set: list it, read it, decode it, resize it."""
 
+from memaudit.data.clusters import check_clusters
 from memaudit.data.decode import MAX_PIXELS, Decoded, decode, image_id
 from memaudit.data.open import open_source
 from memaudit.data.properties import PROPERTIES, Properties, properties
@@ -16,6 +17,7 @@ __all__ = [
     "Policy",
     "Properties",
     "Source",
+    "check_clusters",
     "decode",
     "fingerprint",
     "image_id",

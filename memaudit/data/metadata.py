@@ -1,40 +1,55 @@
-"""The captions of an image folder: metadata.csv, metadata.jsonl, metadata.parquet."""
+"""What metadata.csv, metadata.jsonl or metadata.parquet tell of the images of a folder."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memaudit.data.files import reason
-from memaudit.data.source import caption_name, prompt_of
+from memaudit.data.source import Columns, caption_name, cluster_name, cluster_of, prompt_of
 from memaudit.errors import DataError
 
 Row = Mapping[str, object]
 
 
-def read_captions(path: Path, caption_column: str | None) -> Iterator[tuple[str, str]]:
-    """Give (file name, prompt) per row; names are relative to the metadata's folder.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one row tells of an image; `file_name` is relative to the folder of the metadata."""
 
-    Without a caption column all prompts are empty. Raises DataError for a file that cannot be
-    parsed, or one without `file_name` or the wanted caption column.
+    file_name: str
+    prompt: str
+    cluster: str
+
+
+def read_metadata(path: Path, columns: Columns) -> Iterator[Told]:
+    """Give what each row tells of its image.
+
+    Without a caption column all prompts are empty, and clusters likewise. Raises DataError for a
+    file that cannot be parsed, or one without `file_name` or a column that is asked for.
     """
     try:
-        caption = None
+        caption = cluster = None
         for number, row in enumerate(_READERS[path.name](path), start=1):
             if number == 1:
-                caption = caption_name(row, caption_column, path.name)
+                caption = caption_name(row, columns.caption, path.name)
+                cluster = cluster_name(row, columns.cluster_field, path.name)
             name = row.get("file_name")
             if not isinstance(name, str):
                 raise DataError(
                     f"row {number} of {path} has no text in `file_name`; it has the columns "
                     f"{', '.join(row)}. Each row must name its image there."
                 )
-            yield name, prompt_of(row.get(caption)) if caption else ""
+            yield Told(
+                name,
+                prompt_of(row.get(caption)) if caption else "",
+                cluster_of(row.get(cluster)) if cluster else "",
+            )
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise DataError(
             f"{path} cannot be read as {path.suffix[1:]}: {reason(error)}. Correct or remove it."
