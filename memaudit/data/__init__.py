@@ -6,7 +6,7 @@ from memaudit.data.open import open_source
 from memaudit.data.properties import PROPERTIES, Properties, properties
 from memaudit.data.resize import Policy, resize
 from memaudit.data.select import fingerprint, sample
-from memaudit.data.source import Damage, Entry, Source
+from memaudit.data.source import Damage, Entry, Source, whole_of
 
 __all__ = [
     "MAX_PIXELS",
@@ -25,4 +25,5 @@ __all__ = [
     "properties",
     "resize",
     "sample",
+    "whole_of",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from memaudit.data.files import Listing, read_file, stamp
-from memaudit.data.metadata import METADATA_NAMES, Told, read_metadata
+from memaudit.data.files import Listing, place_file, read_file, stamp
+from memaudit.data.metadata import METADATA_NAMES, Told, read_metadata, write_metadata
 from memaudit.data.source import (
     FOLDER,
     Columns,
@@ -52,8 +54,28 @@ class ImageFolder:
             )
         return read_file(self.root / entry.key)
 
-    def metadata(self) -> list[str]:
-        """The metadata files, those of deeper folders last."""
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Link files, and write the metadata of them; see Source.extract.
+
+        Files beside an image that are called as it but for what follows a dot go with it.
+        """
+        chosen = {entry.key for entry in entries if isinstance(entry.key, str)}
+        for name in sorted([*chosen, *self._beside(chosen)]):
+            place_file(self.root / name, folder / name)
+        for name in self._metadata():
+            write_metadata(self.root / name, folder / name, _Named(name, chosen))
+        return ""
+
+    def _beside(self, images: set[str]) -> list[str]:
+        stems = images | {name.rpartition(".")[0] for name in images}
+        others = [name for name in self._listing.files if not is_image(name)]
+        return [
+            name
+            for name in others
+            if name.rpartition(".")[0] in stems and Path(name).name not in METADATA_NAMES
+        ]
+
+    def _metadata(self) -> list[str]:
         found = [name for name in self._listing.files if Path(name).name in METADATA_NAMES]
         return sorted(found, key=lambda name: (name.count("/"), name))
 
@@ -65,13 +87,13 @@ class ImageFolder:
         return Entry(source, key, mark, told.prompt, cluster)
 
     def _told(self) -> dict[str, Told]:
-        found = self.metadata()
+        found = self._metadata()
         self._expect(found, "--caption-column", self._columns.caption)
         self._expect(found, "--cluster-column", self._columns.cluster_field)
         images: dict[str, Told] = {}
         for name in found:
             for told in read_metadata(self.root / name, self._columns):
-                images[named_in(name, told.file_name)] = told
+                images[_named_in(name, told.file_name)] = told
         return images
 
     def _expect(self, found: list[str], option: str, column: str | None) -> None:
@@ -82,6 +104,17 @@ class ImageFolder:
             )
 
 
-def named_in(metadata: str, file_name: str) -> str:
+@dataclass(frozen=True)
+class _Named:
+    """Whether a row of a metadata file names one of some images."""
+
+    metadata: str
+    images: set[str]
+
+    def __call__(self, file_name: str) -> bool:
+        return _named_in(self.metadata, file_name) in self.images
+
+
+def _named_in(metadata: str, file_name: str) -> str:
     """The path, from the root, of an image that a metadata file names."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(metadata), file_name))

@@ -56,6 +56,38 @@ def read_metadata(path: Path, columns: Columns) -> Iterator[Told]:
         ) from error
 
 
+def write_metadata(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    """Write a metadata file with the rows of some images, whole, chosen by their file name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _WRITERS[path.name](path, target, keep)
+
+
+def _write_csv(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    with (
+        path.open(encoding="utf-8-sig", newline="") as file,
+        target.open("w", encoding="utf-8", newline="") as out,
+    ):
+        rows, writer = csv.reader(file), csv.writer(out, lineterminator="\n")
+        header = next(rows)
+        writer.writerow(header)
+        column = len(header) - 1 - header[::-1].index("file_name")  # of equal names the last counts
+        writer.writerows(row for row in rows if row and keep(row[column]))
+
+
+def _write_jsonl(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    with path.open(encoding="utf-8") as file, target.open("w", encoding="utf-8") as out:
+        for line in filter(str.strip, file):
+            if keep(json.loads(line)["file_name"]):
+                out.write(line if line.endswith("\n") else f"{line}\n")
+
+
+def _write_parquet(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    with pq.ParquetFile(path) as file, pq.ParquetWriter(target, file.schema_arrow) as writer:
+        for batch in file.iter_batches(batch_size=4096, use_threads=False):
+            kept = [keep(name) for name in batch.column("file_name").to_pylist()]
+            writer.write_batch(batch.filter(pa.array(kept, pa.bool_())))
+
+
 def _csv_rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
@@ -82,5 +114,10 @@ _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "metadata.csv": _csv_rows,
     "metadata.jsonl": _jsonl_rows,
     "metadata.parquet": _parquet_rows,
+}
+_WRITERS: dict[str, Callable[[Path, Path, Callable[[str], bool]], None]] = {
+    "metadata.csv": _write_csv,
+    "metadata.jsonl": _write_jsonl,
+    "metadata.parquet": _write_parquet,
 }
 METADATA_NAMES = frozenset(_READERS)

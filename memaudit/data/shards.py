@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from memaudit.data.source import (
 from memaudit.errors import DataError, UnreadableImageError
 
 Members = dict[str, tarfile.TarInfo]  # extension -> member
+NAMES: Any = {"encoding": "utf-8", "errors": "surrogateescape"}  # how they are read and written
 
 
 class ShardSource:
@@ -62,6 +65,29 @@ class ShardSource:
         if not isinstance(key, Member):
             raise refusal(entry)
         return read_file(self.root / key.file, key.offset, key.size)
+
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Copy samples, of their images those among the entries; see Source.extract."""
+        chosen: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for entry in entries:
+            if isinstance(entry.key, Member):
+                chosen[entry.key.file][entry.key.sample].add(entry.key.offset)
+        for name, samples in sorted(chosen.items()):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(folder / name, "w", **NAMES) as archive:
+                for member in self._chosen(self.root / name, samples):
+                    _copy(self.root / name, member, archive)
+        return ""
+
+    def _chosen(self, path: Path, chosen: dict[str, set[int]]) -> Iterator[tarfile.TarInfo]:
+        samples: dict[str, Members] = defaultdict(dict)
+        _list_members(path, samples)
+        for key in filter(chosen.__contains__, samples):
+            members = samples[key]
+            images = set(self._images(members))
+            for extension, member in members.items():
+                if extension not in images or member.offset_data in chosen[key]:
+                    yield member
 
     def _archive(self, name: str) -> Iterator[Entry]:
         path, mark = self.root / name, stamp(self.root / name)
@@ -119,7 +145,7 @@ class ShardSource:
 def _list_members(path: Path, samples: dict[str, Members]) -> str:
     """Add an archive's members to samples, the last of equal names; say what damage ended it."""
     try:
-        with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+        with tarfile.open(path, "r:", **NAMES) as archive:
             for member in archive:
                 folder, slash, name = member.name.rpartition("/")
                 stem, _, extension = name.partition(".")
@@ -148,6 +174,14 @@ def _key(name: str, member: tarfile.TarInfo, sample: str) -> Member | Damage:
     if not member.isreg() or member.issparse():
         return Damage("the member is a link, a device or a sparse file: store it as a plain file")
     return Member(name, member.offset_data, member.size, sample)
+
+
+def _copy(path: Path, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+    """Copy a plain member; links, sparse files and what the end of the archive cut off are left."""
+    if member.isreg() and not member.issparse():
+        with suppress(UnreadableImageError):
+            data = read_file(path, member.offset_data, member.size)
+            archive.addfile(member, io.BytesIO(data))
 
 
 def _text(path: Path, member: tarfile.TarInfo) -> str:

@@ -95,6 +95,20 @@ class Source(Protocol):
         Raises UnreadableImageError, whose message leaves `entry.source` to the caller to add.
         """
 
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Write a data set of some readable entries, with all that is told of them, into a folder.
+
+        Rows and samples stay whole, but for images that are not among the entries; image files are
+        hard links where the disk allows them. Returns what is to be opened: "" for the folder, or
+        the name of a file in it. Raises DataError for what cannot be written so.
+        """
+
+
+def whole_of(entry: Entry) -> str:
+    """Name what an entry cannot be parted from: its sample in an archive, else itself."""
+    key = entry.key
+    return f"{key.file}#{key.sample}" if isinstance(key, Member) else entry.source
+
 
 def suffix(name: str) -> str:
     """Give what follows the last dot of a file name, in lower case."""

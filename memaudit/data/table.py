@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from memaudit.data.columns import BROKEN, Cursor, Table, open_table
-from memaudit.data.files import Listing, read_file, reason, stamp
+from memaudit.data.files import Listing, place_file, read_file, reason, stamp
+from memaudit.data.rows import copy_rows
 from memaudit.data.source import (
     Columns,
     Damage,
@@ -67,6 +71,38 @@ class TableSource:
             if isinstance(item, str):
                 return read_file((self.root / key.file).parent / item)
         raise UnreadableImageError(f"column {self._image!r} is null in this row")
+
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Copy rows, and link the files that they name; see Source.extract."""
+        rows: dict[str, list[int]] = defaultdict(list)
+        for entry in entries:
+            if isinstance(entry.key, Row):
+                rows[entry.key.file].append(entry.key.number)
+        linked: set[str] = set()
+        for name, numbers in sorted(rows.items()):
+            paths = copy_rows(self.root / name, folder / name, sorted(numbers), self._image)
+            linked |= {
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), p)) for p in paths
+            }
+        inside = {path for path in linked if not path.startswith("/")}
+        self._refuse_outside(inside, rows)
+        for path in sorted(inside):
+            place_file(self.root / path, folder / path)
+        return next(iter(rows)) if inside else ""  # beside images a table is opened by its name
+
+    def _refuse_outside(self, linked: set[str], tables: Iterable[str]) -> None:
+        outside = sorted(path for path in linked if path.startswith("../"))
+        if outside:
+            raise DataError(
+                f"rows of {self.root} name images outside of it (the first: {outside[0]}), so that "
+                "they cannot be copied whole; move them below the folder of the table, or put the "
+                "images themselves into its column"
+            )
+        if linked and len(list(tables)) > 1:
+            raise DataError(
+                f"{self.root} has several tables that name image files, and a folder of both is no "
+                "data set; put the images themselves into the tables, or join these into one"
+            )
 
     def _first_schema(self) -> tuple[Any, str]:
         why = "no file"
