@@ -8,7 +8,7 @@ from os.path import realpath
 from pathlib import Path
 
 from memaudit.config import DataConfig, digest
-from memaudit.data import Entry, Source, fingerprint, open_source, sample
+from memaudit.data import Entry, Source, check_clusters, fingerprint, open_source, sample
 from memaudit.errors import ConfigError
 from memaudit.records import Split
 
@@ -36,11 +36,16 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """Members first, then controls, each in the order of its sources."""
+    """Members first, then controls, each in the order of its sources.
+
+    `fingerprint` says which images these are; `clusters` which cluster each belongs to, "" where
+    none are asked for. They are apart, so that embeddings are found whatever the clusters are.
+    """
 
     sources: dict[Split, Source]
     rows: list[Listed]
     fingerprint: str
+    clusters: str = ""
 
     def read(self, row: int) -> bytes:
         """Read the encoded image of a row; raises UnreadableImageError."""
@@ -60,7 +65,8 @@ class Listing:
 def list_data(data: DataConfig, seed: int) -> Listing:
     """List members and controls; `--sample N` draws N from each side.
 
-    Raises DataError for a path that holds no images and ConfigError for one path given twice.
+    Raises DataError for a path that holds no images or an image without its cluster, and
+    ConfigError for one path given twice.
     """
     if data.controls is not None and data.split == data.controls_split:
         _keep_apart(data.dataset, data.controls)
@@ -68,11 +74,19 @@ def list_data(data: DataConfig, seed: int) -> Listing:
     if data.controls is not None:
         sources["control"] = _open(data.controls, data, data.controls_split)
     drawn = {
-        split: sample(source.entries(), data.sample, seed) for split, source in sources.items()
+        split: sample(_entries(source, data), data.sample, seed)
+        for split, source in sources.items()
     }
     rows = [Listed(split, entry) for split, entries in drawn.items() for entry in entries]
     prints = {split: fingerprint(entries) for split, entries in drawn.items()}
-    return Listing(sources, rows, digest([prints, data.image_column]))
+    clusters = digest([row.entry.cluster for row in rows]) if data.cluster_column else ""
+    return Listing(sources, rows, digest([prints, data.image_column]), clusters)
+
+
+def _entries(source: Source, data: DataConfig) -> list[Entry]:
+    entries = source.entries()
+    check_clusters(entries, data.cluster_column, source.root)
+    return entries
 
 
 def _keep_apart(dataset: str, controls: str) -> None:
@@ -95,5 +109,6 @@ def _open(path: str, options: DataConfig, split: str | None) -> Source:
         path,
         image_column=options.image_column,
         caption_column=options.caption_column,
+        cluster_column=options.cluster_column,
         split=split,
     )

@@ -93,6 +93,7 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
     return {
         **config.asked(),
         "fingerprint": opened.listing.fingerprint,
+        "clusters": opened.listing.clusters,
         "weights": opened.loaded.provenance,
         "reference_weights": None if reference is None else reference.provenance,
         "copies": None if copies is None else copies.digest,

@@ -88,8 +88,9 @@ class Pool:
     """Everything that can be scanned, and on which side it stands.
 
     `table` has one row a readable entry, with example_id, split, source, prompt, group,
-    representative (one row a group and split: its smallest id) and spans (the group has rows on
-    both sides). Only representatives are scanned. `errors`: split, source, error.
+    representative (one row a group and split: its smallest id), spans (the group has rows on both
+    sides) and cluster (text, "" where none are asked for). Only representatives are scanned.
+    `errors`: split, source, error.
     """
 
     table: pd.DataFrame
@@ -120,7 +121,7 @@ class Pool:
 
         They stand in no group, -1, so that columns of numbers and of truths stay such.
         """
-        failed = self.errors.assign(group=-1, representative=False, spans=False)
+        failed = self.errors.assign(group=-1, representative=False, spans=False, cluster="")
         both = [self.table.assign(error=""), failed]
         return pd.concat([one for one in both if len(one)], ignore_index=True)
 
@@ -137,6 +138,7 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
             f"found {len(table)} readable images, all copies of one; expected at least two "
             "different images, because each is compared with the others"
         )
+    table["cluster"] = [listing.rows[row].entry.cluster for row in table["row"]]
     table["group"] = index.groups[[index.positions[i] for i in table["example_id"]]]
     order = table.sort_values(["example_id", "source"], kind="stable")
     table["representative"] = ~order.duplicated(["group", "split"]).reindex(table.index)

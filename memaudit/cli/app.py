@@ -17,6 +17,7 @@ from memaudit.cli.doctor import doctor
 from memaudit.cli.index import index
 from memaudit.cli.plan import plan
 from memaudit.cli.scan import scan
+from memaudit.cli.split import split
 from memaudit.cli.train import train
 from memaudit.errors import MemauditError
 
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (scan, plan, calibrate, compare, train, index, demo, doctor):
+for command in (scan, plan, calibrate, compare, split, train, index, demo, doctor):
     cli.add_command(command)
 
 

@@ -27,7 +27,7 @@ def index() -> None:
     help="Side in pixels to which images are brought first: for a scan, the model's; default: "
     "their own.",
 )
-@options.of(DataConfig, "dataset", "duplicate_threshold")
+@options.of(DataConfig, "dataset", "duplicate_threshold", "cluster_column")
 @options.chosen(AttackConfig, "embedder")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
 @options.CONFIG_FILE

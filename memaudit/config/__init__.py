@@ -26,6 +26,7 @@ from memaudit.config.scan import (
     ModelConfig,
     ScanConfig,
 )
+from memaudit.config.split import SplitConfig
 from memaudit.config.train import (
     RESOLUTION,
     LossName,
@@ -67,6 +68,7 @@ __all__ = [
     "Sampler",
     "ScanConfig",
     "ScheduleName",
+    "SplitConfig",
     "TrainConfig",
     "absolute",
     "digest",

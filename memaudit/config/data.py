@@ -53,6 +53,14 @@ class DataConfig(DataOptions):
         metavar="DATASET",
         path=True,
     )
+    cluster_column: str | None = option(
+        None,
+        "Where images come in clusters (tiles of a photograph, scans of a patient): the column "
+        "that names the cluster of each, as --caption-column, or folder for the folder that it "
+        "lies in. Each image needs a value, one that belongs with no other a value of its own. "
+        "Default: each image by itself.",
+        metavar="NAME|folder",
+    )
     controls_split: str | None = option(None, "Split of the controls, as --split.", metavar="NAME")
     duplicate_threshold: float | None = option(
         None,

@@ -45,6 +45,12 @@ def option(default: Any = MISSING, about: str = "", **more: Any) -> Any:
     return field(default=default, metadata=told)
 
 
+def like(kind: type, name: str) -> Any:
+    """Make a field with the default and the words of one of another configuration."""
+    [one] = [each for each in fields(kind) if each.name == name]
+    return field(default=one.default, metadata=one.metadata)
+
+
 def about(one: Field[Any]) -> About:
     """What is told of a field."""
     told = one.metadata.get(ABOUT, About())

@@ -1,11 +1,12 @@
 """Read an image data set: list it, read it, decode it, resize it."""
 
+from memaudit.data.clusters import check_clusters
 from memaudit.data.decode import MAX_PIXELS, Decoded, decode, image_id
 from memaudit.data.open import open_source
 from memaudit.data.properties import PROPERTIES, Properties, properties
 from memaudit.data.resize import Policy, resize
 from memaudit.data.select import fingerprint, sample
-from memaudit.data.source import Damage, Entry, Source
+from memaudit.data.source import Damage, Entry, Source, whole_of
 
 __all__ = [
     "MAX_PIXELS",
@@ -16,6 +17,7 @@ __all__ = [
     "Policy",
     "Properties",
     "Source",
+    "check_clusters",
     "decode",
     "fingerprint",
     "image_id",
@@ -23,4 +25,5 @@ __all__ = [
     "properties",
     "resize",
     "sample",
+    "whole_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections import deque
 from dataclasses import dataclass, field
@@ -57,6 +58,16 @@ def read_file(path: Path, offset: int = 0, size: int | None = None) -> bytes:
     if len(data) < wanted:
         raise UnreadableImageError(f"the file ends after {len(data)} of {wanted} bytes")
     return data
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Make a hard link to a file, or a copy where there can be no link: on another disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    real = os.path.realpath(source)
+    try:
+        os.link(real, target)
+    except OSError:
+        shutil.copy2(real, target)
 
 
 def walk(root: Path) -> Listing:

@@ -10,7 +10,7 @@ from memaudit.data.files import Listing, reason, walk
 from memaudit.data.folder import ImageFolder
 from memaudit.data.metadata import METADATA_NAMES
 from memaudit.data.shards import ShardSource
-from memaudit.data.source import Source, is_image, shown, suffix
+from memaudit.data.source import Columns, Source, is_image, shown, suffix
 from memaudit.data.table import TableSource
 from memaudit.errors import DataError
 
@@ -26,12 +26,14 @@ def open_source(
     *,
     image_column: str | None = None,
     caption_column: str | None = None,
+    cluster_column: str | None = None,
     split: str | None = None,
 ) -> Source:
     """Open an image folder, Parquet/Arrow/Feather files or WebDataset tar archives.
 
     `split` picks the sub-folder of that name, else the Parquet, Arrow or tar files whose names
     start with it. `image_column` (in archives: the extension) is ignored for an image folder.
+    `cluster_column` may be "folder": each image's own, inside the data set or the archive.
     Raises DataError for a path that holds no such data, or more than one kind.
     """
     root = Path(path)
@@ -48,11 +50,12 @@ def open_source(
         listing, kind = Listing(root.parent, [root.name]), _kind_of_file(root)
         if split is not None:
             raise DataError(f"--split picks from a folder, {root} is one file. Leave it out.")
+    columns = Columns(image_column, caption_column, cluster_column)
     if kind == "tables":
-        return TableSource(listing, image_column, caption_column)
+        return TableSource(listing, columns)
     if kind == "archives":
-        return ShardSource(listing, image_column, caption_column)
-    return ImageFolder(listing, caption_column)
+        return ShardSource(listing, columns)
+    return ImageFolder(listing, columns)
 
 
 def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ IMAGE_NAMES = frozenset(
     ["jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif"]
 )
 CAPTION_NAMES = ("text", "caption", "prompt")  # tried in this order where no column is named
+FOLDER = "folder"  # instead of a column of clusters: the folder of each image
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,32 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The key of a member of a tar archive: `size` bytes from `offset`."""
+    """The key of a member of a tar archive: `size` bytes from `offset`.
+
+    `sample` is the key that it shares with the other members of its sample.
+    """
 
     file: str
     offset: int
     size: int
+    sample: str
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are asked for by name; None stands for the usual ones, or for none.
+
+    `cluster` may be FOLDER, which is no column.
+    """
+
+    image: str | None = None
+    caption: str | None = None
+    cluster: str | None = None
+
+    @property
+    def cluster_field(self) -> str | None:
+        """The column that names the clusters; None where there is none to read."""
+        return None if self.cluster == FOLDER else self.cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +68,15 @@ class Entry:
 
     `source` is what people are shown: relative to the root, posix, valid UTF-8 ("a/b.png",
     "part-0.parquet#12", "shard-0.tar#0001.jpg"). `key` is what `Source.read` needs, for an image
-    file its relative path. `stamp` changes when the file that holds the entry changes.
+    file its relative path. `stamp` changes when the file that holds the entry changes. `cluster`
+    is what the image belongs to, and "" where no clusters are asked for or none is told.
     """
 
     source: str
     key: str | Row | Member | Damage
     stamp: str
     prompt: str = ""
+    cluster: str = ""
 
 
 class Source(Protocol):
@@ -69,6 +94,20 @@ class Source(Protocol):
 
         Raises UnreadableImageError, whose message leaves `entry.source` to the caller to add.
         """
+
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Write a data set of some readable entries, with all that is told of them, into a folder.
+
+        Rows and samples stay whole, but for images that are not among the entries; image files are
+        hard links where the disk allows them. Returns what is to be opened: "" for the folder, or
+        the name of a file in it. Raises DataError for what cannot be written so.
+        """
+
+
+def whole_of(entry: Entry) -> str:
+    """Name what an entry cannot be parted from: its sample in an archive, else itself."""
+    key = entry.key
+    return f"{key.file}#{key.sample}" if isinstance(key, Member) else entry.source
 
 
 def suffix(name: str) -> str:
@@ -102,10 +141,40 @@ def caption_name(columns: Iterable[str], wanted: str | None, where: str) -> str 
     columns = list(columns)
     if wanted is None:
         return next((name for name in CAPTION_NAMES if name in columns), None)
+    return _named(columns, wanted, where, "caption")
+
+
+def cluster_name(columns: Iterable[str], wanted: str | None, where: str) -> str | None:
+    """Give the wanted cluster column, if one is wanted; raises DataError if it is not there."""
+    return None if wanted is None else _named(list(columns), wanted, where, "cluster")
+
+
+def cluster_of(value: object) -> str:
+    """Turn a cell into the name of a cluster: stripped text, a null empty, 7.0 the same as 7.
+
+    Raises DataError for what is neither text, number nor date.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bytes | list | dict):
+        raise DataError(
+            f"a cell of the column of --cluster-column is {type(value).__name__}, expected text "
+            "or a number that names the cluster of the image. Name another column."
+        )
+    whole = isinstance(value, float) and value.is_integer()
+    return shown(str(int(value) if whole else value).strip())  # type: ignore[call-overload]
+
+
+def folder_of(name: str) -> str:
+    """Give the folder of a path inside a data set, up to the last slash; "" at the top."""
+    return shown(name.rpartition("/")[0])
+
+
+def _named(columns: list[str], wanted: str, where: str, kind: str) -> str:
     if wanted not in columns:
         raise DataError(
-            f"{where} has no caption column {wanted!r}; its columns are {', '.join(columns)}. "
-            "Name one of them with --caption-column."
+            f"{where} has no {kind} column {wanted!r}; its columns are {', '.join(columns)}. "
+            f"Name one of them with --{kind}-column."
         )
     return wanted
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from memaudit.data.columns import BROKEN, Cursor, Table, open_table
-from memaudit.data.files import Listing, read_file, reason, stamp
+from memaudit.data.files import Listing, place_file, read_file, reason, stamp
+from memaudit.data.rows import copy_rows
 from memaudit.data.source import (
+    Columns,
     Damage,
     Entry,
     Row,
     caption_name,
+    cluster_name,
+    cluster_of,
     ordered,
     prompt_of,
     refusal,
@@ -32,19 +39,19 @@ class TableSource:
     entry whose read fails. Row numbers are padded with zeros, so that sorted order is file order.
     """
 
-    def __init__(
-        self, listing: Listing, image_column: str | None = None, caption_column: str | None = None
-    ) -> None:
+    def __init__(self, listing: Listing, columns: Columns) -> None:
         """Pick the columns from the first file that can be opened; raises DataError."""
         self.root = listing.root
         self._listing = listing
         schema, name = self._first_schema()
-        self._image = _image_name(schema, image_column, name)
-        self._caption = caption_name(schema.names, caption_column, name)
+        self._image = _image_name(schema, columns.image, name)
+        self._caption = caption_name(schema.names, columns.caption, name)
+        # Rows lie in no folder, so that any name is that of a column here.
+        self._cluster = cluster_name(schema.names, columns.cluster, name)
         self._cursor: tuple[str, Cursor] | None = None
 
     def entries(self) -> list[Entry]:
-        """List the rows, reading the captions only; see Source.entries."""
+        """List the rows, reading captions and clusters only; see Source.entries."""
         rows = (entry for name in self._listing.files for entry in self._rows(name))
         return ordered([*rows, *self._listing.unreadable], self.root)
 
@@ -64,6 +71,38 @@ class TableSource:
             if isinstance(item, str):
                 return read_file((self.root / key.file).parent / item)
         raise UnreadableImageError(f"column {self._image!r} is null in this row")
+
+    def extract(self, entries: Iterable[Entry], folder: Path) -> str:
+        """Copy rows, and link the files that they name; see Source.extract."""
+        rows: dict[str, list[int]] = defaultdict(list)
+        for entry in entries:
+            if isinstance(entry.key, Row):
+                rows[entry.key.file].append(entry.key.number)
+        linked: set[str] = set()
+        for name, numbers in sorted(rows.items()):
+            paths = copy_rows(self.root / name, folder / name, sorted(numbers), self._image)
+            linked |= {
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), p)) for p in paths
+            }
+        inside = {path for path in linked if not path.startswith("/")}
+        self._refuse_outside(inside, rows)
+        for path in sorted(inside):
+            place_file(self.root / path, folder / path)
+        return next(iter(rows)) if inside else ""  # beside images a table is opened by its name
+
+    def _refuse_outside(self, linked: set[str], tables: Iterable[str]) -> None:
+        outside = sorted(path for path in linked if path.startswith("../"))
+        if outside:
+            raise DataError(
+                f"rows of {self.root} name images outside of it (the first: {outside[0]}), so that "
+                "they cannot be copied whole; move them below the folder of the table, or put the "
+                "images themselves into its column"
+            )
+        if linked and len(list(tables)) > 1:
+            raise DataError(
+                f"{self.root} has several tables that name image files, and a folder of both is no "
+                "data set; put the images themselves into the tables, or join these into one"
+            )
 
     def _first_schema(self) -> tuple[Any, str]:
         why = "no file"
@@ -85,27 +124,30 @@ class TableSource:
             table = open_table(path)
             if not _holds_images(table.schema, self._image):
                 raise OSError(f"no image column {self._image!r} as in the other files")
-            prompts = list(self._prompts(table))
+            prompts = list(_texts(table, self._caption, prompt_of))
+            clusters = list(_texts(table, self._cluster, cluster_of))
         except BROKEN as error:
             why = f"the file cannot be read: {reason(error)}"
             return [Entry(source, Damage(why), mark)]
         digits = len(str(len(prompts) - 1))
         return [
-            Entry(f"{source}#{row:0{digits}}", Row(name, row), mark, prompt)
-            for row, prompt in enumerate(prompts)
+            Entry(f"{source}#{row:0{digits}}", Row(name, row), mark, prompt, cluster)
+            for row, (prompt, cluster) in enumerate(zip(prompts, clusters, strict=True))
         ]
-
-    def _prompts(self, table: Table) -> Iterator[str]:
-        if self._caption is None or self._caption not in table.schema.names:
-            yield from [""] * table.num_rows()
-            return
-        for batch in table.batches(self._caption)[1]:
-            yield from map(prompt_of, batch.column(self._caption).to_pylist())
 
     def _cursor_in(self, name: str) -> Cursor:
         if self._cursor is None or self._cursor[0] != name:
             self._cursor = (name, Cursor(open_table(self.root / name), self._image))
         return self._cursor[1]
+
+
+def _texts(table: Table, column: str | None, text: Callable[[object], str]) -> Iterator[str]:
+    """Give one text a row, "" where the table has no such column."""
+    if column is None or column not in table.schema.names:
+        yield from [""] * table.num_rows()
+        return
+    for batch in table.batches(column)[1]:
+        yield from map(text, batch.column(column).to_pylist())
 
 
 def _image_name(schema: Any, wanted: str | None, where: str) -> str:

@@ -37,6 +37,7 @@ FINDINGS, ERRORS, SUMMARY = "findings", "errors.csv", "summary.txt"
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
 NAMES = {
     "fingerprint": "the data",
+    "clusters": "the clusters",
     "copies": "the noisy copies",
     "embedder_digest": "the embedder's weights",
 }
