@@ -37,7 +37,7 @@ SHOWN = 25
 def main() -> int:
     scores, pool = tables()
     options = Options(primary_of(AttackConfig()), COLUMNS, copy_threshold=0.75)
-    conduct = Conduct(unreadable=0, self_checked=True)
+    conduct = Conduct(self_checked=True)
     profile = cProfile.Profile()
     start, cpu = time.perf_counter(), time.process_time()
     with profile:

@@ -26,10 +26,13 @@ from memaudit.run.record import (
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import Correlation, CorrelationTest, InputResult, NoisyTraining
+from memaudit.statistics.counts import Counts, Flagged, Unread
 from memaudit.statistics.dataset import DatasetTest, UpperTail
+from memaudit.statistics.detectable import Detectable
 from memaudit.statistics.effects import Auc, Excess
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.exchangeability import Baseline, Exchangeability, Separation
+from memaudit.statistics.exchangeability.check import Exchangeability
+from memaudit.statistics.exchangeability.separation import Separation
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level
 from memaudit.statistics.literature import LiteratureLevel
@@ -37,14 +40,12 @@ from memaudit.statistics.power import LevelPower, Power
 from memaudit.statistics.roc import RocPoint
 from memaudit.statistics.summary import (
     Conduct,
-    Counts,
     DatasetLevel,
     Extrapolated,
-    Flagged,
     Summary,
 )
 from memaudit.statistics.tail import Tail
-from memaudit.statistics.verdict import Outcome, Verdict
+from memaudit.statistics.verdict import Facts, Found, SideFacts, Verdict
 
 SIX_DB, ODD = 6.020599913279624, 0.1 + 0.2  # numbers whose last digits count
 
@@ -143,10 +144,11 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
     found = Summary(
         attack=ODE,
         columns=("margin", "tile_l2"),
-        counts=Counts(62, 66, 60, 64, 0, 4, 0, 0),
-        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0.7, 19, 1199),
+        counts=Counts(62, 66, 60, 64, 60, 64, 0, 0, 0, 4, 0, Unread()),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0.7, 19, 1199, 1),
         dataset=DatasetLevel(
             test=test,
+            raw=test,
             auc=Auc(0.52, 0.41, 0.63),
             share_above=1 / 60,
             excess=Excess(0.0, -0.14, 0.09, 2.4, 1 / 60, 1 / 60),
@@ -158,13 +160,13 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
             level(2.0, -SIX_DB, auc=0.5, share_above=0.0, power=0.75),
         ),
         literature=(),
+        exchangeability=Exchangeability(
+            60, 64, explained=0.31, auc=0.52, p_value=0.8,
+            separates=(Separation("file size, bytes", "812", "930", 0.6),),
+        ),
         conduct=Conduct(
-            unreadable=0,
             self_checked=True,
-            exchangeability=Exchangeability(
-                60, 64, (Baseline("embeddings", 0.5, 0.4), Baseline("file properties", 0.5, 1.0)),
-                0.8, alarm=False, separates=(),
-            ),
+            detectable=Detectable(4, 60, 64),
             power=Power(0.9, 0.795, 0.963, 60, 64, 60, 60, (LevelPower(0.5, 1.0, 0.9),)),
             effort=Effort(2560, 2560),
         ),
@@ -173,22 +175,35 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
     return replace(found, **changes)
 
 
+def facts(**changes: object) -> Facts:
+    """What a scan of 60 members and 64 controls that found nothing rests on."""
+    quiet = Found(0.7, 0.62, 0)
+    told = Facts(
+        members=SideFacts(60, 60, 0, 0, 62),
+        controls=SideFacts(64, 64, 0, 0, 66),
+        found=quiet,
+        raw=quiet,
+        self_checked=True,
+    )
+    return replace(told, **changes)
+
+
 def none() -> Record:
     """A scan that found nothing."""
-    reason = "0 of 60 members flagged, smallest q 0.7, data-set p 0.62, evidence from 0.025 down"
-    verdict = Verdict.of(Outcome.NONE, reason)
+    verdict = Verdict.none(facts())
     return record(verdict, summary(verdict))
 
 
 def inconclusive() -> Record:
     """A scan without controls, power or similarities of its own, of which images are missing."""
-    verdict = Verdict.of(Outcome.INCONCLUSIVE, "no controls; give at least 39", "another reason")
+    verdict = Verdict.inconclusive("no controls; give at least 39", "another reason")
     alone = {"controls": 0, "auc": None, "share_above": None, "rank1_controls": None}
     found = summary(
         verdict,
-        counts=Counts(58, 0, 55, 0, 0, 1, 2, 3),
-        flagged=Flagged(0.05, 0, 0, 0, 0, 0, None, None, 1099),
+        counts=Counts(58, 0, 55, 0, 55, 0, 0, 0, 0, 1, 2, Unread(3, 0)),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, None, None, 1099, 0),
         dataset=None,
+        exchangeability=None,
         levels=(
             level(0.5, SIX_DB, own_similarity_controls=None, power=None, grade="", **alone),
             level(
@@ -196,7 +211,7 @@ def inconclusive() -> Record:
                 own_similarity_controls=None, rank1_members=None, power=None, grade="", **alone,
             ),
         ),
-        conduct=Conduct(unreadable=3, self_checked=False, effort=Effort(0, 0, reason="too few")),
+        conduct=Conduct(self_checked=False, effort=Effort(0, 0, reason="too few")),
     )  # fmt: skip
     few = Quality(10, 0, 3072, reason="found 10 generated images and 0 controls")
     asked = config(controls=None, generate=10)
@@ -205,8 +220,13 @@ def inconclusive() -> Record:
 
 def evidence() -> Record:
     """An adaptive scan of a model of noisy copies beside a reference, with all that can be told."""
-    reason = "7 of 60 members flagged (4 by the clean image, 3 by the noisy copy)"
-    verdict = Verdict.of(Outcome.EVIDENCE, reason)
+    verdict = Verdict.evidence(
+        facts(
+            found=Found(0.001, 0.0002, 7),
+            reproductions=4,
+            by_input="4 by the clean image, 3 by the noisy copy",
+        )
+    )
     test = DatasetTest(0.0001, UpperTail(12, 0.92, 1, 2.5, (1, 2, 3, 5), 3e-4), 2e-4)
     tails = tuple(
         InputTail(one, Tail(2.0, 20, 0.05, 0.3, 0.4, usable=True, reason=""))
@@ -229,8 +249,8 @@ def evidence() -> Record:
     assert plain.dataset is not None
     found = replace(
         plain,
-        counts=Counts(62, 66, 60, 64, 1, 3, 1, 2),
-        flagged=Flagged(0.05, 7, 8, 4, 3, 2, 0.001, 38, 2399),
+        counts=Counts(62, 66, 60, 64, 12, 16, 1, 0, 2, 3, 1, Unread(2, 0)),
+        flagged=Flagged(0.05, 7, 8, 4, 3, 2, 0.001, 38, 2399, 5),
         dataset=replace(
             plain.dataset,
             test=test,
@@ -247,13 +267,13 @@ def evidence() -> Record:
             LiteratureLevel("SSCD >= .5", "Somepalli et al. 2023", 0.5, SIX_DB, 0.25, 0.0),
             LiteratureLevel("SSCD >= .5", "Somepalli et al. 2023", 2.0, -SIX_DB, 0.1, None),
         ),
+        exchangeability=Exchangeability(
+            60, 64, explained=0.31, auc=0.9, p_value=0.001,
+            separates=(Separation("file format", "PNG", "JPEG (98%)", 0.99),),
+        ),
         conduct=Conduct(
-            unreadable=2,
             self_checked=True,
-            exchangeability=Exchangeability(
-                60, 64, (Baseline("embeddings", 0.9, 0.0005),), 0.001, alarm=True,
-                separates=(Separation("file format", "PNG", "JPEG (98%)", 0.99),),
-            ),
+            detectable=Detectable(None, 12, 16),
             power=Power(0.95, 0.861, 0.99, 60, 64, 50, 60, ()),
             effort=Effort(1280, 2560, ONE_STEP, 0.93, 12, 10),
             noisy=noisy,

@@ -17,9 +17,12 @@ from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part
 from memaudit.run.record import Calibration, Prepared, Record
 from memaudit.run.store import hold
+from memaudit.statistics.counts import Unread
+from memaudit.statistics.detectable import detectable_in
 from memaudit.statistics.findings import calibrate
 from memaudit.statistics.options import Options
 from memaudit.statistics.summary import Conduct, Summary, summarise
+from memaudit.statistics.verdict import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,18 +34,39 @@ class Found:
     summary: Summary
 
 
-def make_findings(rows: pd.DataFrame, part: Part, conduct: Conduct, options: Options) -> Found:
-    """Calibrate scores; `rows` are those of pool.parquet."""
-    pool = rows[rows["error"] == ""].drop(columns="error")
+def make_findings(
+    rows: pd.DataFrame,
+    part: Part,
+    conduct: Conduct,
+    options: Options,
+    memorizer: pd.DataFrame | None = None,
+) -> Found:
+    """Calibrate scores; `rows` are those of pool.parquet.
+
+    `memorizer` are the scores of images under the perfect memorizer of the members, from which
+    follows how few memorized images the scan finds; without them it stays as it was.
+    """
+    readable = rows["error"] == ""
+    pool = rows[readable].drop(columns="error")
     calibrated = calibrate(part.table, pool, options)
+    unread = rows.loc[~readable, "split"].value_counts()
+    lost = Unread(int(unread.get("member", 0)), int(unread.get("control", 0)))
+    conduct = replace(conduct, unread=lost)
+    if memorizer is not None and conduct.power is not None:
+        held = memorizer[memorizer["example_id"].isin(calibrated.sides.members)]
+        least = detectable_in(calibrated, held, conduct.power.share, options)
+        conduct = replace(conduct, detectable=least)
     summary = summarise(calibrated, options, conduct)
+    findings = calibrated.findings
+    if summary.verdict.outcome is not Outcome.EVIDENCE:  # then a flag claims nothing
+        findings["claim"] = ""
     chosen = pool[pool["representative"]].drop_duplicates("example_id")
     failed = chosen[chosen["example_id"].isin(list(part.failed))]
     errors = [
         rows.loc[rows["error"] != "", UNREAD],
         failed.assign(error=failed["example_id"].map(part.failed))[UNREAD],
     ]
-    return Found(calibrated.findings, pd.concat(errors, ignore_index=True), summary)
+    return Found(findings, pd.concat(errors, ignore_index=True), summary)
 
 
 def options_of(prepared: Prepared, calibration: CalibrationConfig, seed: int) -> Options:
@@ -55,6 +79,9 @@ def options_of(prepared: Prepared, calibration: CalibrationConfig, seed: int) ->
         copy_threshold=prepared.embedder.copy_threshold,
         embedder=prepared.embedder.name,
         seed=seed,
+        captions=prepared.captions is not None and prepared.captions.policy == "own",
+        tolerated_count=calibration.tolerated_count,
+        tolerated_share=calibration.tolerated_share,
     )
 
 

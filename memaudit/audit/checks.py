@@ -5,24 +5,12 @@ from __future__ import annotations
 from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.audit.prepare import Ready
 from memaudit.audit.scoring import Scored
-from memaudit.config import NO_COPIES, AttackConfig
+from memaudit.config import NO_COPIES
 from memaudit.records import FULL, SCREEN
 from memaudit.statistics.copies import CorrelationTest, NoisyTraining, correlation_test
-from memaudit.statistics.exchangeability import MOST, Exchangeability, exchangeability
 from memaudit.statistics.probes import Probe
 
 MASKED = "its training images were masked, so there are no noisy copies to ask for"
-
-
-def check_exchangeability(ready: Ready, config: AttackConfig) -> Exchangeability | None:
-    """Can members and controls be told apart without the model?"""
-    pool = ready.pool
-    rows = pool.representatives
-    rows = rows[~rows["spans"]].sort_values("example_id").groupby("split").head(MOST)
-    positions = [pool.index.positions[example_id] for example_id in rows["example_id"]]
-    member = (rows["split"] == "member").to_numpy()
-    told = bool(ready.bench.captions) and config.prompt == "own"
-    return exchangeability(pool.index.vectors[positions], rows, member, config.seed, told)
 
 
 def describe_training(ready: Ready, scored: Scored, asked: str | None) -> NoisyTraining | None:

@@ -9,7 +9,7 @@ from memaudit.attacks.passes import chief_pass
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions
-from memaudit.audit.checks import check_exchangeability, describe_training
+from memaudit.audit.checks import describe_training
 from memaudit.audit.generation import check_quality
 from memaudit.audit.pictures import write_pictures
 from memaudit.audit.power import check_power
@@ -64,7 +64,8 @@ def _found(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> 
     conduct = _checks(config, ready, scorer, scored)
     quality = check_quality(scorer, ready.pool, count, config.attack.sampler)
     options = options_of(prepared, config.calibration, config.attack.seed)
-    found = make_findings(ready.pool.rows, scored.part, conduct, options)
+    memorizer = scorer.run.parts("power").read_all().table if conduct.power else None
+    found = make_findings(ready.pool.rows, scored.part, conduct, options, memorizer)
     record = Record(
         format=FORMAT,
         verdict=found.summary.verdict,
@@ -107,9 +108,7 @@ def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) ->
     how = chief_pass(config.attack, ready.grid)
     power = check_power(scorer, ready.pool, how, prepared.primary) if execution.power else None
     return Conduct(
-        unreadable=prepared.data.failed,
         self_checked=execution.self_check,
-        exchangeability=check_exchangeability(ready, config.attack),
         power=power,
         effort=scored.effort,
         noisy=describe_training(ready, scored, config.attack.noisy_copies),

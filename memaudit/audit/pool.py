@@ -11,6 +11,7 @@ import pandas as pd
 
 from memaudit.audit.embedding import Embedded, View
 from memaudit.audit.listing import Listing, Place
+from memaudit.audit.representatives import looks, representatives
 from memaudit.data import decode, image_id
 from memaudit.errors import DataError, UnreadableImageError
 from memaudit.records import Example, Images, Split
@@ -88,9 +89,10 @@ class Pool:
     """Everything that can be scanned, and on which side it stands.
 
     `table` has one row a readable entry, with example_id, split, source, prompt, group,
-    representative (one row a group and split: its smallest id), spans (the group has rows on both
-    sides) and cluster (text, "" where none are asked for). Only representatives are scanned.
-    `errors`: split, source, error.
+    representative (one row a group), spans (the group has rows on both sides), cluster (text, ""
+    where none are asked for), left_out (why its group is no part of the comparison, else ""), file
+    properties and the looks of its embedding. Only representatives
+    are scanned. `errors`: split, source, error.
     """
 
     table: pd.DataFrame
@@ -101,8 +103,7 @@ class Pool:
     @property
     def representatives(self) -> pd.DataFrame:
         """The rows to scan, one an id, in listing order."""
-        rows = self.table[self.table["representative"]]
-        return rows.drop_duplicates("example_id").reset_index(drop=True)
+        return self.table[self.table["representative"]].reset_index(drop=True)
 
     def one_sided(self, split: Split) -> pd.DataFrame:
         """Representatives of a side whose groups keep to it, in the random order of ids."""
@@ -121,7 +122,9 @@ class Pool:
 
         They stand in no group, -1, so that columns of numbers and of truths stay such.
         """
-        failed = self.errors.assign(group=-1, representative=False, spans=False, cluster="")
+        failed = self.errors.assign(
+            group=-1, representative=False, spans=False, cluster="", left_out=""
+        )
         both = [self.table.assign(error=""), failed]
         return pd.concat([one for one in both if len(one)], ignore_index=True)
 
@@ -138,11 +141,12 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
             f"found {len(table)} readable images, all copies of one; expected at least two "
             "different images, because each is compared with the others"
         )
+    table["left_out"] = ""
     table["cluster"] = [listing.rows[row].entry.cluster for row in table["row"]]
     table["group"] = index.groups[[index.positions[i] for i in table["example_id"]]]
-    order = table.sort_values(["example_id", "source"], kind="stable")
-    table["representative"] = ~order.duplicated(["group", "split"]).reindex(table.index)
+    table["representative"] = representatives(table, index)
     table["spans"] = table.groupby("group")["split"].transform("nunique") > 1
+    table = table.join(looks(index), on="example_id")
     candidates = Candidates(*_stripped(table, listing), view, embedded.directory)
     return Pool(table, embedded.errors, index, candidates)
 

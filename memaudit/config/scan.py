@@ -54,6 +54,15 @@ class CalibrationConfig:
         high=1,
         open_=True,
     )
+    tolerated_count: int = option(
+        5,
+        "A scan that finds nothing is inconclusive if it would not find so many memorized images "
+        "either, nor so large a share of the members (--tolerated-share).",
+        low=1,
+    )
+    tolerated_share: float = option(
+        0.05, "Share of the members that goes with --tolerated-count.", low=0, high=1
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -7,13 +7,14 @@ import textwrap
 from memaudit.report.remarks import noisy_rows, reference_rows
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
+from memaudit.statistics.detectable import Detectable
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.exchangeability import Exchangeability
+from memaudit.statistics.exchangeability.check import Exchangeability
 from memaudit.statistics.levels import Level
 from memaudit.statistics.power import Power
 from memaudit.statistics.roc import RocPoint
 from memaudit.statistics.summary import DatasetLevel, Summary
-from memaudit.statistics.verdict import Outcome
+from memaudit.statistics.verdict import Outcome, small
 
 COLUMNS = 100
 WIDTH = 16
@@ -21,14 +22,15 @@ LABEL = 38  # the longest name of a published threshold
 LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: corrupted training images came back from this model more faithfully than "
-        "corrupted images it never saw. 'reproduction' means a recognisable copy came back from "
-        "noise that leaves the controls unrecognisable; 'membership' only that the model was "
-        "trained on the image."
+        "corrupted images that are said to be held out. 'reproduction' means that the embedder "
+        "calls what came back a copy, from noise from which 99 of 100 controls come back as none; "
+        "'membership' only that the image came back more closely than the controls. About 5 in 100 "
+        "scans of models that memorized nothing end like this."
     ),
     Outcome.NONE: (
         "Read it so: under this attack no clear difference was found between training images and "
-        "images the model never saw. A smaller effect, another attack, other noise levels or "
-        "images may still show memorization."
+        "images that are said to be held out. A smaller effect, another attack, other noise levels "
+        "or images may still show memorization."
     ),
     Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
 }
@@ -40,13 +42,13 @@ def describe(record: Record) -> str:
     conduct = summary.conduct
     lines = [
         f"{config.target.spec} on {config.data.dataset}",
-        f"Verdict: {verdict.sentence}",
+        *_verdict(record),
         "",
         *_counts(summary),
         *_flagged(summary),
         *_dataset(summary.dataset),
-        *_power(conduct.power),
-        *_exchangeability(conduct.exchangeability),
+        *_power(conduct.power, conduct.detectable),
+        *_exchangeability(summary.exchangeability),
         *_effort(conduct.effort, summary.flagged.screened),
         *(row(*pair) for pair in noisy_rows(conduct.noisy) + reference_rows(conduct.reference)),
         *_quality(record.quality),
@@ -58,9 +60,17 @@ def describe(record: Record) -> str:
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
         f"Findings: {config.execution.out}/findings.csv",
     ]
-    if verdict.outcome is Outcome.EVIDENCE:
-        lines.insert(2, f"         {'; '.join(verdict.reasons)}")
     return "\n".join(lines)
+
+
+def _verdict(record: Record) -> list[str]:
+    """The sentence, and of evidence the numbers that it rests on."""
+    verdict, indent = record.verdict, " " * len("Verdict: ")
+    lines = textwrap.wrap(f"Verdict: {verdict.sentence}", COLUMNS, subsequent_indent=indent)
+    if verdict.outcome is Outcome.EVIDENCE:
+        reasons = "; ".join(verdict.reasons)
+        lines += textwrap.wrap(reasons, COLUMNS, initial_indent=indent, subsequent_indent=indent)
+    return lines
 
 
 def row(name: str, text: str) -> str:
@@ -78,8 +88,20 @@ def _counts(summary: Summary) -> list[str]:
             f"of duplicates (left out: {counts.duplicates})",
         ),
     ]
+    if counts.clustered:
+        rows.append(
+            row("clusters", f"{counts.member_units} of members, {counts.control_units} of controls")
+        )
     if counts.spanning_groups:
-        rows.append(row("left out", f"{counts.spanning_groups} groups with images on both sides"))
+        rows.append(
+            row(
+                "on both sides",
+                f"duplicate groups: {counts.spanning_groups}, each counted once, on the side of "
+                "the image that stands for it",
+            )
+        )
+    if counts.left_out:
+        rows.append(row("left out", f"{counts.left_out} groups that the reference model saw"))
     if counts.unreadable or counts.unscored:
         rows.append(
             row(
@@ -97,12 +119,14 @@ def _flagged(summary: Summary) -> list[str]:
         if flagged.smallest_count
         else "no single image can be flagged"
     )
+    claims = ""
+    if flagged.reproductions or flagged.memberships:
+        claims = f": {flagged.reproductions} reproduction, {flagged.memberships} membership"
+    elif flagged.groups:
+        claims = ", which claims nothing: the scan as a whole is no evidence"
+    found = f"{flagged.groups} of {members} members at q <= {flagged.q:g}{claims}"
     return [
-        row(
-            "flagged",
-            f"{flagged.groups} of {members} members at q <= {flagged.q:g}: "
-            f"{flagged.reproductions} reproduction, {flagged.memberships} membership",
-        ),
+        row("flagged", f"{found} ({flagged.raw} by the raw score)"),
         row("smallest count", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
     ]
 
@@ -112,7 +136,11 @@ def _dataset(level: DatasetLevel | None) -> list[str]:
         return []
     excess = level.excess
     rows = [
-        row("data set", f"p {level.test.p_value:.3g} (rank sum and upper tail, Bonferroni)"),
+        row(
+            "data set",
+            f"p {small(level.test.p_value)} (rank sum and upper tail, Bonferroni; "
+            f"{small(level.raw.p_value)} by the raw score)",
+        ),
         row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
         row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
     ]
@@ -142,27 +170,45 @@ def _roc(point: RocPoint) -> str:
     )
 
 
-def _power(power: Power | None) -> list[str]:
+def _power(power: Power | None, least: Detectable | None) -> list[str]:
     """Could the scan have seen anything?"""
     if power is None:
         return [row("power", "not measured")]
     among = "" if power.candidates == power.of else f", overstated: {power.candidates} rivals"
-    return [
+    rows = [
         row(
             "power",
             f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
             f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
         )
     ]
+    if least is not None:
+        count = "not even all" if least.count is None else f"{least.count} or more"
+        rows.append(
+            row("finds", f"{count} of {least.members} members, if memorized so, in 4 of 5 scans")
+        )
+    return rows
 
 
 def _exchangeability(check: Exchangeability | None) -> list[str]:
     """Are members and controls exchangeable?"""
-    if check is None:
-        return [row("exchangeable", "not measured: too few images on a side")]
-    found = "can be told apart: shift" if check.alarm else "are not told apart"
-    said = f"without the model the two sides {found} (p {check.p_value:.3g})"
-    return [row("exchangeable", said)]
+    if check is None or check.p_value is None:
+        return [row("exchangeable", "not tested: too few images on a side, or none described")]
+    said = "differ: shift" if check.alarm else "do not differ"
+    rows = [
+        row(
+            "exchangeable",
+            f"by the score that their pictures predict, the two sides {said} "
+            f"(p {small(check.p_value)}, AUC {check.auc:.2f}; the pictures predict "
+            f"{check.explained:.0%} of the score)",
+        )
+    ]
+    if check.separates and not check.alarm:
+        named = ", ".join(
+            f"{one.what} ({one.members} against {one.controls})" for one in check.separates[:3]
+        )
+        rows.append(row("", f"what differs, and tells nothing of the score: {named}"))
+    return rows
 
 
 def _effort(effort: Effort | None, screened: int) -> list[str]:

@@ -72,9 +72,9 @@ def closeness(scores: pd.DataFrame, columns: tuple[Column, ...], probe: Probe) -
     each = [_standard_levels(scores, column, probe) for column in columns]
     if len(each) == 1 or each[0].empty:
         return each[0]
-    spreads = [float(_spread(one.mean(axis=1).to_numpy()[:, None])[0]) for one in each]
+    spreads = [float(spread(one.mean(axis=1).to_numpy()[:, None])[0]) for one in each]
     total = sum(
-        one / spread if spread > 0 else 0 * one for one, spread in zip(each, spreads, strict=True)
+        one / size if size > 0 else 0 * one for one, size in zip(each, spreads, strict=True)
     )
     return pd.DataFrame(total, each[0].index, each[0].columns)
 
@@ -121,25 +121,25 @@ def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
     the plain one.
     """
     offset = values - np.median(values, axis=0)
-    spread = _spread(values)
-    return np.divide(offset, spread, out=np.zeros_like(offset), where=spread > 0)
+    size = spread(values)
+    return np.divide(offset, size, out=np.zeros_like(offset), where=size > 0)
 
 
-def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spread of each column [n, k] as `standardise` takes it, 0 where it says nothing."""
     smallest = SMALLEST_SPREAD * np.median(np.abs(values), axis=0)
     offset = values - np.median(values, axis=0)
     absurd = math.ceil(DRAWN_IN * len(values)) if len(values) >= ENOUGH else 0
     ordered = np.sort(offset, axis=0)
     drawn_in = np.clip(offset, ordered[absurd], ordered[len(values) - 1 - absurd])
-    spread = np.zeros(values.shape[1])
+    found = np.zeros(values.shape[1])
     for of in (
         MAD_TO_SIGMA * np.median(np.abs(offset), axis=0),
         drawn_in.std(axis=0),
         offset.std(axis=0),
     ):
-        spread = np.where(spread > 0, spread, np.where(of > smallest, of, 0.0))
-    return spread
+        found = np.where(found > 0, found, np.where(of > smallest, of, 0.0))
+    return found
 
 
 def _refuse(rows: pd.DataFrame, column: str, ids: pd.Index[str]) -> NoReturn:

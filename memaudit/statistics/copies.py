@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from memaudit.records import COPY, Input
-from memaudit.statistics.adaptive import pooled_scores
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import auc_interval
-from memaudit.statistics.entities import Sides, calibrating
+from memaudit.statistics.entities import Sides
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import INPUTS, Probe
 
@@ -100,25 +99,20 @@ class NoisyTraining:
 
 def with_inputs(training: NoisyTraining, data: Calibrated, options: Options) -> NoisyTraining:
     """Add what each input shows, where noisy copies were asked for."""
-    by_input = pooled_scores(data.scores, options.primary)
-    if by_input.shape[1] == 1:
+    if data.adjusted.shape[1] == 1:
         return training
     table = data.findings
     rested = table.loc[table["flagged"] & table["representative"], "input"]
-    sides = calibrating(data.pool, pd.Index(data.scores["example_id"].unique()))
     results = [
-        _result(one, int((rested == one).sum()), by_input[one], sides, options)
+        _result(one, int((rested == one).sum()), data.adjusted[one], data.sides, options)
         for one in INPUTS
-        if one in by_input
+        if one in data.adjusted
     ]
     return replace(training, by_input=tuple(results))
 
 
-def joint_test(training: NoisyTraining | None) -> DatasetTest | None:
-    """The data-set test of the input that tells more, its p times their number; None for one."""
-    tests = [one.test for one in training.by_input if one.test] if training else []
-    if not tests:
-        return None
+def joint_test(tests: list[DatasetTest]) -> DatasetTest:
+    """The data-set test of the input that tells more, its p times their number."""
     best = min(tests, key=lambda test: test.p_value)
     return replace(best, p_value=min(1.0, len(tests) * best.p_value))
 

@@ -12,7 +12,7 @@ from scipy import stats
 from memaudit.errors import InputError
 from memaudit.statistics.sample import Sample
 
-LARGEST_PERMUTED = 20_000
+LARGEST_PERMUTED = 5_000
 LOWEST_SHARE = 0.1  # of the controls: further down than this lies no upper tail
 FIRST = (1, 2, 3, 5)  # orders; later decades take 1, 2 and 5
 
@@ -56,28 +56,38 @@ def dataset_test(
 
 
 def mann_whitney_permutation(
-    members: Sample, controls: Sample, rounds: int = 9999, seed: int = 0
+    members: Sample,
+    controls: Sample,
+    rounds: int = 9999,
+    seed: int = 0,
+    *,
+    two_sided: bool = False,
 ) -> float:
-    """One-sided p-value that members rank higher (Mann and Whitney 1947), ties by midranks.
+    """P-value that members rank higher (Mann and Whitney 1947), or otherwise, ties by midranks.
 
     The rank of a cluster is the mean of its images'. By label permutation, (r + 1) / (rounds + 1);
-    above 20,000 clusters by the normal approximation with the variance of the ranks that are there.
+    above 5,000 clusters by the normal approximation with the variance of the ranks that are there.
     """
     _need_both(members, controls)
     n, m = members.units, controls.units
     of_images = stats.rankdata(np.concatenate([members.values, controls.values]))
     member_ranks = members.mean(of_images[: len(members)])
     ranks = np.concatenate([member_ranks, controls.mean(of_images[len(members) :])])
-    observed = member_ranks.sum()
+    by_chance = n * ranks.mean()
+    excess = float(member_ranks.sum() - by_chance)
+    if two_sided:
+        excess = abs(excess)
     if n + m > LARGEST_PERMUTED:
         spread = np.sqrt(n * m / (n + m) * ranks.var(ddof=1))
-        excess = observed - n * ranks.mean()
-        return float(stats.norm.sf(excess / spread)) if spread > 0 else 1.0
+        p_value = float(stats.norm.sf(excess / spread)) if spread > 0 else 1.0
+        return min(1.0, 2 * p_value) if two_sided else p_value
     ranks.sort()  # the draws below must not depend on the order of the rows
     rng = np.random.default_rng(seed)
-    permuted = np.array([_random_sum(ranks, n, rng) for _ in range(rounds)])
-    slack = 1e-9 * abs(float(observed))  # sums in another order
-    return float((1 + np.count_nonzero(permuted >= observed - slack)) / (rounds + 1))
+    permuted = np.array([_random_sum(ranks, n, rng) for _ in range(rounds)]) - by_chance
+    if two_sided:
+        permuted = np.abs(permuted)
+    slack = 1e-9 * by_chance  # sums in another order
+    return float((1 + np.count_nonzero(permuted >= excess - slack)) / (rounds + 1))
 
 
 def upper_tail(members: Sample, controls: Sample, rounds: int = 9999, seed: int = 0) -> UpperTail:
@@ -93,7 +103,7 @@ def upper_tail(members: Sample, controls: Sample, rounds: int = 9999, seed: int 
     _need_both(members, controls)
     high, low = members.highest(), np.sort(controls.highest())
     n, m = len(high), len(low)
-    law = _tail_law(n, m)
+    law = tail_law(n, m)
     thresholds = low[m - np.array(law.orders)]
     counts = np.count_nonzero(high[:, None] > thresholds, axis=0)
     p_values = law.p_values(counts[None])[0]
@@ -123,7 +133,7 @@ def tail_orders(n_controls: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _TailLaw:
+class TailLaw:
     """What chance does to the members above the highest of m controls.
 
     `tails` [orders, n + 1]: the probability that at least so many of n members are above.
@@ -157,12 +167,13 @@ class _TailLaw:
 
 
 @lru_cache(maxsize=8)
-def _tail_law(n: int, m: int) -> _TailLaw:
+def tail_law(n: int, m: int) -> TailLaw:
+    """What chance does to n members and m controls."""
     orders = tail_orders(m)
     of = np.array(orders)[:, None]
     masses = np.asarray(stats.betabinom.pmf(np.arange(n + 1), n, of, m + 1 - of))
     tails = np.minimum(1.0, masses[:, ::-1].cumsum(axis=1)[:, ::-1])
-    return _TailLaw(n, m, orders, tails)
+    return TailLaw(n, m, orders, tails)
 
 
 def _random_sum(ranks: NDArray[np.float64], n: int, rng: np.random.Generator) -> float:

@@ -1,4 +1,4 @@
-"""Who calibrates: one scored representative of each duplicate group that keeps to one side."""
+"""Who calibrates: the scored representative of each duplicate group, with its own label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pandas as pd
 from memaudit.errors import InputError
 from memaudit.statistics.sample import Sample
 
-POOL_COLUMNS = ("example_id", "split", "source", "prompt", "group", "representative", "spans")
+POOL_COLUMNS = (
+    *("example_id", "split", "source", "prompt", "group", "representative", "spans"),
+    *("cluster", "left_out"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +55,16 @@ class Sides:
 
 
 def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:
-    """Ids of the scored representatives whose duplicate group lies on one side only.
+    """Ids of the scored representatives, each on the side of its own row.
 
-    `pool` has one row per data-set row with POOL_COLUMNS; `scored` are the ids that have scores.
-    Raises InputError if the pool contradicts itself or lacks a scored id.
+    A group with rows on both sides counts once, on the side of the row that stands for it; to leave
+    it out would depend on the labels. `pool` has one row per data-set row with POOL_COLUMNS; rows
+    that say under `left_out` why they are no part of the comparison are none. `scored` are the ids
+    that have scores. Raises InputError if the pool contradicts itself or lacks a scored id.
     """
     _check(pool, scored)
     is_scored = scored.get_indexer(pd.Index(pool["example_id"])) >= 0  # isin takes 20 times longer
-    entities = pool[pool["representative"] & ~pool["spans"] & is_scored]
+    entities = pool[pool["representative"] & (pool["left_out"] == "") & is_scored]
     if entities["example_id"].duplicated().any():
         twice = entities.loc[entities["example_id"].duplicated(), "example_id"].iloc[0]
         raise InputError(
@@ -70,7 +75,14 @@ def calibrating(pool: pd.DataFrame, scored: pd.Index[str]) -> Sides:
     return Sides(
         members=tuple(sorted(entities.loc[members, "example_id"])),
         controls=tuple(sorted(entities.loc[~members, "example_id"])),
+        clusters=clusters_of(entities),
     )
+
+
+def clusters_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Names of clusters by id, of those rows that have one."""
+    told = rows[rows["cluster"] != ""]
+    return dict(zip(told["example_id"], told["cluster"], strict=True))
 
 
 def _check(pool: pd.DataFrame, scored: pd.Index[str]) -> None:
@@ -80,8 +92,8 @@ def _check(pool: pd.DataFrame, scored: pd.Index[str]) -> None:
     splits = set(pool["split"].unique()) - {"member", "control"}
     if splits:
         raise InputError(f"the pool has the splits {sorted(splits)}, expected member and control")
-    if (pool.groupby(["group", "split"])["representative"].sum() != 1).any():
-        raise InputError("expected one representative for each side of each duplicate group")
+    if (pool.groupby("group")["representative"].sum() != 1).any():
+        raise InputError("expected one representative for each duplicate group")
     strangers = scored.difference(pd.Index(pool.loc[pool["representative"], "example_id"]))
     if len(strangers):
         raise InputError(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from memaudit.records import CLEAN, COPY, Column
-from memaudit.statistics.adaptive import pooled_score, pooled_scores, promoted
+from memaudit.statistics.adaptive import pooled_scores, promoted
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import rounded
-from memaudit.statistics.entities import Sides, calibrating
-from memaudit.statistics.joint import NAMES, JointP, joint_p_values
+from memaudit.statistics.entities import Sides, calibrating, clusters_of
+from memaudit.statistics.exchangeability.check import NAMES, exchangeability
+from memaudit.statistics.exchangeability.encoding import features
+from memaudit.statistics.exchangeability.expected import expect
+from memaudit.statistics.joint import NAMES as NAMES_OF_P
+from memaudit.statistics.joint import JointP, joint_p_values
 from memaudit.statistics.literature import literature_of
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import Probe, first_pass
 from memaudit.statistics.reproduction import claim, recovered_from_snr_db
+from memaudit.statistics.verdict import LEVEL
 
 ABOUT = (  # an image
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
@@ -22,24 +29,27 @@ ABOUT = (  # an image
     ("split", "member (the model was trained on it) or control (held out)"),
     ("prompt", "caption in the data set; --prompt says what of it a text-to-image model was told"),
     ("group", "number of the duplicate group"),
-    ("representative", "whether this row stands for its group and split; the others inherit"),
+    ("representative", "whether this row stands for its group; the others inherit its numbers"),
+    ("cluster", "what was divided into members and controls (--cluster-column), blank without"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
-    ("score", "levels standardised over members and controls, averaged; higher is closer"),
+    ("score", "raw_score less what files, embeddings and captions predict; higher is closer"),
+    ("raw_score", "levels standardised over members and controls, averaged; higher is closer"),
     ("input", "clean image, or noisy copy: the one that tells more about the image"),
 )
 SAID = (  # of an image, by comparison with the controls
     ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
     ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
+    ("q_raw", "q_value by raw_score in place of score; blank for controls"),
     ("flagged", "whether q_value is at or below the chosen false discovery rate"),
     ("p_extrapolated", "model-based: p_value, beyond the controls by a generalized Pareto tail"),
     ("flagged_extrapolated", "model-based: flagged by the extrapolated p instead"),
-    ("claim", "reproduction (comes back as a copy), membership (flagged only), or blank"),
+    ("claim", "reproduction (comes back as a copy), membership, or blank: no evidence"),
     ("recovered_from_snr_db", "SNR of the strongest noise a flagged image comes back from, dB"),
     ("literature", "published thresholds met, from which SNR; no part of the verdict"),
     ("reason", "why the row is left out of calibration or a member has no p_value, else blank"),
 )
 SUMMED = {"mean": "mean over levels and draws of: ", "median": "median of: ", "name": ""}
-SPANS = "duplicate group has rows on both sides"
+BY_CONTROL = "its duplicate group is represented by a control"
 UNSCORED = "could not be scored"
 NO_CONTROLS = "no controls"
 
@@ -65,27 +75,51 @@ def findings(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> pd.D
 def calibrate(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> Calibrated:
     """Calibrate members against controls: one row per row of `pool`, with `described` columns.
 
-    Representatives are scored; the other rows of a duplicate group inherit the numbers of their own
-    side's. Controls, and groups with rows on both sides, have a score but no p-value. Most
-    suspicious first; the order of neither input matters. Raises InputError as `combine` and
-    `calibrating` do.
+    What files, embeddings and captions predict of a score is taken off first (`expected.expect`).
+    Representatives are scored; the other rows of a duplicate group inherit their numbers. Controls,
+    and members whose group a control represents, have a score but no p-value. Most suspicious
+    first; the order of neither input matters. Raises InputError as `combine` and `calibrating` do.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
-    by_input = pooled_scores(scores, options.primary)
-    p = joint_p_values(by_input, sides, options.seed) if sides.controls else None
-    by_id = _evidence(scores, by_input, sides, p, options)
+    raw = pooled_scores(scores, options.primary)
+    seen = features(pool, NAMES, captions=options.captions)
+    expected = expect(raw, seen, sides, options.seed)
+    adjusted = raw - expected.by_controls
+    told = _Told.of(raw, adjusted, sides, options.seed)
+    by_id = _evidence(scores, told, sides, options)
     table = _inherited(by_id, pool, options, has_controls=bool(sides.controls))
-    return Calibrated(table, scores, pool, () if p is None else p.tails)
+    visible = pool[pool["representative"]].set_index("example_id")[[n for n in NAMES if n in pool]]
+    check = exchangeability(expected, visible, sides, options.rounds, options.seed)
+    tails = () if told.p is None else told.p.tails
+    return Calibrated(table, scores, pool, sides, raw, adjusted, check, tails)
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """Scores [example, input], raw and adjusted, with their p-values; None without controls."""
+
+    raw: pd.DataFrame
+    adjusted: pd.DataFrame
+    p: JointP | None
+    p_raw: JointP | None
+
+    @classmethod
+    def of(cls, raw: pd.DataFrame, adjusted: pd.DataFrame, sides: Sides, seed: int) -> _Told:
+        if not sides.controls:
+            return cls(raw, adjusted, None, None)
+        p, p_raw = (joint_p_values(one, sides, seed) for one in (adjusted, raw))
+        return cls(raw, adjusted, p, p_raw)
 
 
 def _inherited(
     by_id: pd.DataFrame, pool: pd.DataFrame, options: Options, *, has_controls: bool
 ) -> pd.DataFrame:
     """Give the rows of a duplicate group the numbers of their representative, and flag them."""
-    keys = ["group", "split"]
-    representatives = pool.loc[pool["representative"], [*keys, "example_id"]]
-    inherited = representatives.merge(by_id, left_on="example_id", right_index=True, how="left")
-    table = pool.merge(inherited.drop(columns="example_id"), on=keys, validate="many_to_one")
+    chosen = pool.loc[pool["representative"], ["group", "split", "example_id"]]
+    chosen = chosen.rename(columns={"split": "stands_as"})
+    inherited = chosen.merge(by_id, left_on="example_id", right_index=True, how="left")
+    table = pool.merge(inherited.drop(columns="example_id"), on="group", validate="many_to_one")
+    table.loc[table["split"] == "control", [*NAMES_OF_P, "q_raw"]] = np.nan
     sources = pool.groupby("example_id")["source"].min()
     for name in (column.name for column in options.columns if column.summary == "name"):
         table[name] = table[name].fillna("")
@@ -96,7 +130,12 @@ def _inherited(
         table[name] = table[name].fillna("")
     table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
     table["claim"] = [
-        claim(*row) for row in zip(table["flagged"], table["recovered_from_snr_db"], strict=True)
+        claim(*row)
+        for row in zip(
+            table["flagged"] & (table["q_value"] <= LEVEL),
+            table["recovered_from_snr_db"],
+            strict=True,
+        )
     ]
     table["reason"] = _reasons(table, has_controls=has_controls)
     table = table.sort_values(
@@ -109,7 +148,7 @@ def _inherited(
 
 def calibrates(table: pd.DataFrame) -> pd.Series[bool]:
     """Which rows of a table of findings enter p, q and intervals: one a group and side."""
-    return table["representative"] & ~table["reason"].isin([SPANS, UNSCORED])
+    return table["representative"] & (table["reason"].isin(["", NO_CONTROLS]))
 
 
 def sides_of(*tables: pd.DataFrame) -> Sides:
@@ -120,16 +159,10 @@ def sides_of(*tables: pd.DataFrame) -> Sides:
         first = first[first["example_id"].isin(other["example_id"])]
     by_split = first.groupby("split")["example_id"]
     ids = {str(split): tuple(sorted(rows)) for split, rows in by_split}
-    return Sides(ids.get("member", ()), ids.get("control", ()))
+    return Sides(ids.get("member", ()), ids.get("control", ()), clusters_of(first))
 
 
-def _evidence(
-    scores: pd.DataFrame,
-    by_input: pd.DataFrame,
-    sides: Sides,
-    p: JointP | None,
-    options: Options,
-) -> pd.DataFrame:
+def _evidence(scores: pd.DataFrame, told: _Told, sides: Sides, options: Options) -> pd.DataFrame:
     """Numbers of each scored example, by its id, ascending."""
     primary = options.primary
     chief, first = scores["attack"] == primary.attack, first_pass(scores)
@@ -138,13 +171,16 @@ def _evidence(
     table = _summed(pd.concat([in_full, first_only], ignore_index=True), options.columns)
     is_full = table.index.isin(promoted(scores, primary))
     table["stage"] = np.where(is_full, "full", "screen")
-    table["score"] = rounded(pooled_score(scores, primary))
-    larger = by_input.to_numpy(np.float64).argmax(axis=1)
-    table["input"] = by_input.columns.to_numpy(dtype=object)[larger]
-    table[NAMES] = np.nan
-    if p is not None:
-        table.loc[list(sides.members), NAMES] = p.values
-        table.loc[list(sides.members), "input"] = p.inputs
+    table["score"] = rounded(told.adjusted.max(axis=1))
+    table["raw_score"] = rounded(told.raw.max(axis=1))
+    larger = told.adjusted.to_numpy(np.float64).argmax(axis=1)
+    table["input"] = told.adjusted.columns.to_numpy(dtype=object)[larger]
+    table[[*NAMES_OF_P, "q_raw"]] = np.nan
+    if told.p is not None and told.p_raw is not None:
+        members = list(sides.members)
+        table.loc[members, NAMES_OF_P] = told.p.values
+        table.loc[members, "q_raw"] = told.p_raw.values[:, 1]
+        table.loc[members, "input"] = told.p.inputs
     return _with_reproduction(table, scores, sides, options)
 
 
@@ -187,7 +223,10 @@ def _nearest(rows: pd.DataFrame, name: str) -> pd.Series[str]:
 
 
 def _reasons(table: pd.DataFrame, *, has_controls: bool) -> list[str]:
-    blank = NO_CONTROLS if not has_controls else ""
-    by_split = table["split"].map({"member": blank, "control": ""})
-    unscored = by_split.mask(table["score"].isna(), UNSCORED)
-    return unscored.mask(table["spans"], SPANS).to_list()
+    is_member = table["split"] == "member"
+    reason = pd.Series("", index=table.index)
+    if not has_controls:
+        reason = reason.mask(is_member, NO_CONTROLS)
+    reason = reason.mask(is_member & (table["stands_as"] == "control"), BY_CONTROL)
+    reason = reason.mask(table["left_out"] != "", table["left_out"])
+    return reason.mask(table["score"].isna(), UNSCORED).to_list()

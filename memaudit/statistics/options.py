@@ -16,6 +16,8 @@ class Options:
     noise levels only. `q` is the false discovery rate of `flagged`; `copy_threshold` is the own
     similarity from which the embedder calls two images copies, None if it has no such threshold;
     `embedder` is its name, for the thresholds of the literature; `rounds` counts permutations.
+    `captions`: the model was told each image's own caption. `tolerated_*`: a scan that finds only
+    more memorized images than this count and this share of the members finds nothing.
     """
 
     primary: Primary
@@ -26,3 +28,6 @@ class Options:
     embedder: str = ""
     rounds: int = 9999
     seed: int = 0
+    captions: bool = False
+    tolerated_count: int = 5
+    tolerated_share: float = 0.05

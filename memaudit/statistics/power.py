@@ -15,9 +15,9 @@ from memaudit.statistics.conformal import rounded
 from memaudit.statistics.effects import share_above, upper_quantile
 from memaudit.statistics.levels import Grade, Level
 from memaudit.statistics.probes import Probe, inputs_in
+from memaudit.statistics.verdict import ENOUGH
 
 FALSE = 0.01  # false positives at which images count as found
-ENOUGH = 0.5  # least share of a perfect memorizer's images that a scan must find
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memaudit.records import Claim
+from memaudit.records import Claim, Split
 from memaudit.statistics.conformal import controls_needed
-from memaudit.statistics.power import ENOUGH
 
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
 FEWEST_FOR_EVIDENCE = controls_needed(1, 1, HALF_LEVEL)  # else no p-value is small enough
-LARGEST_UNREADABLE_SHARE = 0.05
+LARGEST_LOST_SHARE = 0.05  # of the images of a side
+LARGEST_SPANNING_SHARE = 0.5  # of the duplicate groups of a side
+ENOUGH = 0.5  # least power, and least worth of all noise levels together
 INCONCLUSIVE = 4  # exit code
+END = "under this attack at this noise"
 
 
 class Outcome(StrEnum):
@@ -25,35 +27,73 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the verdict rests on.
+class SideFacts:
+    """One side: what calibrates, and what was lost.
 
-    `members` and `controls` count the duplicate groups that calibrate; `min_q` and `dataset_p` are
-    1 where they could not be computed; `flagged` counts member groups; `unreadable` of `entries`
-    data-set entries could not be read or scored; `spanning` groups have rows on both sides.
-    `power` is the share of a perfect memorizer's images that the scan finds, None if not measured;
-    `informative` is what the noise levels are worth together (`power.worth`); `shift` says what
-    separates members from controls without the model, empty if nothing does; `by_input` says what
-    the flagged rest on, where noisy copies were asked for; `one_step_of_noisy`: a model of noisy
-    data was reconstructed in one step only; `unasked` says why a model of noisy copies was not
-    asked for these, empty if it was.
+    `units` are the images that calibrate, one a duplicate group, or their clusters; `spanning` of
+    `groups` have images on the other side too; `lost` of `entries` could not be read or scored.
     """
 
-    members: int
-    controls: int
+    units: int
+    groups: int
+    spanning: int
+    lost: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one score shows: its smallest q, its data-set p, and how many members are flagged.
+
+    `min_q` and `dataset_p` are 1 where they could not be computed.
+    """
+
     min_q: float
     dataset_p: float
     flagged: int
-    unreadable: int
-    entries: int
+
+    @property
+    def smallest(self) -> float:
+        """The smaller of q and p, which share the level."""
+        return min(self.min_q, self.dataset_p)
+
+    @property
+    def words(self) -> str:
+        """Its numbers for people."""
+        return f"smallest q {small(self.min_q)}, data-set p {small(self.dataset_p)}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict rests on.
+
+    `found` is shown by the score less what pictures predict of it, `raw` by the score alone; both
+    must agree. `reproductions` of the flagged come back as copies. `power` is the share of a
+    perfect memorizer's images that the scan finds, None if not measured; `smallest_count` is the
+    fewest memorized images that it finds, None if not even all members, and `tolerated` how large
+    that may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
+    says how the sides differ in the score that their pictures predict, `untested` why that is not
+    known; both are empty else. `by_input` says what the flagged rest on, where noisy copies were
+    asked for; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
+    `unasked` says why a model of noisy copies was not asked for these.
+    """
+
+    members: SideFacts
+    controls: SideFacts
+    found: Found
+    raw: Found
     self_checked: bool
-    spanning: int = 0
+    reproductions: int = 0
     power: float | None = None
+    smallest_count: int | None = None
+    tolerated: int = 0
     informative: float = 0.0
     shift: str = ""
+    untested: str = ""
     by_input: str = ""
     one_step_of_noisy: bool = False
     unasked: str = ""
+    split_clusters: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,37 +111,82 @@ class Verdict:
     exit_code: int
 
     @classmethod
-    def of(cls, outcome: Outcome, *reasons: str) -> Verdict:
-        """Put an outcome of the reconstruction attack into words."""
-        match outcome:
-            case Outcome.EVIDENCE:
-                said = "evidence of reconstruction beyond held-out controls"
-            case Outcome.NONE:
-                said = "no reconstruction beyond held-out controls was found"
-            case Outcome.INCONCLUSIVE:
-                sentence = f"inconclusive: {'; '.join(reasons)}"
-                return cls("reproduction", outcome, reasons, sentence, INCONCLUSIVE)
-        sentence = f"{said} under this attack at this noise"
-        return cls("reproduction", outcome, reasons, sentence, 0)
+    def evidence(cls, facts: Facts) -> Verdict:
+        """Say what the evidence is of: copies, single images, or the data set as a whole."""
+        reasons = (_found(facts),)
+        if facts.found.min_q > HALF_LEVEL:
+            said = (
+                "evidence that the training images as a whole come back more closely than held-out "
+                f"controls {END}; no single image stands out"
+            )
+        elif facts.reproductions:
+            said = (
+                f"evidence of reproduction {END}: {facts.reproductions} of {facts.members.units} "
+                "training images come back as copies, from noise that keeps held-out controls back"
+            )
+            return cls("reproduction", Outcome.EVIDENCE, reasons, said, 0)
+        else:
+            said = (
+                f"evidence of membership {END}: {facts.found.flagged} of {facts.members.units} "
+                "training images come back more closely than held-out controls, none as a copy"
+            )
+        return cls("membership", Outcome.EVIDENCE, reasons, said, 0)
+
+    @classmethod
+    def none(cls, facts: Facts) -> Verdict:
+        """Nothing was found, in a scan that could have found something."""
+        said = f"no reconstruction beyond held-out controls was found {END}"
+        return cls("reproduction", Outcome.NONE, (_found(facts),), said, 0)
+
+    @classmethod
+    def inconclusive(cls, *reasons: str) -> Verdict:
+        """Say why a scan says nothing."""
+        said = f"inconclusive: {'; '.join(reasons)}"
+        return cls("reproduction", Outcome.INCONCLUSIVE, reasons, said, INCONCLUSIVE)
 
 
 def decide(facts: Facts) -> Verdict:
     """Reach the verdict at level .05, half for the smallest q and half for the data-set p.
 
-    Whatever makes a scan untrustworthy makes it inconclusive, however small its p-values.
+    Whatever makes a scan untrustworthy makes it inconclusive, however small its p-values. Evidence
+    takes both the score alone and the score less what pictures predict of it.
     """
     alarms = _alarms(facts)
     if alarms:
-        return Verdict.of(Outcome.INCONCLUSIVE, *alarms)
-    found = _found(facts)
-    if min(facts.min_q, facts.dataset_p) <= HALF_LEVEL:
-        return Verdict.of(Outcome.EVIDENCE, found)
-    if facts.min_q <= LEVEL:
-        return Verdict.of(
-            Outcome.INCONCLUSIVE, f"borderline: {found}; more controls or draws can decide it"
+        return Verdict.inconclusive(*alarms)
+    smallest = sorted((facts.found.smallest, facts.raw.smallest))
+    if smallest[1] <= HALF_LEVEL:
+        return Verdict.evidence(facts)
+    if smallest[0] <= HALF_LEVEL:
+        return Verdict.inconclusive(_disagreement(facts))
+    if smallest[1] <= LEVEL:
+        return Verdict.inconclusive(
+            f"borderline: {_found(facts)}; more controls or draws can decide it"
         )
     blind = _blind(facts)
-    return Verdict.of(*((Outcome.INCONCLUSIVE, blind) if blind else (Outcome.NONE, found)))
+    return Verdict.inconclusive(blind) if blind else Verdict.none(facts)
+
+
+def tolerated(members: int, count: int, share: float) -> int:
+    """The largest smallest number of memorized images with which nothing found means something."""
+    return max(count, int(share * members + 1e-9))
+
+
+def small(p_value: float) -> str:
+    """A p-value for people; what permutations and ranks cannot tell from 0 is not spelled out."""
+    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.3g}"
+
+
+def _disagreement(facts: Facts) -> str:
+    alone, less = (
+        "evidence" if one.smallest <= HALF_LEVEL else "no evidence"
+        for one in (facts.raw, facts.found)
+    )
+    return (
+        f"the score by itself is {alone} ({facts.raw.words}), and {less} once what the pictures "
+        f"show of it is taken off ({facts.found.words}), so what is found may lie in the pictures "
+        "and not in the model; give more controls, prepared as the members were"
+    )
 
 
 def _blind(facts: Facts) -> str:
@@ -126,20 +211,40 @@ def _blind(facts: Facts) -> str:
             "no informative noise level: at each, held-out images come back as well or even a "
             "perfect memorizer is not found; take other levels, or leave out --sigma"
         )
-    return ""
+    return _too_coarse(facts)
+
+
+def _too_coarse(facts: Facts) -> str:
+    if facts.smallest_count is not None and facts.smallest_count <= facts.tolerated:
+        return ""
+    count, members = facts.smallest_count, facts.members.units
+    finds = "not even all of them" if count is None else f"{count} of {members} or more"
+    return (
+        f"nothing stands out, but of perfectly memorized images this scan finds {finds}, expected "
+        f"{facts.tolerated} or fewer; give more controls (memaudit plan says how many), or ask "
+        "less with --tolerated-count or --tolerated-share"
+    )
 
 
 def _alarms(facts: Facts) -> tuple[str, ...]:
-    if facts.members == facts.controls == 0 and facts.spanning:
-        return (
-            "members and controls are copies of each other; give controls that the model was not "
-            "trained on",
-        )
     reasons = _too_few(facts)
-    if facts.unreadable > LARGEST_UNREADABLE_SHARE * facts.entries:
+    for name, side in _named(facts):
+        if side.spanning > LARGEST_SPANNING_SHARE * side.groups:
+            reasons.append(
+                f"{side.spanning} of {side.groups} groups of {name}s have copies on the other "
+                "side: members and controls are copies of each other. Give controls that the "
+                "model was not trained on"
+            )
+    for name, side in _named(facts):
+        if side.lost > LARGEST_LOST_SHARE * side.entries:
+            reasons.append(
+                f"{side.lost} of {side.entries} {name}s could not be read or scored, "
+                f"expected at most {LARGEST_LOST_SHARE:.0%}; mend them or leave them out"
+            )
+    if facts.split_clusters:
         reasons.append(
-            f"{facts.unreadable} of {facts.entries} images could not be read or scored, "
-            f"expected at most {LARGEST_UNREADABLE_SHARE:.0%}; mend them or leave them out"
+            f"{facts.split_clusters} clusters have images on both sides, so that clusters are not "
+            "what was divided; divide by cluster (memaudit split), or leave out --cluster-column"
         )
     if not facts.self_checked:
         reasons.append("the self-check of the model was switched off; scan with it")
@@ -150,22 +255,28 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         )
     if facts.shift:
         reasons.append(
-            "shift detected: members and controls can be told apart without the model "
-            f"({facts.shift}); give controls from the same source, prepared the same way"
+            "shift detected: without the model, by what the pictures show, members and controls "
+            f"differ in the score to be expected ({facts.shift}); give controls from the same "
+            "source, prepared the same way"
         )
-    return tuple(reasons)
+    return (*reasons, facts.untested) if facts.untested and not reasons else tuple(reasons)
+
+
+def _named(facts: Facts) -> tuple[tuple[Split, SideFacts], ...]:
+    return ("member", facts.members), ("control", facts.controls)
 
 
 def _too_few(facts: Facts) -> list[str]:
     reasons, fewest = [], FEWEST_FOR_EVIDENCE
-    if facts.members == 0:
+    controls = facts.controls.units
+    if facts.members.units == 0:
         reasons.append("no member could be scored; give images that the model was trained on")
-    if facts.controls == 0:
+    if controls == 0:
         reasons.append(f"no controls; give at least {fewest} images the model has not seen")
-    elif facts.controls < fewest:
+    elif controls < fewest:
         reasons.append(
-            f"too few controls: with {facts.controls} no p-value of a member is below "
-            f"{1 / (facts.controls + 1):.3g}, expected {HALF_LEVEL} or less; "
+            f"too few controls: with {controls} no p-value of a member is below "
+            f"{1 / (controls + 1):.3g}, expected {HALF_LEVEL} or less; "
             f"give at least {fewest}"
         )
     return reasons
@@ -174,6 +285,6 @@ def _too_few(facts: Facts) -> list[str]:
 def _found(facts: Facts) -> str:
     rests = f" ({facts.by_input})" if facts.by_input else ""
     return (
-        f"{facts.flagged} of {facts.members} members flagged{rests}, smallest q {facts.min_q:.4g}, "
-        f"data-set p {facts.dataset_p:.4g}, evidence from {HALF_LEVEL} down"
+        f"{facts.found.flagged} of {facts.members.units} members flagged{rests}, "
+        f"{facts.found.words}, evidence from {HALF_LEVEL} down"
     )

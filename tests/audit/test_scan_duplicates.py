@@ -6,7 +6,7 @@ from PIL import Image as PillowImage
 from runs import NUMBERS, ask
 
 from memaudit.audit import scan
-from memaudit.statistics.findings import SPANS
+from memaudit.statistics.findings import BY_CONTROL
 
 
 @pytest.fixture
@@ -58,11 +58,12 @@ def test_a_near_copy_inherits_the_row_of_its_group_and_is_no_neighbour(run, side
     rows = rows_of(result.findings, "003.png", "near.png")
     assert rows["example_id"].nunique() == 2
     assert rows["group"].nunique() == 1
-    assert rows.set_index("example_id")["representative"].idxmax() == rows["example_id"].min()
+    assert rows["representative"].sum() == 1
     assert len(rows[NUMBERS].drop_duplicates()) == 1
     assert not rows["nearest_other"].isin(rows["example_id"]).any()
     assert not result.scores["nearest_other"].isin(rows["example_id"]).all()
-    assert set(result.scores["example_id"]) & set(rows["example_id"]) == {rows["example_id"].min()}
+    chosen = set(rows.loc[rows["representative"], "example_id"])
+    assert set(result.scores["example_id"]) & set(rows["example_id"]) == chosen
 
 
 def test_the_duplicate_threshold_decides_what_a_near_copy_is(run, sides):
@@ -73,22 +74,46 @@ def test_the_duplicate_threshold_decides_what_a_near_copy_is(run, sides):
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, lighter])
-def test_a_group_on_both_sides_is_left_out_of_calibration(run, sides, copy):
+def test_a_group_on_both_sides_counts_once_with_the_label_of_its_representative(run, sides, copy):
     copy(sides.members / "003.png", sides.controls / "both.png")
     result = run()
     findings = result.findings
     members = rows_of(findings, "003.png")
     rows = findings[findings["group"] == members["group"].iloc[0]]
     assert sorted(rows["split"]) == ["control", "member"]
-    assert (rows["reason"] == SPANS).all()
-    assert rows["score"].notna().all()
-    assert rows[["p_value", "q_value"]].isna().all(axis=None)
-    assert not rows["flagged"].any()
+    assert rows["score"].nunique() == 1
+    stands = rows.loc[rows["representative"], "split"].item()
+    member = rows[rows["split"] == "member"].iloc[0]
+    assert (member["reason"] == BY_CONTROL) == np.isnan(member["p_value"]) == (stands == "control")
     counts = result.summary.counts
-    assert (counts.member_groups, counts.control_groups, counts.spanning_groups) == (14, 40, 1)
-    assert findings["p_value"].min() == pytest.approx(1 / 41)
-    assert result.summary.levels[0].members == 14
-    assert result.summary.levels[0].controls == 40
+    as_control = int(stands == "control")
+    groups = (counts.member_groups, counts.control_groups, counts.spanning_groups)
+    assert groups == (15 - as_control, 40 + as_control, 1)
+    assert result.summary.levels[0].members == 15 - as_control
+
+
+def test_the_copy_that_says_most_stands_for_its_group_whichever_side_it_is_on(run, sides):
+    """A lossy copy, a smaller one and a mirrored one never stand for the lossless original."""
+    original = PillowImage.open(sides.members / "003.png")
+    original.save(sides.members / "lossy.jpg", quality=95)
+    original.save(sides.controls / "lossy.jpg", quality=90)
+    findings = run(duplicate_threshold=0.9).findings
+    group = rows_of(findings, "003.png")["group"].item()
+    rows = findings[findings["group"] == group]
+    assert set(rows["source"]) == {"003.png", "lossy.jpg"}
+    assert rows.loc[rows["representative"], "source"].item() == "003.png"
+    assert rows_of(findings, "003.png")["p_value"].notna().all()
+
+
+def test_pixels_on_both_sides_are_members_as_often_as_chance_has_it(run, sides):
+    """Which of two rows of the same pixels stands for them is no matter of the side."""
+    for path in list(sides.members.glob("*.png")):
+        shutil.copy(path, sides.controls / f"again-{path.name}")
+    table = run().findings
+    both = table[table.groupby("group")["split"].transform("nunique") > 1]
+    stands = both.loc[both["representative"], "split"].value_counts()
+    assert stands.sum() == 15
+    assert stands.min() >= 3
 
 
 def test_controls_listed_twice_count_once(run, sides):
@@ -104,10 +129,11 @@ def test_controls_listed_twice_count_once(run, sides):
     assert p[0].sort_index().equals(p[1].sort_index())
 
 
-def test_the_same_folder_as_both_sides_calibrates_nobody(run, sides):
+def test_the_same_folder_as_both_sides_is_no_comparison(run, sides):
     shutil.rmtree(sides.controls)
     shutil.copytree(sides.members, sides.controls)
     result = run()
     assert len(result.findings) == 30
-    assert (result.findings["reason"] == SPANS).all()
+    assert result.summary.counts.spanning_groups == 15
+    assert "members and controls are copies of each other" in result.summary.verdict.sentence
     assert result.exit_code == 4

@@ -67,6 +67,7 @@ def test_a_memorizer_of_other_images_is_not_accused(sides, tmp_path):
         tmp_path / "run",
         model=f"closed-form:{sides.others}",
         controls=sides.controls,
+        tolerated_count=15,
     )
     result = scan(config)
     assert not result.findings["flagged"].any()

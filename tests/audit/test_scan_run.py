@@ -52,11 +52,10 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert report["config"].keys() == {"data", "target", "attack", "calibration", "execution"}
     assert report["summary"].keys() == {
         *("attack", "columns", "counts", "flagged", "dataset", "levels", "literature"),
-        *("conduct", "verdict"),
+        *("conduct", "verdict", "exchangeability"),
     }
     assert report["summary"]["conduct"].keys() == {
-        *("unreadable", "self_checked", "exchangeability", "power", "effort", "noisy"),
-        "reference",
+        *("unread", "self_checked", "power", "detectable", "effort", "noisy", "reference"),
     }
     prepared = report["prepared"]
     assert prepared.keys() == {

@@ -1,196 +1,160 @@
-import io
-from dataclasses import asdict
+"""What pictures tell of a score, and whether the sides differ in it."""
+
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import PIL.Image
 import pytest
-from skimage import data as photos
+from numpy.typing import NDArray
 
-from memaudit.data import decode, properties
-from memaudit.similarity.embed import load_embedder
-from memaudit.statistics.exchangeability import (
-    blind,
-    exchangeability,
-    separation,
-    smoother,
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.dataset import dataset_test
+from memaudit.statistics.entities import Sides
+from memaudit.statistics.exchangeability.check import can_be_tested, exchangeability
+from memaudit.statistics.exchangeability.encoding import encode, encode_captions, features
+from memaudit.statistics.exchangeability.expected import Expected, expect
+
+D = 12
+Values = NDArray[np.float64]
+
+
+def sides_of(n: int, m: int) -> Sides:
+    ids = [f"{k:05}" for k in range(n + m)]
+    return Sides(tuple(ids[:n]), tuple(ids[n:]))
+
+
+def predicted(matrix: Values, score: Values, n: int, seed: int = 0) -> tuple[Expected, Sides]:
+    sides = sides_of(n, len(score) - n)
+    ids = pd.Index([*sides.members, *sides.controls])
+    table = pd.DataFrame(encode(pd.DataFrame(matrix)), index=ids)
+    return expect(pd.DataFrame({"clean image": score}, ids), table, sides, seed), sides
+
+
+def evidence(score: Values, n: int) -> bool:
+    sides = sides_of(n, len(score) - n)
+    both = sides.compare(pd.Series(score, [*sides.members, *sides.controls]))
+    q = benjamini_hochberg(conformal_p(both.members.values, both.controls.values)).min()
+    return min(q, dataset_test(both.members, both.controls, 499).p_value) <= 0.025
+
+
+@pytest.mark.parametrize("kind", ["linear", "spread"])
+def test_a_small_shift_that_pictures_show_is_no_evidence(kind: str) -> None:
+    """One of the features is shifted, or wider, on the members; nothing is memorized."""
+    rng, n = np.random.default_rng(0), 800
+    raw, left, alarms = [], [], []
+    for _ in range(12):
+        matrix = rng.normal(size=(2 * n, D))
+        if kind == "linear":
+            matrix[:n, 0] += 0.25
+            told = matrix[:, 0]
+        else:
+            matrix[:n, 0] *= 1.2
+            told = (matrix[:, 0] ** 2 - 1) / np.sqrt(2)
+        score = 0.5 * told + np.sqrt(0.75) * rng.normal(size=2 * n)
+        found, sides = predicted(matrix, score, n)
+        check = exchangeability(found, pd.DataFrame(index=found.blind.index), sides, 499, 0)
+        assert check is not None
+        shift = exchangeability(found, shown(matrix, sides), sides, 499, 0)
+        alarms.append(shift.alarm)
+        raw.append(evidence(score, n))
+        left.append(evidence(score - found.by_controls["clean image"].to_numpy(), n))
+    assert np.mean(raw) > 0.4
+    assert np.mean(left) < 0.3
+    assert np.mean(np.array(raw) & np.array(left) & ~np.array(alarms)) <= 0.1
+
+
+def shown(matrix: Values, sides: Sides) -> pd.DataFrame:
+    return pd.DataFrame({"width": matrix[:, 0]}, [*sides.members, *sides.controls])
+
+
+def test_a_fair_division_raises_no_alarm() -> None:
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(30):
+        matrix = rng.normal(size=(600, D))
+        score = matrix[:, 0] + rng.normal(size=600)
+        found, sides = predicted(matrix, score, 300)
+        alarms += exchangeability(found, shown(matrix, sides), sides, 499, 0).alarm
+    assert alarms <= 2
+
+
+@pytest.mark.parametrize(("n", "m"), [(500, 500), (1000, 200)])
+def test_a_memorized_kind_of_picture_is_not_predicted_away(n: int, m: int) -> None:
+    rng = np.random.default_rng(2)
+    matrix = rng.normal(size=(n + m, D))
+    kind = rng.random(n + m) < 0.3
+    matrix[kind, :3] += 2.5
+    score = rng.normal(size=n + m)
+    score[:n][kind[:n]] += 6
+    found, _ = predicted(matrix, score, n)
+    left = score - found.by_controls["clean image"].to_numpy()
+    flags = [benjamini_hochberg(conformal_p(one[:n], one[n:])) <= 0.05 for one in (score, left)]
+    assert flags[0][kind[:n]].mean() > 0.9
+    assert (flags[0] & flags[1]).sum() >= 0.9 * flags[0].sum()
+
+
+def test_pictures_that_tell_nothing_change_next_to_nothing() -> None:
+    rng = np.random.default_rng(3)
+    found, _ = predicted(rng.normal(size=(400, D)), rng.normal(size=400), 200)
+    assert found.explained < 0.05
+    assert found.by_controls.to_numpy().std() < 0.2
+
+
+def test_one_absurd_score_rules_no_prediction() -> None:
+    rng = np.random.default_rng(4)
+    matrix = rng.normal(size=(400, D))
+    score = matrix[:, 0] + 0.5 * rng.normal(size=400)
+    plain, _ = predicted(matrix, score, 200)
+    score[-1] = 1e6
+    absurd, _ = predicted(matrix, score, 200)
+    both = plain.by_controls["clean image"], absurd.by_controls["clean image"]
+    assert np.corrcoef(*both)[0, 1] > 0.95
+
+
+def test_without_features_or_with_few_controls_nothing_is_predicted() -> None:
+    rng = np.random.default_rng(5)
+    for matrix, n in ((rng.normal(size=(60, D)), 40), (np.zeros((200, 1)), 100)):
+        found, _ = predicted(matrix, rng.normal(size=len(matrix)), n)
+        assert not found.by_controls.to_numpy().any()
+
+
+def test_a_picture_is_predicted_by_others_only() -> None:
+    """Its own score has no part in what is expected of it."""
+    rng = np.random.default_rng(6)
+    matrix = rng.normal(size=(300, D))
+    score = matrix[:, 0] + rng.normal(size=300)
+    before, _ = predicted(matrix, score, 150)
+    score[:150] += 3 * rng.random(150)  # members have no part in a fit to controls
+    after, _ = predicted(matrix, score, 150)
+    pd.testing.assert_frame_equal(before.by_controls, after.by_controls)
+
+
+@pytest.mark.parametrize(
+    ("members", "controls", "possible"),
+    [(1, 100, False), (1, 199, True), (2, 20, True), (2, 18, False), (12, 500, True), (5, 5, True)],
 )
-
-TILE = 24
-
-
-def cut(*photographs):
-    """Tiles of photographs that show something, in a fixed random order."""
-    tiles = [
-        photograph[y : y + TILE, x : x + TILE]
-        for photograph in photographs
-        for y in range(0, photograph.shape[0] - TILE + 1, TILE)
-        for x in range(0, photograph.shape[1] - TILE + 1, TILE)
-    ]
-    tiles = [tile for tile in tiles if tile.std() > 15]
-    order = np.random.default_rng(0).permutation(len(tiles))
-    return [tiles[k] for k in order]
+def test_a_side_can_be_too_small_for_a_test(members: int, controls: int, possible: bool) -> None:
+    assert can_be_tested(members, controls) is possible
 
 
-@pytest.fixture(scope="module")
-def mixed():
-    return cut(photos.astronaut(), photos.coffee(), photos.chelsea())[:400]
+def test_captions_become_few_numbers() -> None:
+    rng = np.random.default_rng(7)
+    words = [f"word{k}" for k in range(40)]
+    texts = pd.Series([" ".join(rng.choice(words, 6)) for _ in range(80)])
+    told = encode_captions(texts)
+    assert told.shape[0] == 80
+    assert told.shape[1] <= 20
+    assert encode_captions(pd.Series(["a", "b", "c"])).shape[0] == 3
 
 
-def png(pixels):
-    return saved(pixels, "PNG")
-
-
-def jpeg(quality):
-    return lambda pixels: saved(pixels, "JPEG", quality=quality)
-
-
-def saved(pixels, file_format, **options):
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def read(pixels, save=png):
-    """Embeddings and properties of pixels that were saved as files."""
-    files = [save(image) for image in pixels]
-    decoded = [decode(file) for file in files]
-    rows = [
-        asdict(properties(image, len(file))) for image, file in zip(decoded, files, strict=True)
-    ]
-    return load_embedder("pixels").embed([image.image for image in decoded]), pd.DataFrame(rows)
-
-
-def compare(members, controls, **options):
-    (a, first), (b, second) = members, controls
-    member = np.arange(len(a) + len(b)) < len(a)
-    table = pd.concat([first, second], ignore_index=True)
-    return exchangeability(np.concatenate([a, b]), table, member, **options)
-
-
-def test_another_jpeg_quality_is_caught_and_named_first(mixed):
-    found = compare(read(mixed[:100], jpeg(75)), read(mixed[100:200], jpeg(95)))
-    assert found.alarm
-    assert found.separates[0] == separation.Separation("JPEG quality", "75", "95", 1.0)
-    assert (found.members, found.controls) == (100, 100)
-
-
-def test_another_format_is_caught_and_named_first(mixed):
-    found = compare(read(mixed[:60]), read(mixed[60:120], jpeg(90)))
-    assert found.separates[0] == separation.Separation("file format", "PNG", "JPEG", 1.0)
-
-
-def test_another_resolution_is_caught_and_named(mixed):
-    small = [image[:20, :20] for image in mixed[60:120]]
-    found = compare(read(mixed[:60]), read(small))
-    assert separation.Separation("width, pixels", "24", "20", 1.0) in found.separates
-
-
-def test_what_was_a_jpeg_once_is_caught_in_a_png(mixed):
-    once = [decode(jpeg(75)(image)).image for image in mixed[100:200]]
-    found = compare(read(mixed[:100]), read(once))
-    assert found.alarm
-    assert found.separates[0].what == "traces of JPEG quantization in the pixels"
-
-
-def test_another_photograph_is_caught_by_both_baselines():
-    found = compare(read(cut(photos.chelsea())[:80]), read(cut(photos.coffee())[:80]))
-    assert found.alarm
-    assert [baseline.features for baseline in found.baselines] == ["embeddings", "file properties"]
-    assert all(baseline.p_value <= 0.005 for baseline in found.baselines)
-    assert all(baseline.auc > 0.6 for baseline in found.baselines)
-
-
-def test_a_random_split_raises_no_alarm_and_names_nothing(mixed):
-    found = compare(read(mixed[:200]), read(mixed[200:]))
-    assert not found.alarm
-    assert found.p_value > 0.01
-    assert found.separates == ()
-
-
-def test_p_is_the_smaller_one_twice(mixed):
-    found = compare(read(mixed[:40]), read(mixed[40:80]))
-    assert found.p_value == min(1, 2 * min(baseline.p_value for baseline in found.baselines))
-
-
-def test_the_order_of_the_rows_does_not_matter(mixed):
-    vectors, table = read(mixed[:120], jpeg(90))
-    member = np.arange(120) % 3 == 0
-    expected = exchangeability(vectors, table, member)
-    order = np.random.default_rng(1).permutation(120)
-    assert exchangeability(vectors[order], table.iloc[order], member[order]) == expected
-
-
-def test_the_same_seed_gives_the_same_and_another_draws_anew(mixed):
-    sides = read(mixed[:40]), read(mixed[40:80])
-    assert compare(*sides) == compare(*sides)
-    assert compare(*sides) != compare(*sides, seed=1)
-
-
-def test_too_few_on_either_side_are_not_compared(mixed):
-    few, many = read(mixed[:19]), read(mixed[20:60])
-    assert compare(few, many) is None
-    assert compare(many, few) is None
-    assert compare(read(mixed[:20]), many) is not None
-
-
-def test_of_many_images_a_share_is_used(mixed, monkeypatch):
-    monkeypatch.setattr(blind, "MOST", 50)
-    vectors, table = read(mixed[:200])
-    member = np.arange(200) < 130
-    found = exchangeability(vectors, table, member)
-    assert (found.members, found.controls) == (50, 50)
-    order = np.random.default_rng(1).permutation(200)
-    assert exchangeability(vectors[order], table.iloc[order], member[order]) == found
-
-
-def test_images_that_cannot_be_told_apart_get_the_largest_p():
-    vectors, table = read([np.full((24, 24, 3), 90, np.uint8)] * 50)
-    found = exchangeability(vectors, table, np.arange(50) < 25)
-    assert {(baseline.auc, baseline.p_value) for baseline in found.baselines} == {(0.5, 1.0)}
-
-
-def test_predictions_are_those_of_classifiers_that_never_saw_the_image(mixed):
-    vectors, _ = read(mixed[:30])
-    kernel = smoother.mixed_kernel(vectors.astype(np.float64))
-    labels = np.arange(30) % 2 - 0.5
-    expected = np.empty(30)
-    for k in range(30):
-        rest = np.delete(np.arange(30), k)
-        inner = kernel[np.ix_(rest, rest)] + smoother.RIDGE * np.eye(29)
-        expected[k] = kernel[k, rest] @ np.linalg.solve(inner, labels[rest])
-    np.testing.assert_allclose(smoother.held_out(kernel) @ labels, expected, atol=1e-9)
-
-
-def test_p_values_of_random_splits_are_not_too_small(mixed, monkeypatch):
-    monkeypatch.setattr(smoother, "ROUNDS", 199)
-    vectors, table = read(mixed[:80])
-    rng = np.random.default_rng(0)
-    found = [exchangeability(vectors, table, rng.permutation(80) < 40) for _ in range(200)]
-    for which in range(2):
-        p = np.array([result.baselines[which].p_value for result in found])
-        # Binomial(200, level): below these counts in 99.9 of 100 seeds.
-        assert np.sum(p <= 0.05) <= 21
-        assert np.sum(p <= 0.2) <= 58
-        assert np.mean(p) > 0.43
-
-
-@pytest.mark.parametrize("trigger", ["a photo of sks", "a photo"])
-def test_captions_that_give_a_side_away_are_caught_where_the_model_is_told_them(mixed, trigger):
-    vectors, table = read(mixed[:120])
-    member = np.arange(120) < 60
-    kinds = ["a picture of a cat", "coffee on a table", "a rocket", "an astronaut smiling"]
-    table["prompt"] = [kinds[k % 4] if k >= 60 else f"{trigger} {kinds[k % 4]}" for k in range(120)]
-    assert not exchangeability(vectors, table, member).alarm
-    told = exchangeability(vectors, table, member, captions=True)
-    assert told.alarm
-    assert min(told.baselines, key=lambda one: one.p_value).features == "captions"
-
-
-def test_captions_of_one_source_raise_no_alarm(mixed):
-    vectors, table = read(mixed[:120])
-    words = np.random.default_rng(0).integers(0, 30, (120, 4))
-    table["prompt"] = [" ".join(f"word{k}" for k in row) for row in words]
-    found = exchangeability(vectors, table, np.arange(120) % 2 == 0, captions=True)
-    assert len(found.baselines) == 3
-    assert not found.alarm
+def test_features_are_those_of_the_representatives() -> None:
+    pool = pd.DataFrame(
+        {
+            "example_id": ["a", "b", "b"],
+            "representative": [True, True, False],
+            "prompt": ["one", "two", "two"],
+            "width": [10, 20, 20],
+            "look_00": [0.1, 0.2, 0.2],
+        }
+    )
+    assert list(features(pool, ["width"], captions=False).index) == ["a", "b"]
+    assert features(pool.drop(columns=["width", "look_00"]), ["width"], captions=False).empty

@@ -21,7 +21,7 @@ from memaudit.statistics.verdict import Outcome
 
 MARGIN = primary("margin")
 OPTIONS = Options(MARGIN, COLUMNS, copy_threshold=0.75, rounds=199)
-CONDUCT = Conduct(unreadable=0, self_checked=True)
+CONDUCT = Conduct(self_checked=True)
 N, M = 60, 240
 IDS = [f"{i:04}" for i in range(N + M)]
 MEMBERS, CONTROLS = IDS[:N], IDS[N:]
@@ -68,6 +68,8 @@ def pool() -> pd.DataFrame:
             "group": range(N + M),
             "representative": True,
             "spans": False,
+            "cluster": "",
+            "left_out": "",
         }
     )
 
@@ -77,7 +79,7 @@ def with_duplicate(pool: pd.DataFrame, of: str, split: str) -> pd.DataFrame:
     row = pool[pool["example_id"] == of].iloc[0]
     spans = row["split"] != split
     copy = row.to_frame().T.assign(
-        example_id="9999", source="copy.png", split=split, representative=spans
+        example_id="9999", source="copy.png", split=split, representative=False
     )
     both = pd.concat([pool, copy.astype(pool.dtypes)], ignore_index=True)
     return both.assign(spans=both["spans"] | (spans & (both["group"] == row["group"])))
@@ -177,20 +179,25 @@ def test_a_duplicate_inherits_and_counts_once(scores: pd.DataFrame, pool: pd.Dat
     assert (summary.flagged.groups, summary.flagged.rows) == (16, 17)
 
 
-def test_a_group_on_both_sides_leaves_calibration(scores: pd.DataFrame, pool: pd.DataFrame) -> None:
+def test_a_group_on_both_sides_counts_once_on_the_side_of_its_representative(
+    scores: pd.DataFrame, pool: pd.DataFrame
+) -> None:
+    plain = findings(scores, pool, OPTIONS)
     spanning = with_duplicate(pool, CONTROLS[0], "member")
-    copy = scores[scores["example_id"] == CONTROLS[0]].assign(example_id="9999", margin=5.0)
-    wider = pd.concat([scores, copy.astype(scores.dtypes)])
-    table = findings(wider, spanning, OPTIONS)
-    for example in ("9999", CONTROLS[0]):
-        row = row_of(table, example)
-        assert row["reason"] == "duplicate group has rows on both sides"
-        assert np.isnan(row["p_value"])
-        assert not row["flagged"]
-    counts = summary_of(wider, spanning).counts
-    assert (counts.member_groups, counts.control_groups) == (N, M - 1)
-    assert counts.spanning_groups == 1
-    assert table["p_value"].min() == pytest.approx(1 / M)
+    table = findings(scores, spanning, OPTIONS)
+    row = row_of(table, "9999")
+    assert row["reason"] == "its duplicate group is represented by a control"
+    assert np.isnan(row["p_value"])
+    assert not row["flagged"]
+    assert row["score"] == row_of(table, CONTROLS[0])["score"]
+    counts = summary_of(scores, spanning).counts
+    assert (counts.member_groups, counts.control_groups, counts.spanning_groups) == (N, M, 1)
+    both = with_duplicate(pool, MEMBERS[0], "control")
+    table = findings(scores, both, OPTIONS)
+    assert row_of(table, MEMBERS[0])["flagged"]
+    assert np.isnan(row_of(table, "9999")["p_value"])
+    assert row_of(table, "9999")["reason"] == ""
+    assert table["p_value"].min() == plain["p_value"].min()
 
 
 def test_what_could_not_be_scored_stays_in_the_table(

@@ -1,91 +1,126 @@
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from memaudit.statistics.verdict import Facts, Outcome, decide
+from memaudit.statistics.verdict import (
+    FEWEST_FOR_EVIDENCE,
+    Facts,
+    Found,
+    Outcome,
+    SideFacts,
+    decide,
+    small,
+    tolerated,
+)
 
+MEMBERS = SideFacts(units=100, groups=100, spanning=0, lost=0, entries=100)
+CONTROLS = SideFacts(units=400, groups=400, spanning=0, lost=0, entries=400)
+NOTHING = Found(min_q=0.4, dataset_p=0.5, flagged=0)
 QUIET = Facts(
-    members=200,
-    controls=200,
-    min_q=0.6,
-    dataset_p=0.4,
-    flagged=0,
-    unreadable=0,
-    entries=400,
+    members=MEMBERS,
+    controls=CONTROLS,
+    found=NOTHING,
+    raw=NOTHING,
     self_checked=True,
     power=0.9,
-    informative=2,
+    smallest_count=4,
+    tolerated=5,
+    informative=2.0,
 )
 
 
-@pytest.mark.parametrize(
-    ("changes", "outcome", "reason"),
-    [
-        ({}, Outcome.NONE, "0 of 200 members flagged"),
-        ({"min_q": 0.025, "flagged": 3}, Outcome.EVIDENCE, "3 of 200 members flagged"),
-        ({"dataset_p": 0.025}, Outcome.EVIDENCE, "data-set p 0.025"),
-        ({"dataset_p": 0.026}, Outcome.NONE, "data-set p 0.026"),
-        ({"min_q": 0.026, "flagged": 3}, Outcome.INCONCLUSIVE, "borderline"),
-        ({"min_q": 0.04, "flagged": 3, "dataset_p": 0.01}, Outcome.EVIDENCE, "3 of 200"),
-        ({"controls": 39}, Outcome.NONE, "smallest q 0.6"),
-        ({"unreadable": 20}, Outcome.NONE, "smallest q 0.6"),
-    ],
-)
-def test_the_verdict_follows_from_the_p_values(
-    changes: dict[str, float], outcome: Outcome, reason: str
-) -> None:
-    verdict = decide(replace(QUIET, **changes))
-    assert verdict.outcome is outcome
-    assert reason in verdict.reasons[0]
+def seen(min_q: float = 1.0, dataset_p: float = 1.0, flagged: int = 0, **changes: object) -> Facts:
+    """Both scores show the same."""
+    found = Found(min_q, dataset_p, flagged)
+    return replace(QUIET, found=found, raw=found, **changes)
 
 
-@pytest.mark.parametrize("flagged", [0, 7])
-def test_how_many_are_flagged_at_the_chosen_rate_does_not_move_the_verdict(flagged: int) -> None:
-    assert decide(replace(QUIET, min_q=0.15, flagged=flagged)).outcome is Outcome.NONE
-    assert decide(replace(QUIET, min_q=0.04, flagged=flagged)).outcome is Outcome.INCONCLUSIVE
+@pytest.mark.parametrize("p", [{"min_q": 0.025}, {"dataset_p": 0.025}])
+def test_evidence_takes_half_the_level_of_either(p: dict[str, float]) -> None:
+    verdict = decide(seen(**p))
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.EVIDENCE, 0)
+
+
+@pytest.mark.parametrize("p", [{"min_q": 0.026}, {"dataset_p": 0.026}])
+def test_what_misses_half_the_level_and_not_the_level_is_borderline(p: dict[str, float]) -> None:
+    verdict = decide(seen(**p))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.sentence.startswith("inconclusive: borderline")
+
+
+def test_nothing_in_a_scan_that_could_have_found_something_is_none() -> None:
+    assert decide(QUIET).outcome is Outcome.NONE
+
+
+def test_each_kind_of_evidence_has_its_sentence() -> None:
+    copies = decide(seen(min_q=0.01, flagged=7, reproductions=4))
+    assert copies.claim == "reproduction"
+    assert re.search(
+        r"evidence of reproduction .*: 4 of 100 training images .* copies", copies.sentence
+    )
+    single = decide(seen(min_q=0.01, flagged=7))
+    assert single.claim == "membership"
+    assert "7 of 100 training images" in single.sentence
+    assert single.sentence.endswith("none as a copy")
+    whole = decide(seen(dataset_p=0.01, min_q=0.3))
+    assert whole.claim == "membership"
+    assert "as a whole" in whole.sentence
+    assert "no single image stands out" in whole.sentence
+    for verdict in (copies, single, whole):
+        assert "under this attack at this noise" in verdict.sentence
+
+
+def test_a_score_that_only_the_pictures_explain_is_no_evidence() -> None:
+    for found, raw in ((NOTHING, Found(0.001, 0.001, 9)), (Found(0.001, 0.001, 9), NOTHING)):
+        verdict = decide(replace(QUIET, found=found, raw=raw))
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "may lie in the pictures" in verdict.sentence
+        assert "smallest q 0.001" in verdict.sentence
+        assert "smallest q 0.4" in verdict.sentence
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"controls": 0}, "no controls"),
-        ({"controls": 38}, "too few controls: with 38 .* at least 39"),
-        ({"members": 0}, "no member could be scored"),
-        ({"unreadable": 21}, "21 of 400 images"),
-        ({"self_checked": False}, "self-check"),
-        ({"one_step_of_noisy": True}, "one step misses what full sampling detects"),
-        ({"shift": "p 0.001; what differs: JPEG quality"}, "shift detected.*JPEG quality"),
+        ({"members": replace(MEMBERS, units=0)}, "no member could be scored"),
+        ({"controls": replace(CONTROLS, units=0)}, "no controls"),
+        ({"controls": replace(CONTROLS, units=38)}, "too few controls: with 38"),
+        ({"members": replace(MEMBERS, lost=6)}, "6 of 100 members could not be read or scored"),
+        ({"controls": replace(CONTROLS, lost=21)}, "21 of 400 controls could not be read"),
+        ({"members": replace(MEMBERS, spanning=51)}, "51 of 100 groups of members have copies"),
+        ({"controls": replace(CONTROLS, spanning=201)}, "201 of 400 groups of controls"),
+        ({"self_checked": False}, "self-check of the model was switched off"),
+        ({"one_step_of_noisy": True}, "only one step was run"),
+        ({"shift": "p 0.001"}, r"shift detected: .*\(p 0\.001\)"),
+        ({"untested": "cannot be tested"}, "cannot be tested"),
+        ({"split_clusters": 3}, "3 clusters have images on both sides"),
     ],
 )
-@pytest.mark.parametrize("min_q", [0.6, 0.001])
-def test_alarms_win_over_evidence(changes: dict[str, float], reason: str, min_q: float) -> None:
-    verdict = decide(replace(QUIET, min_q=min_q, **changes))
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert len(verdict.reasons) == 1
-    assert re.search(reason, verdict.sentence)
+def test_what_makes_a_scan_untrustworthy_makes_it_inconclusive(
+    changes: dict[str, object], reason: str
+) -> None:
+    for facts in (QUIET, seen(min_q=1e-9, dataset_p=1e-9, flagged=50)):
+        verdict = decide(replace(facts, **changes))
+        assert (verdict.outcome, verdict.exit_code) == (Outcome.INCONCLUSIVE, 4)
+        assert re.search(reason, verdict.sentence)
 
 
-def test_every_alarm_is_named() -> None:
-    facts = replace(QUIET, members=0, controls=0, unreadable=400, self_checked=False)
-    assert len(decide(facts).reasons) == 4
+def test_a_side_has_limits_of_its_own() -> None:
+    """Lost controls are not made up for by many members that could be read."""
+    few = SideFacts(units=40, groups=40, spanning=0, lost=60, entries=100)
+    many = SideFacts(units=1200, groups=1200, spanning=0, lost=0, entries=1200)
+    verdict = decide(seen(min_q=0.01, members=many, controls=few))
+    assert "60 of 100 controls could not be read or scored" in verdict.sentence
 
 
-def test_only_inconclusive_exits_with_four() -> None:
-    none = decide(QUIET)
-    evidence = decide(replace(QUIET, dataset_p=0.001))
-    inconclusive = decide(replace(QUIET, controls=0))
-    assert [v.exit_code for v in (none, evidence, inconclusive)] == [0, 0, 4]
-
-
-def test_the_sentences_claim_nothing_beyond_the_attack() -> None:
-    none = decide(QUIET)
-    evidence = decide(replace(QUIET, dataset_p=0.001))
-    end = "under this attack at this noise"
-    assert none.sentence == f"no reconstruction beyond held-out controls was found {end}"
-    assert evidence.sentence == f"evidence of reconstruction beyond held-out controls {end}"
+def test_the_fewest_controls_are_enough() -> None:
+    assert FEWEST_FOR_EVIDENCE == 39
+    enough = replace(CONTROLS, units=39)
+    assert decide(seen(min_q=0.025, controls=enough)).outcome is Outcome.EVIDENCE
 
 
 @pytest.mark.parametrize(
@@ -97,13 +132,41 @@ def test_the_sentences_claim_nothing_beyond_the_attack() -> None:
         ),
         ({"power": None}, "power of the scan was not measured"),
         ({"power": 0.4}, "no power: .* 40%"),
-        ({"informative": 0}, "no informative noise level"),
+        ({"informative": 0.4}, "no informative noise level"),
+        ({"smallest_count": 6}, "finds 6 of 100 or more, expected 5 or fewer"),
+        ({"smallest_count": None}, "finds not even all of them"),
     ],
 )
 def test_a_scan_that_could_see_nothing_is_inconclusive(
-    changes: dict[str, float], reason: str
+    changes: dict[str, object], reason: str
 ) -> None:
     verdict = decide(replace(QUIET, **changes))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert re.search(reason, verdict.sentence)
-    assert decide(replace(QUIET, dataset_p=0.001, **changes)).outcome is Outcome.EVIDENCE
+    assert decide(seen(dataset_p=0.001, **changes)).outcome is Outcome.EVIDENCE
+
+
+def test_what_is_tolerated_is_a_count_or_a_share_of_the_members() -> None:
+    assert tolerated(40, 5, 0.05) == 5
+    assert tolerated(1000, 5, 0.05) == 50
+    assert tolerated(1000, 5, 0.0) == 5
+
+
+def test_p_values_are_not_spelled_out_beyond_what_they_can_tell() -> None:
+    assert small(1.22e-41) == "< 0.0001"
+    assert small(0.0001) == "0.0001"
+    assert small(0.02567) == "0.0257"
+
+
+def test_all_reasons_are_told() -> None:
+    facts = replace(QUIET, controls=replace(CONTROLS, units=0), self_checked=False)
+    assert len(decide(facts).reasons) == 2
+
+
+def test_inputs_are_named_where_copies_were_asked_for() -> None:
+    verdict = decide(seen(min_q=0.001, flagged=9, by_input="5 by the clean image"))
+    assert "9 of 100 members flagged (5 by the clean image)" in verdict.reasons[0]
+
+
+def test_a_verdict_is_json() -> None:
+    assert json.loads(json.dumps(asdict(decide(QUIET))))["outcome"] == "none beyond controls"

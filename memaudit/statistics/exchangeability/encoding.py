@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 from scipy import stats
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer
 
 WORDS = 300  # of the captions, the most frequent ones
+COMPONENTS = 16  # numbers that stand for those words
 
 
 def encode(properties: pd.DataFrame) -> NDArray[np.float64]:
@@ -36,11 +37,32 @@ def _columns(values: pd.Series[str] | pd.Series[float]) -> list[NDArray[np.float
 
 
 def encode_captions(captions: pd.Series[str]) -> NDArray[np.float64]:
-    """Captions [n] -> [n, d]: lengths as normal scores, and which frequent words are in them."""
+    """Captions [n] -> [n, d]: lengths as normal scores, and the principal parts of their words."""
     texts = captions.astype(str).str.lower().tolist()
-    words = [set(text.split()) for text in texts]
-    counts = Counter(word for held in words for word in sorted(held))
-    frequent = sorted((w for w in counts if counts[w] > 1), key=lambda w: (-counts[w], w))[:WORDS]
-    lengths = pd.DataFrame({"characters": map(len, texts), "words": map(len, words)})
-    held = [np.array([word in row for row in words], float) for word in frequent]
-    return np.column_stack([encode(lengths), *held])
+    counts = {"characters": map(len, texts), "words": (len(text.split()) for text in texts)}
+    lengths = encode(pd.DataFrame({name: list(values) for name, values in counts.items()}))
+    counter = CountVectorizer(binary=True, max_features=WORDS, min_df=2, token_pattern=r"\S+")
+    try:
+        words = counter.fit_transform(texts)
+    except ValueError:  # no word is there twice
+        return lengths
+    few = words.shape[1] <= COMPONENTS
+    told = words.toarray() if few else TruncatedSVD(COMPONENTS, random_state=0).fit_transform(words)
+    return np.column_stack([lengths, told])
+
+
+def features(pool: pd.DataFrame, columns: list[str], *, captions: bool) -> pd.DataFrame:
+    """What a picture shows, as numbers, [example, d], of the representatives of a pool.
+
+    `columns` are file properties and the looks of embeddings, as far as the pool has them;
+    `captions`: the model is told those in the column `prompt`, so they are numbers too.
+    """
+    rows = pool[pool["representative"]].drop_duplicates("example_id").set_index("example_id")
+    rows = rows.sort_index()
+    looks = [name for name in rows if str(name).startswith("look_")]
+    there = [name for name in [*columns, *looks] if name in rows]
+    parts = [encode(rows[there])] if there else []
+    if captions and there:
+        parts.append(encode_captions(rows["prompt"]))
+    table = np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 0))
+    return pd.DataFrame(table, index=rows.index)
