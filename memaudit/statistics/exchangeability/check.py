@@ -57,7 +57,7 @@ def exchangeability(
     both = [sides.compare(expected.blind[what]) for what in expected.blind]
     members, controls = both[0].members.units, both[0].controls.units
     p_value = None
-    if can_be_tested(members, controls) and properties.shape[1]:
+    if can_be_tested(members, controls) and expected.explained is not None:
         p_values = [
             mann_whitney_permutation(one.members, one.controls, rounds, seed, two_sided=True)
             for one in both
@@ -70,7 +70,7 @@ def exchangeability(
     return Exchangeability(
         members=members,
         controls=controls,
-        explained=expected.explained,
+        explained=expected.explained or 0.0,
         auc=max(aucs, key=lambda value: abs(value - 0.5)),
         p_value=p_value,
         separates=separations(told, is_member) if named else (),

@@ -38,12 +38,13 @@ class Expected:
     `by_controls` is fitted to controls alone, so that nothing memorized is predicted away; every
     image, member or control, is predicted by a fit that did not see its fold. `blind` is fitted to
     the whole pool without its labels, which makes any comparison of the sides by it exact.
-    `explained` is the share of the variance of the controls' scores that `by_controls` predicts.
+    `explained` is the share of the variance of the controls' scores that `by_controls` predicts,
+    None where nothing is known of the pictures.
     """
 
     by_controls: pd.DataFrame
     blind: pd.DataFrame
-    explained: float
+    explained: float | None
 
 
 def expect(scores: pd.DataFrame, features: pd.DataFrame, sides: Sides, seed: int) -> Expected:
@@ -58,7 +59,7 @@ def expect(scores: pd.DataFrame, features: pd.DataFrame, sides: Sides, seed: int
     blind, explained = by_controls.copy(), []
     table = features.reindex(among)
     if not table.shape[1] or table.isna().any(axis=None):
-        return Expected(by_controls, blind, 0.0)
+        return Expected(by_controls, blind, None)
     folds = _Folds.of(among, sides, seed)
     is_control = np.arange(len(among)) >= len(sides.members)
     everyone = np.ones(len(among), dtype=np.bool_)
