@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from memaudit.corruption.noise import identification_limit
+from memaudit.corruption.noise import HALF, identification_limit
 from memaudit.errors import ConfigError
 from memaudit.models import closed_form
 from memaudit.models.ambient import MARGIN, Ambient
@@ -28,10 +30,10 @@ def brute_force(images: Tensor, x: Tensor, sigma: Tensor, times: Tensor | None =
     return torch.stack(rows)
 
 
-def weights_on_sources(model: ClosedForm, sigma: float, sources: int) -> Tensor:
+def weights_on_sources(model: ClosedForm, sigma: float, sources: int, seed: int = 1) -> Tensor:
     """The weights of the first images in their own reconstructions: mean = sum of w_i x_i."""
     flat = model.images.flatten(1)
-    x = model.images[:sources] + sigma * gaussian(sources, *model.shape, seed=1)
+    x = model.images[:sources] + sigma * gaussian(sources, *model.shape, seed=seed)
     mean = model.denoise(x, torch.full((sources,), sigma)).flatten(1)
     weights: Tensor = torch.linalg.lstsq(flat.T, mean.T).solution
     return weights[:, :sources].diagonal()
@@ -94,12 +96,25 @@ def test_far_above_the_limit_only_a_repeated_image_is_still_identified(
     members, found = 700, []
     images = gaussian(members, 3, 16, 16)
     sigma = 1.5 * identification_limit(images.flatten(1).numpy(), members)
+    rows = torch.cat([torch.arange(members), torch.zeros(times - 1, dtype=torch.int64)])
     for source in range(40):
-        rows = torch.cat([torch.arange(members), torch.full((times - 1,), source)])
-        ordered = torch.cat([images[source:], images[:source]])
-        shown = Shown(members, (rows - source) % members)
-        found.append(weights_on_sources(ClosedForm(ordered, shown=shown), sigma, 1).mean())
+        model = ClosedForm(images.roll(-source, 0), shown=Shown(members, rows))
+        found.append(weights_on_sources(model, sigma, 1, seed=1 + source).mean())
     assert float(torch.stack(found).mean()) == pytest.approx(expected, abs=within)
+
+
+@pytest.mark.parametrize("times", [1, 4, 16, 64])
+def test_the_noise_that_leaves_half_of_the_weight_grows_with_the_copies(times: int) -> None:
+    members, found = 400, []
+    images = gaussian(members, 3, 16, 16)
+    limit = identification_limit(images.flatten(1).numpy(), members)
+    rivals = (members - 1 + times) / times
+    sigma = HALF * limit * (math.log(members) / math.log(rivals)) ** 0.5
+    rows = torch.cat([torch.arange(members), torch.zeros(times - 1, dtype=torch.int64)])
+    for source in range(60):
+        model = ClosedForm(images.roll(-source, 0), shown=Shown(members, rows))
+        found.append(weights_on_sources(model, sigma, 1, seed=1 + source).mean())
+    assert float(torch.stack(found).mean()) == pytest.approx(0.5, abs=0.12)
 
 
 @pytest.mark.parametrize("members", [7, closed_form.BLOCK + 5])
