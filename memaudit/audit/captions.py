@@ -47,6 +47,11 @@ def check_captions(listing: Listing, policy: PromptPolicy, denoiser: Denoiser) -
         )
 
 
+def tells_own(policy: PromptPolicy, denoiser: Denoiser) -> bool:
+    """Whether a model is told each image's own caption, as it was in training."""
+    return denoiser.conditioning == "caption" and policy == "own"
+
+
 def captions(pool: Pool, policy: PromptPolicy, denoiser: Denoiser) -> Captions:
     """Choose the captions of the pool's representatives, without looking at who is a member.
 

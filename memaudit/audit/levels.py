@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import pandas as pd
 from torch import Tensor
 
 from memaudit.config import Corruption
 from memaudit.corruption.noise import (
     identification_limit,
+    levels_above,
     noise_grid,
     sigma_of_snr_db,
     snr_db,
@@ -19,20 +23,50 @@ ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule
 ENOUGH = 2  # images from which a distance can be taken
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """Among how many images noise hides one: `members`, one of each duplicate group.
+
+    `rivals` is among how many it hides the image that is easiest to tell apart: fewer where images
+    were repeated or captions are told.
+    """
+
+    members: int
+    rivals: float
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, told: bool) -> Crowd:
+        """Count the rows of a pool, with split, group and prompt; `told`: captions are.
+
+        Of the sides only their sizes enter: copies and captions are counted over the whole pool,
+        so that the levels are the same whichever images are the members.
+        """
+        captions = rows["prompt"] if told else pd.Series("", rows.index)
+        silent, by_caption = captions == "", captions.groupby(captions)
+        alike = by_caption.transform("size").mask(silent, len(rows))
+        of_group = captions.groupby(rows["group"]).transform("size")
+        with_caption = captions.groupby([rows["group"], captions]).transform("size")
+        copies = with_caption.mask(silent, of_group)
+        members = rows["split"] == "member"
+        share = max(2, members.sum()) / len(rows)  # of the images told alike, so many are members
+        groups = rows.loc[members, "group"].nunique()
+        return cls(groups, float(share * (alike / copies).min()))
+
+
 def choose_levels(
     corruption: Corruption,
     denoiser: Denoiser,
     images: Tensor,
-    members: int,
+    crowd: Crowd,
     reference: Denoiser | None = None,
 ) -> Levels:
     """Resolve the noise levels for a model and a sample `images` [P, C, H, W] of the pool.
 
     Raises ConfigError if no level lies in the model's range, and in that of a reference model.
     """
-    limit = _limit(images, members)
+    limit = _limit(images, crowd.members)
     if corruption.automatic:
-        wanted = _automatic(limit, corruption.levels)
+        wanted = _automatic(limit, corruption.levels, crowd)
     else:
         wanted = explicit_levels(corruption, denoiser)
     inside, outside = within_range(denoiser, sorted(set(wanted)))
@@ -64,13 +98,13 @@ def _limit(images: Tensor, members: int) -> float | None:
     return identification_limit(images.flatten(1).cpu().numpy(), members) or None
 
 
-def _automatic(limit: float | None, levels: int) -> list[float]:
+def _automatic(limit: float | None, levels: int, crowd: Crowd) -> list[float]:
     if limit is None:
         raise ConfigError(
             "noise levels are derived from the distances between images, and there are fewer than "
             "two different ones; give --sigma"
         )
-    return noise_grid(limit, levels)
+    return [*noise_grid(limit, levels), *levels_above(limit, crowd.members, crowd.rivals)]
 
 
 def explicit_levels(corruption: Corruption, denoiser: Denoiser) -> list[float]:

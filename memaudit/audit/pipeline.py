@@ -8,7 +8,7 @@ from typing import Any
 from memaudit.attacks.passes import chief_pass
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
-from memaudit.audit.captions import check_captions
+from memaudit.audit.captions import check_captions, tells_own
 from memaudit.audit.checks import describe_training
 from memaudit.audit.generation import check_quality
 from memaudit.audit.pictures import write_pictures
@@ -106,7 +106,10 @@ def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) ->
     """All that is checked beside the scores."""
     prepared, execution = ready.prepared, config.execution
     how = chief_pass(config.attack, ready.grid)
-    power = check_power(scorer, ready.pool, how, prepared.primary) if execution.power else None
+    told = tells_own(config.attack.prompt, ready.bench.denoiser)
+    power = (
+        check_power(scorer, ready.pool, how, prepared.primary, told) if execution.power else None
+    )
     return Conduct(
         self_checked=execution.self_check,
         power=power,

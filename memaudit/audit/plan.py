@@ -8,17 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from memaudit.attacks.base import Grid
 from memaudit.attacks.passes import chief_pass
 from memaudit.audit.bench import Opened, device_of, open_parts
+from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
-from memaudit.audit.levels import explicit_levels
+from memaudit.audit.levels import Crowd, explicit_levels
 from memaudit.audit.power import queries_of
 from memaudit.audit.scoring import Extent
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, CalibrationConfig, ScanConfig
+from memaudit.corruption.noise import ABOVE, levels_above
 from memaudit.models.denoiser import Denoiser
 from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE
@@ -36,6 +39,7 @@ class Plan:
     members: int
     controls: int
     levels: int
+    levels_at_most: int  # if images are found to be repeated often once they are read
     queries: int
     evaluations: int  # of the network; of an adaptive scan, about so many
     in_full: int  # evaluations without --adaptive
@@ -59,7 +63,8 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     opened = open_parts(spec)
     sides = [listed.split for listed in opened.listing.rows]
     members, controls = sides.count("member"), sides.count("control")
-    grid = _grid(spec.attack, opened)
+    added = _added(spec.attack, opened)
+    grid = _grid(spec.attack, opened, added)
     work = _Work.of(spec, grid, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     each = chief_pass(spec.attack, grid).queries_each
@@ -70,6 +75,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
         members=members,
         controls=controls,
         levels=len(grid.sigmas),
+        levels_at_most=len(grid.sigmas) + (_most_added(spec.attack) - added),
         queries=work.images * each,
         evaluations=work.evaluations,
         in_full=work.in_full,
@@ -116,14 +122,30 @@ class _Work:
         )
 
 
-def _grid(config: AttackConfig, opened: Opened) -> Grid:
-    """As many levels as a scan has, numbered where they are not known yet.
+def _added(config: AttackConfig, opened: Opened) -> int:
+    """How many levels captions add to the automatic ones; copies are not known yet."""
+    if not config.corruption.automatic:
+        return 0
+    entries = [(listed.split, listed.entry.prompt) for listed in opened.listing.rows]
+    rows = pd.DataFrame(entries, columns=["split", "prompt"])
+    told = tells_own(config.prompt, opened.loaded.denoiser)
+    crowd = Crowd.of(rows.assign(group=rows.index), told)
+    return len(levels_above(1.0, crowd.members, crowd.rivals))
+
+
+def _most_added(config: AttackConfig) -> int:
+    """How many levels captions and copies can add."""
+    return len(ABOVE) if config.corruption.automatic else 0
+
+
+def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
+    """As many levels as a scan has, `added` ones for captions, numbered where not known yet.
 
     Noisy copies that are found count at every level that can lie above their noise: at most so.
     """
     copies = opened.copies
     if config.corruption.automatic:
-        sigmas = tuple(map(float, range(1, config.corruption.levels + 1)))
+        sigmas = tuple(map(float, range(1, config.corruption.levels + added + 1)))
         return Grid(sigmas, () if copies is None else sigmas)
     levels = explicit_levels(config.corruption, opened.loaded.denoiser)
     sigmas = tuple(sorted(set(levels)))

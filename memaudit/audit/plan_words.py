@@ -17,7 +17,7 @@ def describe_plan(plan: Plan) -> str:
     return "\n".join(
         [
             row("images", f"{plan.members} members, {plan.controls} controls"),
-            row("queries", f"{plan.queries} corrupted images, {plan.levels} levels"),
+            row("queries", f"{plan.queries} corrupted images, {plan.levels} levels{_more(plan)}"),
             row(
                 "network",
                 f"{plan.evaluations} evaluations, {plan.network_ms:.2f} ms each here"
@@ -30,6 +30,13 @@ def describe_plan(plan: Plan) -> str:
             *([row("for fewer", fewer)] if fewer else []),
         ]
     )
+
+
+def _more(plan: Plan) -> str:
+    """How many levels there may be, where copies decide that."""
+    if plan.levels_at_most == plan.levels:
+        return ""
+    return f" (up to {plan.levels_at_most} if images turn out to be repeated often)"
 
 
 def _duration(seconds: float) -> str:

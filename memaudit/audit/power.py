@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from memaudit.attacks.base import Grid, Pass, encode
 from memaudit.audit.pool import Pool
 from memaudit.audit.scoring import Scorer
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
+from memaudit.models.shown import Shown
 from memaudit.records import Primary, Split
 from memaudit.statistics.power import Memorized, Power, measure_power
 
@@ -20,11 +22,15 @@ READ = 256  # images read at a time
 FEWEST = 2  # queries on a side
 
 
-def check_power(scorer: Scorer, pool: Pool, how: Pass, primary: Primary) -> Power | None:
+def check_power(
+    scorer: Scorer, pool: Pool, how: Pass, primary: Primary, told: bool
+) -> Power | None:
     """Scan a sample of the pool with the perfect memorizer of all members, scored as the model is.
 
-    Only the queries are sampled: fewer rivals for the source would overstate power. None where a
-    side has too few images, or too few that can still be read.
+    Only the queries are sampled: fewer rivals for the source would overstate power. It memorized
+    the members as often as they stand in the data set, and with their captions where the model is
+    `told` each image's own. None where a side has too few images, or too few that can still be
+    read.
     """
     sides = {side: _one_sided(pool, side) for side in QUERIES}
     asked = {side: set(ids[: QUERIES[side]]) for side, ids in sides.items()}
@@ -34,7 +40,8 @@ def check_power(scorer: Scorer, pool: Pool, how: Pass, primary: Primary) -> Powe
     memorized = sides["member"][: _room(scorer)]
     tasks = scorer.crew.tasks("power", queries, (how,))
     if not all(scorer.run.parts("power").has(task.number) for task in tasks):
-        memorizer = _memorizer(scorer, how.grid, memorized)
+        training = _members(pool, told)
+        memorizer = _memorizer(scorer, how.grid, memorized, training)
         if memorizer is None:
             return None
         bench = replace(scorer.bench, denoiser=memorizer)
@@ -65,7 +72,15 @@ def _room(scorer: Scorer) -> int:
     return max(1, CANDIDATE_BYTES // (4 * channels * height * width))
 
 
-def _memorizer(scorer: Scorer, grid: Grid, ids: list[str]) -> ClosedForm | None:
+def _members(pool: Pool, told: bool) -> pd.DataFrame:
+    """The rows of the training set: example_id, group and prompt, blank where none is told."""
+    rows = pool.table[pool.table["split"] == "member"]
+    return rows if told else rows.assign(prompt="")
+
+
+def _memorizer(
+    scorer: Scorer, grid: Grid, ids: list[str], training: pd.DataFrame
+) -> ClosedForm | None:
     """Build the perfect memorizer of these images; None if none of them can be read any more.
 
     Where noisy copies are asked for it memorized those, as a model of that training would; through
@@ -80,7 +95,12 @@ def _memorizer(scorer: Scorer, grid: Grid, ids: list[str]) -> ClosedForm | None:
     if not blocks:
         return None
     x0 = torch.cat(blocks)
-    clean = ClosedForm(x0.to(space.device), space=space.codec, mask=space.mask)
+    clean = ClosedForm(
+        x0.to(space.device),
+        space=space.codec,
+        mask=space.mask,
+        shown=_shown(training, read, "group"),
+    )
     if copies is None or not grid.copies:
         return clean
     return AmbientClosedForm(
@@ -88,4 +108,20 @@ def _memorizer(scorer: Scorer, grid: Grid, ids: list[str]) -> ClosedForm | None:
         space=space.codec,
         training=copies.training,
         below=clean if copies.training.lowest is None else None,
+        shown=_shown(training, read, "example_id"),
     )
+
+
+def _shown(training: pd.DataFrame, ids: list[str], same: str) -> Shown:
+    """How often images with these ids were shown in training; rows with equal `same` show one.
+
+    Near copies count as copies of clean images. Their noise is drawn by their ids, so that of noisy
+    copies only exact copies are the same.
+    """
+    first = training.drop_duplicates("example_id").set_index("example_id", drop=False)
+    number = {one: k for k, one in enumerate(first.loc[ids, same])}
+    images = training[same].map(number)
+    rows = training[images.notna()]
+    prompts = tuple(map(str, rows["prompt"]))
+    shows = torch.tensor(images[images.notna()].astype(int).tolist())
+    return Shown(len(ids), shows, prompts if any(prompts) else ())

@@ -9,10 +9,10 @@ from memaudit.attacks.copies import Copies, frozen_in
 from memaudit.attacks.passes import attacks_of, pooled, primary_of
 from memaudit.audit.bench import Opened, device_of, grid_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
-from memaudit.audit.captions import described
+from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
-from memaudit.audit.levels import choose_levels
+from memaudit.audit.levels import Crowd, choose_levels
 from memaudit.audit.pool import Pool, make_pool, stack
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
@@ -134,7 +134,8 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     denoiser, reference = opened.loaded.denoiser, opened.reference
     x0 = encode(denoiser, stack(sample[:SAMPLE]))
     also = None if reference is None else reference.denoiser
-    return choose_levels(spec.attack.corruption, denoiser, x0, len(pool.ids("member")), also)
+    crowd = Crowd.of(pool.table, tells_own(spec.attack.prompt, denoiser))
+    return choose_levels(spec.attack.corruption, denoiser, x0, crowd, also)
 
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:

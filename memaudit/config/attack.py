@@ -29,7 +29,8 @@ class Corruption:
     """Gaussian noise: its levels and how often each is drawn.
 
     `sigmas`, `snr_db` and `timesteps` are explicit levels, one kind at a time; without them the
-    levels are a log grid of `levels` points in 0.03 .. 0.6 of the identification limit.
+    levels are a log grid of `levels` points in 0.03 .. 0.6 of the identification limit, and up to
+    two above it where images are repeated often or captions tell them apart.
     """
 
     sigmas: tuple[float, ...] = option(
@@ -46,7 +47,12 @@ class Corruption:
         name="timestep",
         low=0,
     )
-    levels: int = option(5, "Number of noise levels, where none is given.", low=1)
+    levels: int = option(
+        5,
+        "Number of noise levels, where none is given; captions, and images that are repeated "
+        "often, add up to two above them.",
+        low=1,
+    )
     draws: int = option(4, "How often each image is corrupted at each level.", low=1)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ from scipy.spatial.distance import pdist
 from torch import Tensor
 
 GRID = (0.03, 0.6)  # of the identification limit, where reconstruction can tell images apart
+HALF = 0.7  # of the limit: a memorizer keeps half of its weight on an image that was seen once
+ABOVE = (1.0, 1.6)  # of the limit: levels for images that copies or captions tell apart there
 
 
 def generator(seed: int, example_id: str, sigma: float, draw: int) -> np.random.Generator:
@@ -47,11 +49,12 @@ def corrupt(x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
 
 
 def identification_limit(images: NDArray[np.float32], members: int) -> float:
-    """sigma_id = Delta / sqrt(2 ln N): above it no model can tell which image the noise hides.
+    """sigma_id = Delta / sqrt(2 ln N): where noise hides which image it was added to.
 
     `images` [P, D] is a sample of the pool in model space, Delta its median pairwise distance and
-    N the number of members, at least 2. The perfect memorizer puts weight 1 on the source at
-    0.3 sigma_id and about a half at 0.7.
+    N the number of members, at least 2. Of images that it saw once and is told nothing of, the
+    perfect memorizer puts weight 1 on the source at 0.3 sigma_id, about a half at 0.7 and hardly
+    any at 1.5; copies and captions raise that.
     """
     delta = float(np.median(pdist(images)))
     return delta / math.sqrt(2 * math.log(max(2, members)))
@@ -62,6 +65,19 @@ def noise_grid(limit: float, levels: int) -> list[float]:
     low, high = GRID[0] * limit, GRID[1] * limit
     grid = np.geomspace(low, high, levels) if levels > 1 else np.array([math.sqrt(low * high)])
     return [float(f"{sigma:.4g}") for sigma in grid.tolist()]
+
+
+def levels_above(limit: float, members: int, rivals: float) -> list[float]:
+    """The levels above the grid at which some image can still be told, of one in `rivals`.
+
+    An image that was seen c times is one of N / c; one with a caption of its own is one of 1. Its
+    weight falls to a half at HALF Delta / sqrt(2 ln rivals), as that of an image seen once does
+    at HALF sigma_id: in either case the noise hides as many images as there are. No level lies
+    above the last of ABOVE, where only captions and very many copies show anything.
+    """
+    seen_once = math.log(max(2, members))
+    half = HALF * math.sqrt(seen_once / math.log(rivals)) if rivals > 1 else math.inf
+    return [float(f"{share * limit:.4g}") for share in ABOVE if share <= half]
 
 
 def snr_db(sigma: float) -> float:

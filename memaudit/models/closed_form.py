@@ -15,18 +15,21 @@ from memaudit.errors import ConfigError
 from memaudit.models.ambient import MARGIN, Ambient
 from memaudit.models.codec import Codec, Coded, PixelCodec
 from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.shown import Shown
 
 BLOCK = 4096  # images converted to float64 at a time
 
 
 @dataclass(frozen=True, eq=False)
 class ClosedForm(Coded):
-    """D(x, sigma) = sum_i w_i x_i with w = softmax_i(-|x - x_i|^2 / (2 sigma^2)).
+    """D(x, sigma) = sum_i w_i x_i with w_i proportional to c_i exp(-|x - x_i|^2 / (2 sigma^2)).
 
     The minimiser of the denoising loss over a finite set (Karras et al. 2022, eq. 57, arXiv
     2206.00364): what any model that memorized exactly these images would answer. `images` is
-    [N, C, H, W] float32, in [-1, 1], or in the `space` of a codec; sums run in float64.
-    Through a `mask` M [1, 1, H, W], 1 where x is seen, the distance is |M (x - x_i)|.
+    [N, C, H, W] float32, in [-1, 1], or in the `space` of a codec; sums run in float64. c_i is how
+    often the training set `shown` has image i, with the caption that is told if it has captions;
+    once each without it. Through a `mask` M [1, 1, H, W], 1 where x is seen, the distance is
+    |M (x - x_i)|.
     """
 
     images: Tensor
@@ -35,7 +38,12 @@ class ClosedForm(Coded):
     estimate: Literal["mean", "sample"] = "mean"
     space: Codec | None = None
     mask: Tensor | None = None
-    conditioning: Conditioning = "none"
+    shown: Shown | None = None
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """Captions, if the training set has them."""
+        return "caption" if self.shown is not None and self.shown.captions else "none"
 
     @property
     def codec(self) -> Codec:
@@ -47,9 +55,13 @@ class ClosedForm(Coded):
         """Where the images are."""
         return self.images.device
 
-    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
-        """The exact posterior mean under the empirical distribution of the images."""
-        return self._mean(x.flatten(1).double(), sigma.double() ** 2).float().view_as(x)
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+        """The exact posterior mean under the empirical distribution of the images.
+
+        Of those shown with a row's prompt; of all where that is empty or was never shown.
+        """
+        mean = self._mean(x.flatten(1).double(), sigma.double() ** 2, prompts)
+        return mean.float().view_as(x)
 
     def sigma_of_timestep(self, timestep: int) -> float:
         """The perfect memorizer has no schedule."""
@@ -62,12 +74,15 @@ class ClosedForm(Coded):
         """Nothing is read, so nothing can be misread."""
         return iter(())
 
-    def _mean(self, flat: Tensor, variance: Tensor) -> Tensor:
-        """Mean of the images, weighted by their likelihood given x [B, D] at a variance [B]."""
+    def _mean(self, flat: Tensor, variance: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Mean of the images, weighted by their probability given x [B, D] at a variance [B]."""
         seen = self._seen()
         x = flat * seen
-        logits = torch.cat([self._distances(x, block * seen) for block in self._blocks()], dim=1)
-        weights = torch.softmax(-logits / (2 * per_row(variance, flat)), dim=1)
+        squares = torch.cat([self._distances(x, block * seen) for block in self._blocks()], dim=1)
+        logits = -squares / (2 * per_row(variance, flat))
+        if self.shown is not None:
+            logits = logits + self.shown.times(prompts).to(logits.device).log()
+        weights = torch.softmax(logits, dim=1)
         mean = torch.zeros_like(flat)
         for k, block in enumerate(self._blocks()):
             mean += weights[:, k * BLOCK : k * BLOCK + len(block)] @ block.double()
@@ -94,10 +109,11 @@ class ClosedForm(Coded):
 class AmbientClosedForm(ClosedForm):
     """The perfect memorizer of noisy copies y_i: h = (sigma^2 sum_i w_i y_i - sigma_n^2 x) / v.
 
-    v = sigma^2 - sigma_n^2 and w = softmax_i(-|x - y_i|^2 / (2 v)): what minimises the ambient loss
-    (Daras et al. 2024, arXiv 2404.10177) over a finite set, from `MARGIN` above sigma_n on, where v
-    is no longer 0. `images` are the copies; a model that learned from the clean images below
-    sigma_n ("ambient-mixed") answers with `below` there.
+    v = sigma^2 - sigma_n^2 and w_i is proportional to c_i exp(-|x - y_i|^2 / (2 v)): what minimises
+    the ambient loss (Daras et al. 2024, arXiv 2404.10177) over a finite set, from `MARGIN` above
+    sigma_n on, where v is no longer 0. `images` are the copies, and `shown` says how often each
+    stands in the training set; a model that learned from the clean images below sigma_n
+    ("ambient-mixed") answers with `below` there.
     """
 
     training: Ambient = field(kw_only=True)
@@ -112,14 +128,15 @@ class AmbientClosedForm(ClosedForm):
         """Noise from which the copies answer."""
         return MARGIN * self.training.sigma_n
 
-    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """What the trained network tends to: the estimate of x0 by double Tweedie."""
         flat, levels = x.flatten(1).double(), sigma.double().clamp(min=self.lowest)
         added = levels**2 - self.training.sigma_n**2
-        mean = self._mean(flat, added)
+        mean = self._mean(flat, added, prompts)
         scale = per_row(levels**2, flat)
         noisy = (scale * mean - self.training.sigma_n**2 * flat) / per_row(added, flat)
         answer = noisy.float().view_as(x)
         if self.below is None:
             return answer
-        return torch.where(per_row(sigma < self.lowest, x), self.below.denoise(x, sigma), answer)
+        clean = self.below.denoise(x, sigma, prompts)
+        return torch.where(per_row(sigma < self.lowest, x), clean, answer)

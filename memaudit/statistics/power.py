@@ -48,7 +48,9 @@ class Power:
 
     `share` of its images found, with a 95 % interval (Clopper and Pearson 1934); `members` and
     `controls` are the queries, `candidates` the images memorized: fewer than `of` where memory did
-    not hold them all, which overstates power.
+    not hold them all, which overstates power. Of images seen once and untold the share is the most
+    that any model can show at that noise. Copies and captions raise it and are counted; a real
+    network shows less.
     """
 
     share: float

@@ -2,14 +2,21 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from runs import ask, assert_same_scores, cut, save, written_at
 from skimage import data as photographs
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
+from memaudit.audit.power import _shown
 from memaudit.config import Corruption
+from memaudit.models.closed_form import ClosedForm
+from memaudit.models.codec import encode_pixels
+from memaudit.models.loaded import Loaded
+from memaudit.models.shown import Shown
 from memaudit.records import SCREEN
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
@@ -136,6 +143,52 @@ def test_of_the_perfect_memorizer_itself_the_power_is_what_the_scan_shows(asked)
     assert [(level.power, level.grade) for level in others] == [(None, "")] * 2
 
 
+def test_the_memorizer_of_a_repeated_image_weighs_it_as_often_as_it_was_repeated(asked, folder):
+    repeated = shutil.copytree(folder / "members", folder / "repeated")
+    for k in range(11):
+        shutil.copy(repeated / "003.png", repeated / f"again-{k}.png")
+    noise = Corruption(sigmas=(0.5, 8.0), draws=1)
+    fields = {"memorized": "repeated", "dataset": repeated, "index": None, "corruption": noise}
+    result = scan(asked("run-of-repeated", **fields))
+    assert_same_scores(rows_of(result), Probe(ODE).rows(result.scores))
+    assert result.summary.conduct.power.candidates == 15
+
+
+def test_captions_of_their_own_give_power_at_any_noise_if_the_model_is_told_them(
+    asked, folder, tiles
+):
+    told = {side: write_captions(folder, side) for side in ("members", "controls")}
+    pixels = encode_pixels(torch.from_numpy(np.stack(tiles[:15])).permute(0, 3, 1, 2), 3)
+    captions = tuple(f"members {k}" for k in range(15))
+    model = Loaded(ClosedForm(pixels, shown=Shown(15, torch.arange(15), captions)), {})
+    fields = {"dataset": told["members"], "controls": told["controls"], "index": None}
+    noise = Corruption(sigmas=(0.5, 50.0), draws=1)
+
+    def scan_it(prompt, model):
+        return scan(
+            asked(f"told-{prompt}", prompt=prompt, corruption=noise, **fields), loaded=model
+        )
+
+    own = scan_it("own", model)
+    assert_same_scores(rows_of(own), Probe(ODE).rows(own.scores))
+    assert [level.share for level in own.summary.conduct.power.levels] == [1, 1]
+    for prompt in ("empty", "other"):
+        levels = scan_it(prompt, model).summary.conduct.power.levels
+        assert levels[0].share == 1
+        assert levels[1].share < 0.5
+    untold = scan(asked("untold", corruption=noise, **fields)).summary.conduct.power.levels
+    assert untold[1].share < 0.5
+
+
+def write_captions(folder, side):
+    """A copy of a folder, each image with a caption of its own."""
+    copy = shutil.copytree(folder / side, folder / f"{side}-told")
+    names = sorted(path.name for path in copy.iterdir())
+    text = [f"{side} {k}" for k in range(len(names))]
+    pd.DataFrame({"file_name": names, "text": text}).to_csv(copy / "metadata.csv", index=False)
+    return copy
+
+
 def test_the_power_check_changes_no_finding(measured, unmeasured):
     assert measured.findings.equals(unmeasured.findings)
     assert measured.scores.equals(unmeasured.scores)
@@ -217,3 +270,19 @@ def test_an_adaptive_scan_is_graded_by_its_full_scan(asked, folder, tiles):
         (Probe(ODE), "informative"),
         (Probe(ONE_STEP, phase=SCREEN), ""),
     }
+
+
+def test_near_copies_repeat_a_clean_image_and_exact_copies_alone_a_noisy_one():
+    table = pd.DataFrame(
+        {
+            "example_id": ["a", "b", "b", "c", "d"],
+            "group": [0, 1, 1, 1, 2],
+            "prompt": ["", "cat", "dog", "cat", "dog"],
+        }
+    )
+    shown = _shown(table, ["b", "a"], "group")
+    assert shown.times(()).tolist() == [[3, 1]]
+    assert shown.times(["cat", "dog", ""]).tolist() == [[2, 0], [1, 0], [3, 1]]
+    shown = _shown(table, ["b", "a"], "example_id")
+    assert shown.times(["cat", "dog", ""]).tolist() == [[1, 0], [1, 0], [2, 1]]
+    assert _shown(table.assign(prompt=""), ["b", "a"], "group").captions == ()

@@ -86,7 +86,7 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
     assert plan["controls_for"]["2"] == 6 / 0.1 - 1
     run = memaudit_command("plan", *model, *options)
     assert run.code == 0
-    assert "300 corrupted images, 3 levels" in run.out
+    assert "300 corrupted images, 3 levels (up to 5 if images turn out to be repeated" in run.out
     assert not (tmp_path / "run").exists()
 
 

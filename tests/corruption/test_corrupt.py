@@ -71,6 +71,26 @@ def test_grid_of_one_level_is_the_middle() -> None:
     assert corrupt.noise_grid(10.0, 1) == [pytest.approx(math.sqrt(0.3 * 6), rel=1e-3)]
 
 
+@pytest.mark.parametrize(
+    ("members", "copies", "levels"),
+    [
+        (1000, 1, []),
+        (1000, 2, []),
+        (40, 2, []),  # a pair among few images
+        (1000, 33, []),  # the share 1.0 takes N ** .51 copies: ln(N / c) = .49 ln N
+        (1000, 34, [10.0]),
+        (1000, 266, [10.0]),  # and 1.6 takes N ** .8086
+        (1000, 267, [10.0, 16.0]),
+        (1000, 1000, [10.0, 16.0]),
+        (1, 0.5, []),
+    ],
+)
+def test_levels_above_the_grid_are_those_where_copies_keep_half_of_the_weight(
+    members: int, copies: float, levels: list[float]
+) -> None:
+    assert corrupt.levels_above(10.0, members, members / copies) == levels
+
+
 @pytest.mark.parametrize(("sigma", "snr"), [(1.0, 0.0), (10.0, -20.0), (8.35, -18.43)])
 def test_snr_in_decibels_and_back(sigma: float, snr: float) -> None:
     assert corrupt.snr_db(sigma) == pytest.approx(snr, abs=0.01)

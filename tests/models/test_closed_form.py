@@ -1,27 +1,42 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from memaudit.corruption.noise import identification_limit
+from memaudit.corruption.noise import HALF, identification_limit
 from memaudit.errors import ConfigError
 from memaudit.models import closed_form
 from memaudit.models.ambient import MARGIN, Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.device import resolve_device
+from memaudit.models.shown import Shown
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def brute_force(images: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-    """The posterior mean one row at a time in float64."""
+def brute_force(images: Tensor, x: Tensor, sigma: Tensor, times: Tensor | None = None) -> Tensor:
+    """The posterior mean one row at a time in float64; images were shown `times` [N] or [B, N]."""
+    shown = torch.ones(len(images)) if times is None else times
     rows = []
-    for row, level in zip(x.double(), sigma.double(), strict=True):
-        squares = ((row - images.double()) ** 2).sum((1, 2, 3))
-        weights = torch.softmax(-squares / (2 * level**2), dim=0)
+    for row, level, count in zip(x, sigma, shown.expand(len(x), -1), strict=True):
+        squares = ((row.double() - images.double()) ** 2).sum((1, 2, 3))
+        nearest = squares[count > 0].min()
+        weights = count.double() * torch.exp((nearest - squares) / (2 * level.double() ** 2))
+        weights /= weights.sum()
         rows.append((weights.view(-1, 1, 1, 1) * images.double()).sum(0))
     return torch.stack(rows)
+
+
+def weights_on_sources(model: ClosedForm, sigma: float, sources: int, seed: int = 1) -> Tensor:
+    """The weights of the first images in their own reconstructions: mean = sum of w_i x_i."""
+    flat = model.images.flatten(1)
+    x = model.images[:sources] + sigma * gaussian(sources, *model.shape, seed=seed)
+    mean = model.denoise(x, torch.full((sources,), sigma)).flatten(1)
+    weights: Tensor = torch.linalg.lstsq(flat.T, mean.T).solution
+    return weights[:, :sources].diagonal()
 
 
 @pytest.mark.parametrize("members", [7, closed_form.BLOCK + 5])
@@ -69,12 +84,106 @@ def test_at_huge_noise_it_returns_the_average_image() -> None:
 def test_source_is_identified_below_the_limit_only(ratio: float, low: float, high: float) -> None:
     members = 400
     images = gaussian(members, 3, 16, 16)
-    flat = images.flatten(1)
-    sigma = ratio * identification_limit(flat.numpy(), members)
-    x = images[:200] + sigma * gaussian(200, 3, 16, 16, seed=1)
-    mean = ClosedForm(images).denoise(x, torch.full((200,), sigma)).flatten(1)
-    weights = torch.linalg.lstsq(flat.T, mean.T).solution  # mean = sum of weights times images
-    assert low <= float(weights[:, :200].diagonal().mean()) <= high + 1e-4
+    sigma = ratio * identification_limit(images.flatten(1).numpy(), members)
+    weights = weights_on_sources(ClosedForm(images), sigma, 200)
+    assert low <= float(weights.mean()) <= high + 1e-4
+
+
+@pytest.mark.parametrize(("times", "expected", "within"), [(1, 0.02, 0.015), (64, 0.33, 0.08)])
+def test_far_above_the_limit_only_a_repeated_image_is_still_identified(
+    times: int, expected: float, within: float
+) -> None:
+    members, found = 700, []
+    images = gaussian(members, 3, 16, 16)
+    sigma = 1.5 * identification_limit(images.flatten(1).numpy(), members)
+    rows = torch.cat([torch.arange(members), torch.zeros(times - 1, dtype=torch.int64)])
+    for source in range(40):
+        model = ClosedForm(images.roll(-source, 0), shown=Shown(members, rows))
+        found.append(weights_on_sources(model, sigma, 1, seed=1 + source).mean())
+    assert float(torch.stack(found).mean()) == pytest.approx(expected, abs=within)
+
+
+@pytest.mark.parametrize("times", [1, 4, 16, 64])
+def test_the_noise_that_leaves_half_of_the_weight_grows_with_the_copies(times: int) -> None:
+    members, found = 400, []
+    images = gaussian(members, 3, 16, 16)
+    limit = identification_limit(images.flatten(1).numpy(), members)
+    rivals = (members - 1 + times) / times
+    sigma = HALF * limit * (math.log(members) / math.log(rivals)) ** 0.5
+    rows = torch.cat([torch.arange(members), torch.zeros(times - 1, dtype=torch.int64)])
+    for source in range(60):
+        model = ClosedForm(images.roll(-source, 0), shown=Shown(members, rows))
+        found.append(weights_on_sources(model, sigma, 1, seed=1 + source).mean())
+    assert float(torch.stack(found).mean()) == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("members", [7, closed_form.BLOCK + 5])
+def test_images_weigh_as_often_as_they_were_shown(members: int) -> None:
+    images, times = gaussian(members, 3, 2, 2), torch.arange(members) % 5 + 1
+    shown = Shown(members, torch.arange(members).repeat_interleave(times))
+    sigma = torch.tensor([0.01, 0.2, 0.7, 2.0, 50.0])
+    x = images[-5:] + sigma.view(-1, 1, 1, 1) * gaussian(5, 3, 2, 2, seed=1)
+    answer = ClosedForm(images, shown=shown).denoise(x, sigma)
+    expected = brute_force(images, x, sigma, times)
+    torch.testing.assert_close(answer.double(), expected, rtol=0, atol=1e-6)
+
+
+def test_an_image_that_stands_there_k_times_is_one_of_weight_k() -> None:
+    images, rows = gaussian(6, 3, 4, 4), torch.tensor([0, 1, 2, 2, 2, 3, 4, 4, 5])
+    x, sigma = images[:3] + 2 * gaussian(3, 3, 4, 4, seed=1), torch.tensor([0.5, 2.0, 8.0])
+    weighed = ClosedForm(images, shown=Shown(6, rows))
+    torch.testing.assert_close(
+        weighed.denoise(x, sigma), ClosedForm(images[rows]).denoise(x, sigma)
+    )
+    training = Ambient("ambient", 0.3, 0)
+    noisy = AmbientClosedForm(images, training=training, shown=Shown(6, rows))
+    repeated = AmbientClosedForm(images[rows], training=training)
+    torch.testing.assert_close(noisy.denoise(x, sigma), repeated.denoise(x, sigma))
+
+
+def test_a_caption_of_its_own_tells_an_image_at_any_noise() -> None:
+    images = gaussian(5, 3, 4, 4)
+    captions = tuple("abcde")
+    memorizer = ClosedForm(images, shown=Shown(5, torch.arange(5), captions))
+    assert memorizer.conditioning == "caption"
+    x = 1e4 * gaussian(5, 3, 4, 4, seed=1)
+    assert torch.equal(memorizer.denoise(x, torch.full((5,), 1e4), captions), images)
+
+
+def test_captions_that_are_all_the_same_change_nothing() -> None:
+    images, rows = gaussian(5, 3, 4, 4), torch.tensor([0, 1, 1, 2, 3, 4, 4])
+    told = ClosedForm(images, shown=Shown(5, rows, ("a cat",) * 7))
+    untold = ClosedForm(images, shown=Shown(5, rows))
+    assert untold.conditioning == ClosedForm(images).conditioning == "none"
+    x, sigma = images[:3] + gaussian(3, 3, 4, 4, seed=1), torch.full((3,), 2.0)
+    for prompts in (("a cat",) * 3, ()):
+        assert torch.equal(told.denoise(x, sigma, prompts), untold.denoise(x, sigma, prompts))
+
+
+def test_a_caption_leaves_the_images_that_it_was_shown_with() -> None:
+    images, rows = gaussian(4, 3, 4, 4), torch.tensor([0, 1, 1, 1, 2, 3])
+    captions = ("dog", "dog", "dog", "cat", "cat", "")
+    prompts = ("dog", "cat", "", "horse")
+    times = torch.tensor([[1, 2, 0, 0], [0, 1, 1, 0], [1, 3, 1, 1], [1, 3, 1, 1]])
+    x, sigma = images + gaussian(4, 3, 4, 4, seed=1), torch.full((4,), 3.0)
+    told = ClosedForm(images, shown=Shown(4, rows, captions))
+    expected = brute_force(images, x, sigma, times)
+    answer = told.denoise(x, sigma, prompts).double()
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-6)
+    assert torch.equal(told.denoise(x, sigma), told.denoise(x, sigma, ("",) * 4))
+
+
+def test_a_mixed_memorizer_hears_captions_at_all_noise() -> None:
+    images, copies = gaussian(3, 3, 4, 4), gaussian(3, 3, 4, 4, seed=1)
+    shown = Shown(3, torch.arange(3), ("a", "b", "c"))
+    below = ClosedForm(images, shown=shown)
+    training = Ambient("ambient-mixed", 0.5, 0)
+    mixed = AmbientClosedForm(copies, training=training, below=below, shown=shown)
+    x, sigma = 9 * gaussian(2, 3, 4, 4, seed=2), torch.tensor([0.2, 3.0])
+    answer = mixed.denoise(x, sigma, ("c", "a"))
+    assert torch.equal(answer[0], images[2])
+    rate = (0.5 / 3) ** 2
+    torch.testing.assert_close(answer[1], (copies[0] - rate * x[1]) / (1 - rate))
 
 
 def test_it_has_no_schedule_and_nothing_to_misread() -> None:
