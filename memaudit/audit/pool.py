@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,15 +106,23 @@ class Pool:
         return self.table[self.table["representative"]].reset_index(drop=True)
 
     def one_sided(self, split: Split) -> pd.DataFrame:
-        """Representatives of a side whose groups keep to it, in the random order of ids."""
+        """Representatives of a side that calibrate, of groups that keep to it, by id."""
         rows = self.representatives
-        chosen = rows[(rows["split"] == split) & ~rows["spans"]]
+        chosen = rows[(rows["split"] == split) & ~rows["spans"] & (rows["left_out"] == "")]
         return chosen.sort_values("example_id")
 
     def ids(self, split: Split) -> list[str]:
         """Ids of all representatives of a side, in listing order."""
         rows = self.representatives
         return [str(name) for name in rows.loc[rows["split"] == split, "example_id"]]
+
+    def leaving_out(self, ids: set[str], why: str) -> Pool:
+        """Make the groups of which some images have these ids no part of the comparison."""
+        groups = self.table.loc[self.table["example_id"].isin(list(ids)), "group"]
+        table = self.table.assign(
+            left_out=self.table["left_out"].mask(self.table["group"].isin(groups), why)
+        )
+        return replace(self, table=table)
 
     @property
     def rows(self) -> pd.DataFrame:

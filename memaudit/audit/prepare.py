@@ -50,6 +50,7 @@ def prepare(
     embedded = embed(spec, opened, progress)
     pool = build_pool(spec, opened, embedded)
     reference = check_reference(spec, opened.reference, pool, progress)
+    pool = pool if reference is None else reference.pool
     copies = check_copies(opened, spec.attack.noisy_copies, pool)
     denoiser = opened.loaded.denoiser
     sample = sample_of(pool, denoiser.resolution)
@@ -65,7 +66,7 @@ def prepare(
         shard_size=_shard_size(spec, run),
         captions=described(bench.captions, spec.attack.prompt, denoiser),
         copies=_copies_record(copies),
-        reference=reference,
+        reference=None if reference is None else reference.record,
         self_check=check,
     )
     run.keep_prepared(prepared, pool.rows)

@@ -1,8 +1,8 @@
 """A reference model: it reconstructs the same corrupted images, and the score is the difference.
 
-A reference that saw the controls but not the members makes any model look like a memorizer, and
-one that saw the members hides what the model memorized. So what it was trained on is asked, and
-compared.
+A reference that saw controls but not members makes any model look like a memorizer, and one that
+saw members hides what the model memorized. So what it was trained on is asked, and left out of both
+sides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from memaudit.run.record import ReferenceRecord, weights_digest
 from memaudit.statistics.conduct import ReferenceUse
 
 CHECKED = 32  # images of the self-check
-UNEQUAL = 0.02  # largest difference of the shares of members and of controls that it saw
+SEEN = "the reference model saw its duplicate group"
 
 
 def open_reference(spec: BenchSpec, loaded: Loaded) -> Loaded | None:
@@ -89,17 +89,28 @@ def _refuse_controls(spec: BenchSpec) -> None:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A reference, and the pool without what it saw."""
+
+    record: ReferenceRecord
+    pool: Pool
+
+
 def check_reference(
     spec: BenchSpec, reference: Loaded | None, pool: Pool, progress: Progress
-) -> ReferenceRecord | None:
-    """Compare what it saw with both sides, and check how it is read, as the model under audit is.
+) -> Checked | None:
+    """Leave out of both sides what it saw, and check how it is read, as the model under audit is.
 
     Raises ConfigError or MisreadModelError if it is no reference for this scan.
     """
     if reference is None:
         return None
-    use = _training(spec, pool, progress)
-    return ReferenceRecord(reference.provenance, use, _reading(spec, reference, pool))
+    attack = spec.attack
+    ids = {name for path in _trained_on(attack) for name in _ids(spec.data, path, progress)}
+    use = _use(attack, pool, ids)
+    record = ReferenceRecord(reference.provenance, use, _reading(spec, reference, pool))
+    return Checked(record, pool.leaving_out(ids, SEEN))
 
 
 def _reading(spec: BenchSpec, reference: Loaded, pool: Pool) -> SelfCheck | None:
@@ -124,20 +135,16 @@ def _copies(attack: AttackConfig, reference: Loaded) -> Copies | None:
     return open_copies(None, reference)
 
 
-def _training(spec: BenchSpec, pool: Pool, progress: Progress) -> ReferenceUse:
-    """Refuse a reference unless it saw the same share of either side, within `UNEQUAL`."""
-    attack = spec.attack
-    ids = {name for path in _trained_on(attack) for name in _ids(spec.data, path, progress)}
-    shares = {side: _share(pool, side, ids) for side in ("member", "control")}
-    members, controls = shares["member"], shares["control"]
-    if members.groups and controls.groups:
-        difference = abs(members.seen / members.groups - controls.seen / controls.groups)
-        if difference > UNEQUAL:
+def _use(attack: AttackConfig, pool: Pool, ids: set[str]) -> ReferenceUse:
+    """How much of either side the reference saw; refuse one that saw all of a side."""
+    members, controls = (_share(pool, side, ids) for side in ("member", "control"))
+    for side in (members, controls):
+        if side.groups and side.seen == side.groups:
             raise ConfigError(
                 f"the reference {attack.reference} was trained on {members.seen} of "
                 f"{members.groups} members and {controls.seen} of {controls.groups} controls: it "
-                "brings back better what it saw, and the difference would be its own. Give a "
-                "reference that saw neither side, or both alike"
+                "brings back better what it saw, so those are left out, and a side is then "
+                "empty. Give a reference that saw neither side"
             )
     return ReferenceUse(
         model=str(attack.reference),
@@ -150,7 +157,7 @@ def _training(spec: BenchSpec, pool: Pool, progress: Progress) -> ReferenceUse:
 
 @dataclass(frozen=True)
 class _Share:
-    """Duplicate groups of a side that the reference saw, and all that keep to that side."""
+    """Duplicate groups of a side that the reference saw an image of, and all."""
 
     seen: int
     groups: int
@@ -184,9 +191,10 @@ def _ids(data: DataConfig, path: str, progress: Progress) -> set[str]:
 
 
 def _share(pool: Pool, side: Split, ids: set[str]) -> _Share:
-    rows = pool.table[(pool.table["split"] == side) & ~pool.table["spans"]]
-    seen = rows.loc[rows["example_id"].isin(list(ids)), "group"].nunique()
-    return _Share(int(seen), int(rows["group"].nunique()))
+    table = pool.table
+    seen = set(table.loc[table["example_id"].isin(list(ids)), "group"])
+    groups = set(table.loc[table["representative"] & (table["split"] == side), "group"])
+    return _Share(len(seen & groups), len(groups))
 
 
 def _size(denoiser: Denoiser) -> str:

@@ -21,7 +21,7 @@ PromptPolicy = Literal["own", "empty", "other"]
 SCORE = ("margin", "tile_l2", "l2_ratio")
 BESIDE, NO_COPIES = "beside", "none"  # of --noisy-copies: those beside the model; none
 UNRELATED = "unrelated"  # of --reference-trained-on: images that are in neither data set
-REFERENCE_SCORE = ("similarity_gain",)  # what is pooled where there is a reference model
+REFERENCE_SCORE = ("similarity_gain",)  # is pooled too where there is a reference model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,4 +158,4 @@ class AttackConfig:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of scores that are pooled."""
-        return self.score if self.reference is None else REFERENCE_SCORE
+        return self.score if self.reference is None else (*self.score, *REFERENCE_SCORE)

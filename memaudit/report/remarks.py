@@ -52,13 +52,14 @@ def reference_rows(use: ReferenceUse | None) -> list[Row]:
     if use is None:
         return []
     saw = (
-        f"it saw {use.members} members and {use.controls} controls, of {use.images} images read"
+        f"it saw {use.members} members and {use.controls} controls, left out, of {use.images} "
+        "images read"
         if use.images
         else "not checked: none of its images are at hand"
     )
     return [
         ("reference", f"{use.model}, trained on {use.trained_on}: {saw}"),
-        ("", "score: own similarity minus that of the reference"),
+        ("", "own similarity minus that of the reference is a part of the score"),
     ]
 
 

@@ -16,6 +16,7 @@ from memaudit.statistics.probes import Probe, inputs_in
 MAD_TO_SIGMA = 1.4826
 # Batch size alone moves a score by about 2e-6 of its size: a level that varies less says nothing.
 SMALLEST_SPREAD = 5e-6
+LOWEST = -3.0  # spreads that a level can count against an image, see `combine`
 DRAWN_IN = 0.01  # share of the values at either end that must not rule a spread,
 ENOUGH = 20  # of so many values or more
 
@@ -27,7 +28,9 @@ def combine(scores: pd.DataFrame, primary: Primary, phase: Phase = FULL) -> pd.S
     A level whose MAD is 0 is divided by a standard deviation that no single value rules (see
     `standardise`), and one without any spread counts as 0. Columns where lower is the suspicious
     side (l2, ...) are negated, so higher is always the more suspicious. Of several columns each is
-    averaged over the levels, divided by the MAD of that, and added.
+    averaged over the levels, divided by the MAD of that, and added. A level counts at most three
+    spreads against an image: a memorizer that takes it for another at strong noise returns that one
+    exactly, and one such level must not undo that the image came back at all others.
     Where noisy copies were asked for too, the score is the larger of both inputs', which ranks and
     promotes; what is tested is each input's score by itself (`input_scores`).
 
@@ -84,7 +87,7 @@ def _standard_levels(scores: pd.DataFrame, column: Column, probe: Probe) -> pd.D
     closer = levels if column.higher else -levels
     if closer.empty:
         return closer
-    values = standardise(closer.to_numpy(dtype=np.float64))
+    values = np.maximum(standardise(closer.to_numpy(dtype=np.float64)), LOWEST)
     return pd.DataFrame(values, levels.index, levels.columns)
 
 

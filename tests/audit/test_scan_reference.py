@@ -11,6 +11,7 @@ from skimage import data as photographs
 
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
+from memaudit.audit.reference import SEEN
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
@@ -86,12 +87,12 @@ def test_what_the_target_memorized_stands_out_of_an_unrelated_reference(finished
     flagged = finished.findings[finished.findings["flagged"]]
     assert set(flagged["split"]) == {"member"}
     assert len(flagged) > MEMBERS / 2
-    assert finished.summary.columns == ("similarity_gain",)
+    assert finished.summary.columns == ("margin", "tile_l2", "l2_ratio", "similarity_gain")
     assert finished.summary.verdict.outcome is Outcome.EVIDENCE
     use = finished.summary.conduct.reference
     assert (use.images, use.members, use.controls) == (OTHERS, 0, 0)
     said = (Path(finished.config.execution.out) / "summary.txt").read_text()
-    assert "it saw 0 members and 0 controls, of 60 images read" in said
+    assert "it saw 0 members and 0 controls, left out, of 60 images" in said
 
 
 def test_both_models_get_the_same_corrupted_images(asked, finished, alone):
@@ -117,7 +118,6 @@ def test_a_target_that_answers_as_its_reference_differs_nowhere(asked, images):
     result = scan(asked("twin", power=True, batch_size=7), loaded=twin)
     assert (result.scores["similarity_gain"] == 0).all()
     assert result.summary.flagged.groups == 0
-    assert (result.findings["score"] == 0).all()
     assert result.summary.verdict.outcome is Outcome.NONE
 
 
@@ -134,11 +134,12 @@ def test_power_is_measured_by_the_same_difference(finished):
         ("controls", "unrelated", "was trained on the controls"),
         ("copies-of-controls", "unrelated", "on 0 of 20 members and 60 of 60 controls"),
         ("others", "copies-of-controls", "on 0 of 20 members and 60 of 60 controls"),
-        ("others", "some-controls", "on 0 of 20 members and 6 of 60 controls"),
         ("others", "members", "on 20 of 20 members and 0 of 60 controls"),
     ],
 )
-def test_a_reference_that_saw_one_side_is_refused(asked, tmp_path, reference, trained_on, words):
+def test_a_reference_that_saw_a_whole_side_is_refused(
+    asked, tmp_path, reference, trained_on, words
+):
     config = replace(asked("x", reference, trained_on), out=str(tmp_path / "run"))
     with pytest.raises(ConfigError, match=words) as error:
         scan(config)
@@ -146,17 +147,29 @@ def test_a_reference_that_saw_one_side_is_refused(asked, tmp_path, reference, tr
 
 
 @pytest.mark.parametrize(
-    ("trained_on", "saw"), [("both-alike", (5, 15)), ("one-control", (0, 1)), ("unrelated", (0, 0))]
+    ("trained_on", "saw"),
+    [
+        ("both-alike", (5, 15)),
+        ("one-control", (0, 1)),
+        ("some-controls", (0, 6)),
+        ("unrelated", (0, 0)),
+    ],
 )
-def test_a_reference_that_saw_both_alike_is_used_and_what_it_saw_is_named(asked, trained_on, saw):
+def test_what_a_reference_saw_is_named_and_left_out_of_both_sides(asked, trained_on, saw):
     result = scan(asked(f"saw-{trained_on}", trained_on=trained_on))
+    counts = result.summary.counts
+    assert (counts.member_groups, counts.control_groups) == (20 - saw[0], 60 - saw[1])
+    assert counts.left_out == sum(saw)
+    out = result.findings[result.findings["reason"] == SEEN]
+    assert len(out) == sum(saw)
+    assert out["p_value"].isna().all()
     assert (
         result.summary.conduct.reference.members,
         result.summary.conduct.reference.controls,
     ) == saw
     assert result.prepared.reference.use.trained_on == result.config.attack.reference_trained_on
     said = (Path(result.config.execution.out) / "summary.txt").read_text()
-    assert f"it saw {saw[0]} members and {saw[1]} controls" in said
+    assert f"it saw {saw[0]} members and {saw[1]} controls, left out" in said
 
 
 @pytest.mark.parametrize(("batch_size", "shard_size"), [(1, 80), (7, 13)])
@@ -186,7 +199,7 @@ def test_the_first_pass_of_an_adaptive_scan_takes_the_same_difference(asked):
     result = scan(asked("adaptive", steps=40, adaptive=True, fraction=0.1))
     assert result.summary.conduct.effort.screen
     chosen = result.findings[result.findings["stage"] == "full"]
-    assert (chosen["split"] == "member").mean() > 0.8
+    assert (chosen["split"] == "member").mean() > 0.6
     screened = Probe(result.summary.conduct.effort.screen, phase=SCREEN).rows(result.scores)
     assert screened["similarity_gain"].notna().all()
 
@@ -230,7 +243,8 @@ def test_beside_noisy_copies_the_clean_images_are_scored_against_the_reference(
     noise = Corruption(sigmas=(0.8, 2.0), draws=1)
     result = scan(asked("with-copies", corruption=noise, power=True), loaded=model)
     by_input = [(one.input, one.columns) for one in result.summary.conduct.noisy.by_input]
-    assert by_input == [(CLEAN, ("similarity_gain",)), (COPY, ("copy_correlation",))]
+    pooled = ("margin", "tile_l2", "l2_ratio", "similarity_gain")
+    assert by_input == [(CLEAN, pooled), (COPY, ("copy_correlation",))]
     of_copies = result.scores["input"] == COPY
     assert result.scores.loc[of_copies, "similarity_gain"].isna().all()
     assert result.scores.loc[~of_copies, "similarity_gain"].notna().all()

@@ -194,3 +194,13 @@ def test_a_level_where_most_are_alike_is_not_ruled_by_one_absurd_value() -> None
     calm = standardise(values)
     values[-1] = 1e6
     assert standardise(values)[0, 0] == pytest.approx(calm[0, 0], rel=0.2)
+
+
+def test_one_level_at_which_an_image_is_taken_for_another_does_not_undo_the_others() -> None:
+    rng = np.random.default_rng(1)
+    ids = [f"{number:03}" for number in range(100)]
+    rows = keys(ids, (0.5, 1.0, 2.0)).assign(margin=rng.normal(size=300))
+    is_it = rows["example_id"] == "007"
+    rows.loc[is_it, "margin"] = [8.0, 8.0, -60.0]
+    score = combine(rows, MARGIN)
+    assert score.idxmax() == "007"
