@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import chief_pass
+from memaudit.attacks.passes import check_attacks, chief_pass
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -42,6 +42,7 @@ def scan(
     MemauditError where it cannot go on; what was finished stays.
     """
     _keep_apart(config)
+    check_attacks(config.attack)
     spec = BenchSpec(config.data, config.target, config.attack, config.execution)
     with hold(Path(config.execution.out)) as store:
         run = RunDirectory(store)
