@@ -26,6 +26,7 @@ from memaudit.audit.pool import Candidates
 from memaudit.audit.prepare import prepare
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, ScanConfig
+from memaudit.data import image_id
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.progress import silent
@@ -145,9 +146,9 @@ def test_rows_have_the_keys_and_the_columns_that_the_attack_names(name, made):
 
 
 @every_attack
-def test_a_memorizer_s_images_stand_above_strangers(name, made):
+def test_a_memorizer_s_images_stand_above_strangers(name, made, tiles):
     score = combine(rows(name, made).reset_index(), pooled(ATTACKS[name](CONFIG)))
-    memorized = set(made[1].ids[:MEMBERS])
+    memorized = {image_id(tile) for tile in tiles[:MEMBERS]}
     members = score[[one in memorized for one in score.index]].to_numpy()
     others = score[[one not in memorized for one in score.index]].to_numpy()
     assert auc(members, others) > 0.95
