@@ -27,7 +27,7 @@ from memaudit.audit.prepare import prepare
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, ScanConfig
 from memaudit.data import image_id
-from memaudit.errors import ConfigError
+from memaudit.errors import ConfigError, ModelError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.progress import silent
 from memaudit.records import FULL, KEYS
@@ -59,17 +59,28 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 @dataclass
 class Counting:
-    """A model that counts the images it is asked about."""
+    """A model that counts the images it is asked about, and the calls that keep gradients."""
 
     model: ClosedForm
     asked: int = 0
+    with_gradients: int = 0
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:  # noqa: ARG002
         self.asked += len(x)
+        self.with_gradients += not torch.is_inference_mode_enabled()
         return self.model.denoise(x, sigma)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
+
+
+class Overflowing(Counting):
+    """A model whose answers are finite for the first image of a batch only."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:
+        x0 = super().denoise(x, sigma, prompts)
+        x0[1:] = torch.inf
+        return x0
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +144,21 @@ def test_the_cost_is_what_is_counted(name, made):
     cost = Pass(attack, FULL, Grid((1.0, 3.0)), draws=2).cost
     assert model.asked == len(made[1].ids) * cost.evaluations
     assert len(table) == len(made[1].ids) * cost.rows
+
+
+@every_attack
+def test_the_model_is_asked_without_gradients(name, made):
+    model = Counting(made[0].denoiser)
+    rows(name, made, ids=made[1].ids[:2], denoiser=model)
+    assert model.asked
+    assert not model.with_gradients
+
+
+@every_attack
+def test_answers_that_are_not_finite_are_refused_and_the_attack_is_named(name, made):
+    model = Overflowing(made[0].denoiser)
+    with pytest.raises(ModelError, match=f"not finite at sigma 1 .. 3, attack {name}"):
+        rows(name, made, ids=made[1].ids[:2], denoiser=model)
 
 
 @every_attack
