@@ -26,6 +26,7 @@ from memaudit.config.fields import all_options
 from memaudit.errors import MemauditError
 from memaudit.models.families.registry import FAMILIES
 from memaudit.models.loaded import ModelOptions
+from memaudit.models.provenance import Provenance
 from memaudit.records import KEYS, Claim, Column
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
@@ -133,6 +134,7 @@ def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():
     ("place", "record"),
     [
         ("## prepared.json", Prepared),
+        ("- `model`", Provenance),
         ("## scan.json", Record),
         ("- `summary`\n", Summary),
         ("- `counts`", Counts),

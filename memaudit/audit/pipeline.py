@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,8 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
         **config.asked(),
         "fingerprint": opened.listing.fingerprint,
         "clusters": opened.listing.clusters,
-        "weights": opened.loaded.provenance,
-        "reference_weights": None if reference is None else reference.provenance,
+        "weights": asdict(opened.loaded.provenance),
+        "reference_weights": None if reference is None else asdict(reference.provenance),
         "copies": None if copies is None else copies.digest,
         "embedder_digest": opened.embedder.digest,
     }
