@@ -39,6 +39,7 @@ from memaudit.config import AttackConfig, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 from memaudit.records import Image
 from memaudit.statistics.adaptive import pooled_score, screening_order
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
@@ -232,7 +233,9 @@ def scanned(name: str, case: Case) -> ScanResult:
         index=str(RUNS / f"index-{case.controls}"),
     )
     with bars() as progress:
-        return scan(config, progress, Loaded(model(case.memorized), {"model": config.target.spec}))
+        return scan(
+            config, progress, Loaded(model(case.memorized), Provenance(model=config.target.spec))
+        )
 
 
 if __name__ == "__main__":

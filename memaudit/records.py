@@ -41,7 +41,7 @@ class Column:
 
     `higher`: a higher value is the more suspicious one. `summary` is how a finding sums it up over
     levels and draws: their mean, their median, or, of a name, that with the highest similarity
-    (column `<name>_similarity`). `input` is what its rows are of; other rows leave it blank.
+    (column `<name>_similarity`). `input` is what those rows are of that a finding sums up.
     """
 
     name: str

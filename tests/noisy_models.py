@@ -12,6 +12,7 @@ from memaudit.models.ambient import Ambient
 from memaudit.models.closed_form import AmbientClosedForm, ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 
 SIGMA_N = 0.5
 TRAINING = Ambient("ambient", SIGMA_N, 0)
@@ -43,9 +44,9 @@ def memorizer(images, folder: Path | None = None, training=TRAINING) -> Loaded:
     """The perfect memorizer of the noisy copies of images, opened from a folder."""
     below = ClosedForm(clean(images)) if training.lowest is None else None
     model = AmbientClosedForm(noisy(images, training), training=training, below=below)
-    return Loaded(model, {"model": "memorizer of copies"}, training, folder)
+    return Loaded(model, Provenance(model="memorizer of copies"), training, folder)
 
 
 def unaware(images, folder: Path | None = None) -> Loaded:
     """A model of other images that says it is a model of noisy data."""
-    return Loaded(ClosedForm(clean(images)), {"model": "of other images"}, TRAINING, folder)
+    return Loaded(ClosedForm(clean(images)), Provenance(model="of other images"), TRAINING, folder)

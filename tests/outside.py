@@ -20,6 +20,7 @@ from memaudit.models.families.registry import Family
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.parameterization import Predict
 from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.provenance import Provenance
 
 SPREAD = 0.5  # sigma_d of EDM
 
@@ -142,8 +143,8 @@ def owns_all(folder: Path) -> bool:  # noqa: ARG001
 def load(folder: Path, options: ModelOptions) -> Loaded:
     """Open the EDM network of the images in a folder."""
     denoiser = edm(load_file(folder / IMAGES)["images"].to(options.device))
-    described = denoiser.parameterization.described()
-    return Loaded(denoiser, {"family": "exact-edm", **described}, folder=folder)
+    reading = denoiser.parameterization.described()
+    return Loaded(denoiser, Provenance("exact-edm", reading=reading), folder=folder)
 
 
 FAMILY = Family(load, owns)

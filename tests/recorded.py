@@ -6,7 +6,9 @@ from scored import primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.attacks.scores import COLUMNS
-from memaudit.config import ScanConfig
+from memaudit.config import Mask, ScanConfig
+from memaudit.models.ambient import Ambient
+from memaudit.models.provenance import Memorized, Provenance
 from memaudit.models.self_check import SelfCheck
 from memaudit.records import CLEAN, COPY, FULL, SCREEN
 from memaudit.run.record import (
@@ -62,7 +64,7 @@ def prepared() -> Prepared:
         format=FORMAT,
         question="0" * 64,
         data=DataRecord("1" * 64, 130, 128, 2, "16x16", "cache/index", index_reused=True),
-        model={"model": "model", "family": "pixel", "weights": {"unet": "2" * 64}, "dtype": None},
+        model=Provenance("pixel", model="model", weights={"unet": "2" * 64}),
         embedder=EmbedderRecord("pixels", "3" * 64, None, 0.95),
         levels=Levels((0.5, 2.0), (), 3.1 + ODD),
         primary=primary("margin", "tile_l2"),
@@ -82,7 +84,18 @@ def settled_in_full() -> Prepared:
         levels=Levels((0.5, 2.0), (90.0,), None, (0.5,)),
         captions=CaptionsRecord("own", 0),
         copies=CopiesRecord("model/noisy", 60, "4" * 64),
-        reference=ReferenceRecord({"model": "twin"}, use, None),
+        model=Provenance(
+            "pixel",
+            model="owner/model",
+            revision="5" * 40,
+            reading={"prediction_type": "epsilon"},
+            ambient=Ambient("ambient-mask", 0.4, 0, mask=Mask("pixels", 0.2)),
+            parameters=10,
+            details={"scheduler": {"beta_start": ODD, "trained_betas": None}},
+        ),
+        reference=ReferenceRecord(
+            Provenance(model="twin", memorized=Memorized(8, 1, "6" * 64)), use, None
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import click
 import numpy as np
@@ -25,7 +26,8 @@ from memaudit.config.fields import all_options
 from memaudit.errors import MemauditError
 from memaudit.models.families.registry import FAMILIES
 from memaudit.models.loaded import ModelOptions
-from memaudit.records import KEYS
+from memaudit.models.provenance import Provenance
+from memaudit.records import KEYS, Claim, Column
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
 from memaudit.statistics.findings import described
@@ -132,6 +134,7 @@ def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():
     ("place", "record"),
     [
         ("## prepared.json", Prepared),
+        ("- `model`", Provenance),
         ("## scan.json", Record),
         ("- `summary`\n", Summary),
         ("- `counts`", Counts),
@@ -169,11 +172,27 @@ def test_options_that_may_change_in_a_run_are_those_that_its_digest_leaves_out()
 
 def test_the_attacks_are_named_by_the_names_that_scores_have():
     assert set(PREFERRED) <= set(ATTACKS)
-    listed = re.findall(r"^\| `([a-z-]+)` \|", read("docs/attacks.md"), re.MULTILINE)
-    assert sorted(listed) == sorted(ATTACKS)
+    table = between(read("docs/attacks.md"), "| Name |", "\n\n")
+    assert sorted(first_cells(table)) == sorted(ATTACKS)
     for name in ("README.md", "docs/glossary.md", "docs/method.md", "docs/files.md"):
         named = set(re.findall(r"`(reconstruction-[a-z-]+)`", read(name)))
         assert named <= set(ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"), [("| Claim |", get_args(Claim)), ("| Field |", names_of(Column))]
+)
+def test_what_an_attack_says_of_itself_is_explained(table, expected):
+    assert first_cells(between(read("docs/attacks.md"), table, "\n\n")) == list(expected)
+
+
+def test_the_attack_that_is_shown_says_its_types():
+    [example] = blocks(read("docs/attacks.md"), "python")
+    functions = [one for one in ast.walk(ast.parse(example)) if isinstance(one, ast.FunctionDef)]
+    assert {"cost", "run", "median_error"} <= {one.name for one in functions}
+    for one in functions:
+        assert one.returns, one.name
+        assert all(given.annotation or given.arg == "self" for given in one.args.args), one.name
 
 
 def test_the_outcomes_of_a_verdict_are_explained():

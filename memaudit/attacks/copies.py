@@ -89,7 +89,7 @@ def open_copies(asked: str | None, loaded: Loaded) -> Copies | None:
     Raises ConfigError for a model of clean or masked data, DataError for copies that are not there,
     damaged or of another size.
     """
-    model, ambient = str(loaded.provenance.get("model", "the model")), loaded.ambient
+    model, ambient = loaded.provenance.model or "the model", loaded.ambient
     if asked == NO_COPIES:
         return None
     if ambient is None or ambient.mask is not None:

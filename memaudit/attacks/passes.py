@@ -21,6 +21,16 @@ def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
     return tuple(load_attack(name, config) for name in names)
 
 
+def check_attacks(config: AttackConfig) -> None:
+    """Find all attacks that are asked for, and what is pooled of each; needs no model and no data.
+
+    Raises ConfigError for an unknown attack or column, DependencyError for an attack that cannot be
+    imported.
+    """
+    for attack in attacks_of(config):
+        pooled(attack)
+
+
 def primary_of(config: AttackConfig) -> Primary:
     """The score that the verdict rests on; raises ConfigError for a column that no attack has."""
     attacks = {attack.name: attack for attack in attacks_of(config)}

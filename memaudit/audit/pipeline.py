@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import chief_pass
+from memaudit.attacks.passes import check_attacks, chief_pass
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -42,6 +43,7 @@ def scan(
     MemauditError where it cannot go on; what was finished stays.
     """
     _keep_apart(config)
+    check_attacks(config.attack)
     spec = BenchSpec(config.data, config.target, config.attack, config.execution)
     with hold(Path(config.execution.out)) as store:
         run = RunDirectory(store)
@@ -95,8 +97,8 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
         **config.asked(),
         "fingerprint": opened.listing.fingerprint,
         "clusters": opened.listing.clusters,
-        "weights": opened.loaded.provenance,
-        "reference_weights": None if reference is None else reference.provenance,
+        "weights": asdict(opened.loaded.provenance),
+        "reference_weights": None if reference is None else asdict(reference.provenance),
         "copies": None if copies is None else copies.digest,
         "embedder_digest": opened.embedder.digest,
     }

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from memaudit.attacks.base import Grid
-from memaudit.attacks.passes import chief_pass
+from memaudit.attacks.passes import check_attacks, chief_pass
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
@@ -55,6 +55,7 @@ class Plan:
 
 def estimate(config: ScanConfig) -> Plan:
     """Count and time; duplicates are not yet known, so every image counts."""
+    check_attacks(config.attack)
     spec = BenchSpec(config.data, config.target, config.attack, config.execution)
     return _estimate(spec, config.calibration)
 

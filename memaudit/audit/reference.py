@@ -37,7 +37,7 @@ from memaudit.models.loaded import Loaded
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
 from memaudit.records import Split
-from memaudit.run.record import ReferenceRecord, weights_digest
+from memaudit.run.record import ReferenceRecord
 from memaudit.statistics.conduct import ReferenceUse
 
 CHECKED = 32  # images of the self-check
@@ -70,8 +70,8 @@ def open_reference(spec: BenchSpec, loaded: Loaded) -> Loaded | None:
 
 
 def _refuse_itself(name: str, loaded: Loaded, reference: Loaded) -> None:
-    weights = weights_digest(reference.provenance)
-    if weights and weights == weights_digest(loaded.provenance):
+    weights = reference.provenance.digest
+    if weights and weights == loaded.provenance.digest:
         raise ConfigError(
             f"the reference {name} is the model under audit itself, and every "
             "difference would be 0; give another model"

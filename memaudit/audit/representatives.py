@@ -14,6 +14,7 @@ from memaudit.similarity.search import Index
 LOSSLESS = ("PNG", "BMP", "TIFF", "PPM", "TGA", "QOI")  # formats; the others may have lost detail
 DIGITS = 5  # of a cosine
 LOOKS = 16  # principal components of the embeddings
+FLAT = 1e-6  # of the largest spread: no direction, but what arithmetic leaves
 SAMPLED = 20_000  # images that the components are taken from, those with the smallest ids
 
 
@@ -47,13 +48,28 @@ def looks(index: Index) -> pd.DataFrame:
     ids = pd.Index(index.ids)
     sample = index.vectors[np.argsort(ids.to_numpy())[:SAMPLED]].astype(np.float64)
     mean = sample.mean(axis=0)
-    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
-    axes = axes[:, ::-1][:, :LOOKS]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    axes = _axes(sample - mean)
     found = (index.vectors - mean.astype(np.float32)) @ axes.astype(np.float32)
     return pd.DataFrame(
         found.round(DIGITS), index=ids, columns=[f"look_{k:02}" for k in range(found.shape[1])]
     )
+
+
+def _axes(centred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions [D, LOOKS] in which [N, D] vary most; zeros where they do not vary any more.
+
+    The smaller of the two matrices of products has them: of N images, or of D numbers of each.
+    """
+    by_image = centred.shape[0] < centred.shape[1]
+    products = centred @ centred.T if by_image else centred.T @ centred
+    axes = np.linalg.eigh(products)[1][:, ::-1][:, :LOOKS]
+    axes = centred.T @ axes if by_image else axes
+    lengths = np.linalg.norm(axes, axis=0)
+    kept = axes[:, lengths > FLAT * lengths.max()]
+    kept = kept / np.linalg.norm(kept, axis=0)
+    kept *= np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])])
+    missing = min(LOOKS, centred.shape[1]) - kept.shape[1]
+    return np.pad(kept, ((0, 0), (0, missing)))
 
 
 def _nearness(table: pd.DataFrame, index: Index) -> NDArray[np.float64]:

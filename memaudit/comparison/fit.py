@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from memaudit.comparison.finished import FinishedRun
 from memaudit.errors import RunDirectoryError
 from memaudit.records import COPY
-from memaudit.run.record import weights_digest
 from memaudit.statistics.probes import Probe
 
 
@@ -40,7 +39,7 @@ class Shared:
 
 def _reference(run: FinishedRun) -> str:
     found = run.record.prepared.reference
-    return (weights_digest(found.model) if found else "") or "none"
+    return (found.model.digest if found else "") or "none"
 
 
 EMBEDDER = Shared(

@@ -24,15 +24,19 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
         family = FAMILIES.load(name)
         if family.owns is None:
             loaded = family.load(Path(place), options)
-            return replace(loaded, provenance={"model": spec, **loaded.provenance})
+            return _asked_for(loaded, spec)
     folder, revision = locate(spec, options)
     family = _family_of(folder)
     if options.base is not None and not family.on_base:
         raise ConfigError(
             f"--base-model is the pipeline of LoRA adapters, and {folder} holds none; leave it out"
         )
-    loaded = family.load(folder, options)
-    return replace(loaded, provenance={"model": spec, "revision": revision, **loaded.provenance})
+    return _asked_for(family.load(folder, options), spec, revision)
+
+
+def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded:
+    said = replace(loaded.provenance, model=spec, revision=revision)
+    return replace(loaded, provenance=said)
 
 
 def _family_of(folder: Path) -> Family:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from memaudit.config import DataOptions
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
+from memaudit.models.provenance import Provenance
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,6 +42,6 @@ class Loaded:
     """
 
     denoiser: Denoiser
-    provenance: dict[str, Any]
+    provenance: Provenance
     ambient: Ambient | None = None
     folder: Path | None = None

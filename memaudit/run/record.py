@@ -8,9 +8,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from memaudit.config import PromptPolicy, ScanConfig, digest
+from memaudit.config import PromptPolicy, ScanConfig
 from memaudit.errors import ConfigError, RunDirectoryError
 from memaudit.files import to_json
+from memaudit.models.provenance import Provenance
 from memaudit.models.self_check import SelfCheck
 from memaudit.records import Column, Primary
 from memaudit.similarity.quality import Quality
@@ -75,7 +76,7 @@ class CopiesRecord:
 class ReferenceRecord:
     """The reference model, what it saw of either side, and how it was read."""
 
-    model: dict[str, Any]
+    model: Provenance
     use: ReferenceUse
     self_check: SelfCheck | None
 
@@ -84,7 +85,7 @@ class ReferenceRecord:
 class Prepared:
     """What is settled before the first score: enough to score and to calibrate from.
 
-    `model` is what its loader says of where it comes from. `primary` is the score that the verdict
+    `model` is what its family says of where it comes from. `primary` is the score that the verdict
     rests on, `columns` are those that a finding sums up, `others` the scores of further attacks;
     `shard_size` counts the images of a part.
     """
@@ -92,7 +93,7 @@ class Prepared:
     format: int
     question: str  # digest of what was asked
     data: DataRecord
-    model: dict[str, Any]
+    model: Provenance
     embedder: EmbedderRecord
     levels: Levels
     primary: Primary
@@ -180,12 +181,6 @@ def read_prepared(text: bytes, place: str) -> Prepared:
 def schema() -> dict[str, Any]:
     """The JSON Schema of scan.json."""
     return _adapter(Record).json_schema(mode="serialization")
-
-
-def weights_digest(model: dict[str, Any]) -> str:
-    """Digest of a model's weights, or of the images it memorized; "" if they are not known."""
-    known = [model.get(name) for name in ("weights", "adapters", "fingerprint")]
-    return digest(known)[:12] if any(known) else ""
 
 
 def _read(kind: type, text: bytes, place: str) -> Record | Prepared:

@@ -26,7 +26,8 @@ from memaudit.audit.pool import Candidates
 from memaudit.audit.prepare import prepare
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, ScanConfig
-from memaudit.errors import ConfigError
+from memaudit.data import image_id
+from memaudit.errors import ConfigError, ModelError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.progress import silent
 from memaudit.records import FULL, KEYS
@@ -58,17 +59,28 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 @dataclass
 class Counting:
-    """A model that counts the images it is asked about."""
+    """A model that counts the images it is asked about, and the calls that keep gradients."""
 
     model: ClosedForm
     asked: int = 0
+    with_gradients: int = 0
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:  # noqa: ARG002
         self.asked += len(x)
+        self.with_gradients += not torch.is_inference_mode_enabled()
         return self.model.denoise(x, sigma)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
+
+
+class Overflowing(Counting):
+    """A model whose answers are finite for the first image of a batch only."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: object = ()) -> Tensor:
+        x0 = super().denoise(x, sigma, prompts)
+        x0[1:] = torch.inf
+        return x0
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +147,21 @@ def test_the_cost_is_what_is_counted(name, made):
 
 
 @every_attack
+def test_the_model_is_asked_without_gradients(name, made):
+    model = Counting(made[0].denoiser)
+    rows(name, made, ids=made[1].ids[:2], denoiser=model)
+    assert model.asked
+    assert not model.with_gradients
+
+
+@every_attack
+def test_answers_that_are_not_finite_are_refused_and_the_attack_is_named(name, made):
+    model = Overflowing(made[0].denoiser)
+    with pytest.raises(ModelError, match=f"not finite at sigma 1 .. 3, attack {name}"):
+        rows(name, made, ids=made[1].ids[:2], denoiser=model)
+
+
+@every_attack
 def test_rows_have_the_keys_and_the_columns_that_the_attack_names(name, made):
     table = rows(name, made)
     known = {column.name for column in ATTACKS[name](CONFIG).columns}
@@ -145,9 +172,9 @@ def test_rows_have_the_keys_and_the_columns_that_the_attack_names(name, made):
 
 
 @every_attack
-def test_a_memorizer_s_images_stand_above_strangers(name, made):
+def test_a_memorizer_s_images_stand_above_strangers(name, made, tiles):
     score = combine(rows(name, made).reset_index(), pooled(ATTACKS[name](CONFIG)))
-    memorized = set(made[1].ids[:MEMBERS])
+    memorized = {image_id(tile) for tile in tiles[:MEMBERS]}
     members = score[[one in memorized for one in score.index]].to_numpy()
     others = score[[one not in memorized for one in score.index]].to_numpy()
     assert auc(members, others) > 0.95

@@ -17,6 +17,7 @@ from memaudit.errors import RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 from memaudit.records import FULL, SCREEN
 from memaudit.statistics.adaptive import screening_order
 from memaudit.statistics.combine import combine
@@ -188,7 +189,7 @@ def test_several_reconstructions_are_each_run_on_the_promoted(asked, images, in_
     pixels = torch.from_numpy(np.stack(images[:MEMBERS])).permute(0, 3, 1, 2)
     model = Counting(encode_pixels(pixels, 3))
     config = asked("several", model="my own", reconstruct=("one-step", "ode", "sample"))
-    result = scan(config, loaded=Loaded(model, {"model": "my own"}))
+    result = scan(config, loaded=Loaded(model, Provenance(model="my own")))
     full = rows_of(result, "scores")
     cells = full.groupby("example_id")["attack"].value_counts().unstack()
     assert set(full["phase"]) == {FULL}

@@ -23,7 +23,7 @@ def test_a_memorizer_of_another_family_is_flagged_as_the_built_in_one_is(
     save_file({"images": images.contiguous()}, folder / IMAGES)
     found = scan(ask(sides.members, tmp_path / "run", model=folder, controls=sides.controls))
     exact = scan(ask(sides.members, tmp_path / "exact", controls=sides.controls))
-    assert found.prepared.model["parameterization"] == "edm"
+    assert found.prepared.model.reading["parameterization"] == "edm"
     assert found.prepared.self_check.best_log_ratio > 0
     flagged = [{*table[table["flagged"]]["source"]} for table in (found.findings, exact.findings)]
     assert flagged[0] == flagged[1] != set()

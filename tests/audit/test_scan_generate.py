@@ -13,6 +13,7 @@ from memaudit.audit.plan import estimate
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_parts_that_are_there_are_kept_and_one_that_is_too_short_is_made_again(c
 
 def test_the_perfect_memorizer_generates_its_images(config, tiles):
     controls = torch.from_numpy(np.stack(tiles[15:55])).permute(0, 3, 1, 2)
-    copies = Loaded(ClosedForm(encode_pixels(controls, 3)), {"family": "of the controls"})
+    copies = Loaded(ClosedForm(encode_pixels(controls, 3)), Provenance("of the controls"))
     copying = scan(replace(config, out=config.execution.out + "-controls"), loaded=copies).quality
     learned = scan(config).quality
     assert copying.precision == 1 > learned.precision
@@ -84,7 +85,7 @@ def test_sampling_stops_at_the_lowest_noise_that_the_model_knows(config, tiles):
             asked.append(float(sigma.min()))
             return super().denoise(x, sigma, prompts)
 
-    quality = scan(config, loaded=Loaded(Ambient(images, sigma_min=0.5), {})).quality
+    quality = scan(config, loaded=Loaded(Ambient(images, sigma_min=0.5), Provenance())).quality
     assert min(asked) == pytest.approx(0.5)
     assert quality.sigma_min == 0.5
 

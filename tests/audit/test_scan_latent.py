@@ -122,8 +122,8 @@ def test_a_pipeline_is_scanned_in_the_latents_of_its_vae(
     assert len(result.findings) == MEMBERS + CONTROLS
     assert len(result.scores) == 2 * (MEMBERS + CONTROLS)
     assert result.scores["own_similarity"].notna().all()
-    assert result.prepared.model["family"] == "latent"
-    assert {name.split("/")[0] for name in result.prepared.model["weights"]} >= {
+    assert result.prepared.model.family == "latent"
+    assert {name.split("/")[0] for name in result.prepared.model.weights} >= {
         "unet",
         "vae",
         "text_encoder",
@@ -140,9 +140,9 @@ def test_adapters_are_scanned_with_the_base_that_their_record_names(
     after = tuned.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
     assert (plain - after).abs().max() > 1e-4
     said = tuned.prepared.model
-    assert said["base"] == str(base)
-    assert list(said["adapters"]) == [ADAPTERS]
-    assert said["ambient"] is None
+    assert said.base == str(base)
+    assert list(said.adapters) == [ADAPTERS]
+    assert said.ambient is None
 
 
 def test_the_noisy_latents_beside_ambient_adapters_are_queried(
@@ -371,7 +371,7 @@ def test_the_base_is_found_from_another_directory(
     lora = train_lora(base.name, config.data.dataset, tmp_path / "lora")
     monkeypatch.chdir(tmp_path)
     loaded = load_model(str(lora), ModelOptions(local_files_only=True))
-    assert loaded.provenance["base"] == str(base)
+    assert loaded.provenance.base == str(base)
 
 
 def test_a_pipeline_says_itself_that_it_was_trained_on_noisy_data(

@@ -16,6 +16,7 @@ from memaudit.config import Corruption
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 from memaudit.models.shown import Shown
 from memaudit.records import SCREEN
 from memaudit.statistics.probes import Probe
@@ -160,7 +161,7 @@ def test_captions_of_their_own_give_power_at_any_noise_if_the_model_is_told_them
     told = {side: write_captions(folder, side) for side in ("members", "controls")}
     pixels = encode_pixels(torch.from_numpy(np.stack(tiles[:15])).permute(0, 3, 1, 2), 3)
     captions = tuple(f"members {k}" for k in range(15))
-    model = Loaded(ClosedForm(pixels, shown=Shown(15, torch.arange(15), captions)), {})
+    model = Loaded(ClosedForm(pixels, shown=Shown(15, torch.arange(15), captions)), Provenance())
     fields = {"dataset": told["members"], "controls": told["controls"], "index": None}
     noise = Corruption(sigmas=(0.5, 50.0), draws=1)
 

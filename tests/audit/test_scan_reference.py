@@ -16,6 +16,7 @@ from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 from memaudit.records import CLEAN, COPY, SCREEN
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
@@ -114,7 +115,7 @@ def test_a_target_that_is_its_reference_is_refused(asked, folder):
 
 
 def test_a_target_that_answers_as_its_reference_differs_nowhere(asked, images):
-    twin = Loaded(ClosedForm(clean(images[MEMBERS + CONTROLS :])), {"model": "my own"})
+    twin = Loaded(ClosedForm(clean(images[MEMBERS + CONTROLS :])), Provenance(model="my own"))
     result = scan(asked("twin", power=True, batch_size=7), loaded=twin)
     assert (result.scores["similarity_gain"] == 0).all()
     assert result.summary.flagged.groups == 0
@@ -219,7 +220,7 @@ def test_levels_outside_the_range_of_the_reference_are_skipped(asked, folder, un
 def test_a_reference_is_recorded_by_its_weights(asked, unet):
     config = replace(asked("weights", self_check=False, steps=2), reference=str(unet))
     result = scan(config)
-    [sha] = result.prepared.reference.model["weights"].values()
+    [sha] = result.prepared.reference.model.weights.values()
     assert len(sha) == 64
 
 
@@ -233,7 +234,7 @@ def test_a_reference_of_another_size_is_refused(asked, images, unet, tmp_path):
     model = ClosedForm(torch.nn.functional.interpolate(clean(images[:4]), 32))
     config = replace(asked("x"), reference=str(unet), out=str(tmp_path / "run"))
     with pytest.raises(ModelError, match="of 3x16x16, the model under audit of 3x32x32; both"):
-        scan(config, loaded=Loaded(model, {}))
+        scan(config, loaded=Loaded(model, Provenance()))
 
 
 def test_beside_noisy_copies_the_clean_images_are_scored_against_the_reference(

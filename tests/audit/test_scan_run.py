@@ -10,6 +10,7 @@ from runs import ask, assert_same_findings, assert_same_scores, written_at
 from safetensors.torch import load_file, save_file
 
 from memaudit.audit import scan
+from memaudit.audit.plan import estimate
 from memaudit.config import Corruption
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.run.directory import RunDirectory
@@ -235,6 +236,22 @@ def test_nothing_is_written_among_the_images(config, sides, option):
         with pytest.raises(ConfigError, match=f"--{option} .* lies inside the data set"):
             scan(replace(config, **{option: str(folder)}))
     assert len(list(sides.members.iterdir())) == 15
+
+
+@pytest.mark.parametrize("begin", [scan, estimate], ids=["scan", "plan"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"extra_attacks": ("no-such",)}, "There is no attack 'no-such'"),
+        ({"score": ("no_such",)}, "has no column no_such"),
+    ],
+)
+def test_an_unknown_attack_or_column_is_refused_before_anything_is_opened(
+    config, out, begin, change, said
+):
+    with pytest.raises(ConfigError, match=said):
+        begin(replace(config, model=str(out.parent / "absent"), **change))
+    assert not out.exists()
 
 
 def test_a_model_that_overflows_is_no_clean_verdict(config, unet, tmp_path):

@@ -25,6 +25,7 @@ from memaudit.comparison.shares import SHARE_COLUMNS
 from memaudit.config import CompareConfig, Corruption, Mask
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
+from memaudit.models.provenance import Provenance
 from memaudit.records import CLEAN, COPY
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part
@@ -163,7 +164,7 @@ def test_one_step_misses_what_full_sampling_detects(runs, tiles, memorizes_below
     images = encode_pixels(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), 3)
     model = memorizes_below(images[:15], picture=images[55:].mean(0))
     how = {
-        "loaded": Loaded(model, {"family": "memorizes below 0.6"}),
+        "loaded": Loaded(model, Provenance("memorizes below 0.6")),
         "corruption": Corruption(sigmas=(1.0, 1.5), draws=2),
         "reconstruct": MODES,
         "steps": 12,

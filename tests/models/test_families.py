@@ -17,6 +17,7 @@ from memaudit.models.closed_form import ClosedForm
 from memaudit.models.families.registry import BUILT_IN, FAMILIES, GROUP
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
+from memaudit.models.provenance import Provenance
 
 MakeUnet = Callable[..., UNet2DModel]
 
@@ -44,12 +45,9 @@ def test_a_family_of_another_package_opens_its_folders(
 ) -> None:
     plug_in("exact-edm", "outside:FAMILY")
     loaded = load_model(str(folder), ModelOptions())
-    assert loaded.provenance == {
-        "model": str(folder),
-        "revision": None,
-        "family": "exact-edm",
-        "parameterization": "edm",
-    }
+    assert loaded.provenance == Provenance(
+        family="exact-edm", model=str(folder), reading={"parameterization": "edm"}
+    )
     x, sigma = clean[:3] + 0.1, torch.full((3,), 0.5)
     exact = ClosedForm(clean).denoise(x, sigma)
     torch.testing.assert_close(loaded.denoiser.denoise(x, sigma), exact, rtol=0, atol=1e-4)
@@ -65,7 +63,7 @@ def test_a_family_without_folders_is_asked_for_by_name(
 ) -> None:
     plug_in("exact", "outside:BY_NAME")
     loaded = load_model(f"exact:{folder}", ModelOptions())
-    assert loaded.provenance["model"] == f"exact:{folder}"
+    assert loaded.provenance.model == f"exact:{folder}"
     assert loaded.denoiser.sigma_max == 80
     with pytest.raises(ModelError, match="holds no model"):
         load_model(str(folder), ModelOptions())
@@ -81,7 +79,7 @@ def test_a_plug_in_takes_no_folder_from_a_built_in_family(
     plug_in("greedy", "outside:GREEDY")
     plug_in("pixel", "outside:GREEDY")
     make_unet().save_pretrained(tmp_path / "unet")
-    assert load_model(str(tmp_path / "unet"), ModelOptions()).provenance["family"] == "pixel"
+    assert load_model(str(tmp_path / "unet"), ModelOptions()).provenance.family == "pixel"
     assert [*FAMILIES.available()] == [*BUILT_IN, "greedy"]
 
 
@@ -96,7 +94,7 @@ def test_a_network_that_no_built_in_family_understands_is_left_to_plug_ins(
     make_unet().save_pretrained(folder)
     scheduler.save_pretrained(folder)
     understood = isinstance(scheduler, DDPMScheduler)
-    family = load_model(str(folder), ModelOptions()).provenance["family"]
+    family = load_model(str(folder), ModelOptions()).provenance.family
     assert family == ("pixel" if understood else "exact-edm")
 
 

@@ -30,10 +30,10 @@ def test_saved_pipeline_comes_back_the_same(make_unet: MakeUnet, tmp_path: Path)
         denoised(loaded.denoiser), denoised(wrap(make_unet(), dict(scheduler.config)))
     )
     assert loaded.denoiser.clip == 1
-    assert loaded.provenance["prediction_type"] == "v_prediction"
-    assert loaded.provenance["schedule"] == "squaredcos_cap_v2"
+    assert loaded.provenance.reading["prediction_type"] == "v_prediction"
+    assert loaded.provenance.reading["schedule"] == "squaredcos_cap_v2"
     weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
-    assert loaded.provenance["weights"] == {weights.name: sha256_file(weights)}
+    assert loaded.provenance.weights == {weights.name: sha256_file(weights)}
 
 
 def test_a_flat_pipeline_with_everything_at_its_root_is_read(
@@ -56,7 +56,7 @@ def test_bare_unet_takes_the_scheduler_beside_it(make_unet: MakeUnet, tmp_path: 
     DDPMScheduler(**COSINE, clip_sample=False).save_pretrained(tmp_path)
     loaded = load_model(str(tmp_path), ModelOptions())
     assert torch.equal(denoised(loaded.denoiser), denoised(wrap(make_unet(), COSINE)))
-    assert "assumed" not in loaded.provenance["scheduler"]
+    assert "assumed" not in loaded.provenance.details["scheduler"]
 
 
 def test_unet_folder_of_a_pipeline_takes_the_pipeline_s_scheduler(
@@ -64,13 +64,13 @@ def test_unet_folder_of_a_pipeline_takes_the_pipeline_s_scheduler(
 ) -> None:
     DDPMPipeline(make_unet(), DDPMScheduler(**COSINE)).save_pretrained(tmp_path)
     loaded = load_model(str(tmp_path / "unet"), ModelOptions())
-    assert loaded.provenance["prediction_type"] == "v_prediction"
+    assert loaded.provenance.reading["prediction_type"] == "v_prediction"
 
 
 def test_bare_unet_alone_is_assumed_linear_and_says_so(make_unet: MakeUnet, tmp_path: Path) -> None:
     make_unet().save_pretrained(tmp_path)
     loaded = load_model(str(tmp_path), ModelOptions())
-    assert loaded.provenance["scheduler"]["assumed"] is True
+    assert loaded.provenance.details["scheduler"]["assumed"] is True
     expected = wrap(make_unet(), {"beta_schedule": "linear", "prediction_type": "epsilon"})
     assert torch.equal(denoised(loaded.denoiser), denoised(expected))
 

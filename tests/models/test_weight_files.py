@@ -127,7 +127,7 @@ def test_shards_are_loaded_and_hashed_and_a_file_that_is_not_loaded_is_not(
         {key: -value for key, value in decoy.items()}, tmp_path / f"{OF_DIFFUSERS}.safetensors"
     )
     assert torch.equal(answer(tmp_path), whole)
-    hashed = load_model(str(tmp_path), ModelOptions()).provenance["weights"]
+    hashed = load_model(str(tmp_path), ModelOptions()).provenance.weights
     assert hashed == {name: sha256_file(tmp_path / name) for name in names}
 
 
@@ -138,7 +138,7 @@ def test_shards_of_a_text_encoder_are_loaded_and_hashed(tmp_path: Path) -> None:
     loaded = load_model(str(folder), ModelOptions())
     found = loaded.denoiser.pipeline.text_encoder.state_dict()
     assert all(torch.equal(found[name], whole[name]) for name in whole)
-    names = {name for name in loaded.provenance["weights"] if name.startswith("text_encoder")}
+    names = {name for name in loaded.provenance.weights if name.startswith("text_encoder")}
     assert names == {"text_encoder/a.safetensors", "text_encoder/b.safetensors"}
 
 

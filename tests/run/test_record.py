@@ -16,6 +16,7 @@ from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.audit import scan
 from memaudit.config import ScanConfig
 from memaudit.errors import RunDirectoryError
+from memaudit.models.provenance import Memorized, Provenance
 from memaudit.run.directory import RunDirectory
 from memaudit.run.record import (
     FORMAT,
@@ -25,7 +26,6 @@ from memaudit.run.record import (
     read_prepared,
     read_record,
     schema,
-    weights_digest,
     write,
 )
 
@@ -67,7 +67,8 @@ def test_what_was_prepared_is_read_back_as_it_was_written(made: Callable[[], Pre
 def test_numbers_and_texts_lose_nothing(one: float, other: float, text: str, count: int) -> None:
     levels = replace(prepared().levels, sigmas=(one, other), identification_limit=other)
     data = replace(prepared().data, index=text, entries=count)
-    changed = replace(prepared(), levels=levels, data=data, model={text: [text, one, None]})
+    model = Provenance(text, weights={text: text}, details={text: [text, one, None]})
+    changed = replace(prepared(), levels=levels, data=data, model=model)
     assert read_prepared(write(changed), PLACE) == changed
 
 
@@ -78,9 +79,9 @@ def test_the_content_is_that_of_the_file() -> None:
 
 
 def test_what_is_not_finite_is_null() -> None:
-    model = {"loss": math.nan, "range": [0.0, math.inf]}
+    model = Provenance(details={"loss": math.nan, "range": [0.0, math.inf]})
     again = read_prepared(write(replace(prepared(), model=model)), PLACE)
-    assert again.model == {"loss": None, "range": [0.0, None]}
+    assert again.model.details == {"loss": None, "range": [0.0, None]}
 
 
 @pytest.mark.parametrize("read", [read_record, read_prepared])
@@ -178,7 +179,13 @@ def test_a_scan_is_read_back_as_it_ended(tiles, write_folder, tmp_path: Path) ->
 
 
 def test_weights_are_told_apart_by_what_is_known_of_them() -> None:
-    known = [{"weights": {"unet": "a"}}, {"weights": {"unet": "b"}}, {"fingerprint": "c"}]
-    assert len({weights_digest(model) for model in known}) == 3
-    assert weights_digest({**known[0], "dtype": "float16"}) == weights_digest(known[0])
-    assert weights_digest({"model": "my own"}) == ""
+    unet, images = {"unet": "a"}, Memorized(8, 0, "c")
+    known = [
+        Provenance(weights=unet),
+        Provenance(weights={"unet": "b"}),
+        Provenance(weights=unet, adapters={"lora": "d"}),
+        Provenance(memorized=images),
+    ]
+    assert len({model.digest for model in known}) == len(known)
+    assert replace(known[0], dtype="float16", model="elsewhere").digest == known[0].digest
+    assert Provenance(model="my own").digest == ""

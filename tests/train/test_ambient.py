@@ -120,7 +120,7 @@ def test_the_model_says_what_it_was_trained_on_and_is_opened_so(
     said = {"loss": loss, "sigma_n": SIGMA_N, "seed": 0, "sample_from": lowest}
     assert record == {**said, "consistency": False, "mask": None}
     loaded = load_model(str(out), ModelOptions())
-    assert loaded.provenance["ambient"] == record
+    assert loaded.provenance.ambient.content() == record
     schedule = DDPMScheduler.from_pretrained(out, subfolder="scheduler")
     trained_from = float((1 / schedule.alphas_cumprod[0] - 1).sqrt())
     assert loaded.denoiser.sigma_min == pytest.approx(lowest or trained_from, rel=1e-2)
@@ -140,8 +140,8 @@ def test_other_losses_on_noisy_copies_say_from_where_they_can_be_sampled(
 ) -> None:
     out = train(replace(config, **change))
     loaded = load_model(str(out), ModelOptions())
-    assert loaded.provenance["ambient"]["sample_from"] == lowest
-    assert loaded.provenance["ambient"]["consistency"] == ("consistency" in change)
+    assert loaded.provenance.ambient.lowest == lowest
+    assert loaded.provenance.ambient.consistency == ("consistency" in change)
     assert loaded.denoiser.sigma_min == pytest.approx(lowest or 0.00643, rel=0.01)
     assert len(copies(out)) == 10
 
@@ -189,7 +189,7 @@ def test_a_clean_model_has_no_record_and_no_copies(config: TrainConfig) -> None:
     out = train(replace(config, loss="clean", sigma_n=None))
     assert not (out / "ambient.json").exists()
     assert not (out / "noisy").exists()
-    assert load_model(str(out), ModelOptions()).provenance["ambient"] is None
+    assert load_model(str(out), ModelOptions()).provenance.ambient is None
 
 
 def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(

@@ -232,8 +232,8 @@ def test_diverging_run_stops_and_keeps_a_finite_checkpoint(config: TrainConfig) 
 def test_trained_folder_opens_as_it_was_trained(config: TrainConfig, prediction: str) -> None:
     out = train(replace(config, prediction=prediction, schedule="linear", steps=2))
     loaded = load_model(str(out), ModelOptions())
-    assert loaded.provenance["prediction_type"] == prediction
-    assert loaded.provenance["schedule"] == "linear"
+    assert loaded.provenance.reading["prediction_type"] == prediction
+    assert loaded.provenance.reading["schedule"] == "linear"
     assert loaded.denoiser.shape == (3, 8, 8)
 
 
@@ -295,4 +295,4 @@ def test_flip_mirrors_images_at_random(config: TrainConfig, plain: Path) -> None
 @pytest.mark.parametrize("channels", [(8,), (8, 8), (16, 24)])
 def test_narrow_networks_train(config: TrainConfig, channels: tuple[int, ...]) -> None:
     out = train(replace(config, channels=channels, steps=2))
-    assert load_model(str(out), ModelOptions()).provenance["parameters"] > 0
+    assert load_model(str(out), ModelOptions()).provenance.parameters > 0

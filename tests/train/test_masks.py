@@ -116,7 +116,7 @@ def test_the_model_is_asked_through_one_mask_of_the_trained_kind(config: TrainCo
     assert denoiser.mask is not None
     assert torch.equal(denoiser.mask, opened(out).mask)
     assert float(denoiser.mask.mean()) == pytest.approx(0.8 * 0.9, abs=0.06)
-    said = load_model(str(out), ModelOptions()).provenance["mask"]
+    said = load_model(str(out), ModelOptions()).provenance.mask
     assert f"shows {float(denoiser.mask.mean()):.3f} of each" in said
     x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([0.5, 2.0])
     other = torch.where(denoiser.mask > 0, x, torch.randn(x.shape))
@@ -171,4 +171,4 @@ def test_a_scan_needs_nothing_but_the_model(
     )
     assert set(result.scores["sigma"]) == {0.5, 1.0}
     assert result.summary.conduct.power is not None  # of the memorizer that sees as much
-    assert "one mask of the trained kind" in str(result.prepared.model["mask"])
+    assert "one mask of the trained kind" in str(result.prepared.model.mask)

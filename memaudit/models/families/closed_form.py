@@ -15,6 +15,7 @@ from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.families.registry import Family
 from memaudit.models.loaded import Loaded, ModelOptions
+from memaudit.models.provenance import Memorized, Provenance
 from memaudit.records import Image
 
 LARGEST = 256  # pixels a side; a perfect memorizer keeps every image in memory
@@ -33,12 +34,8 @@ def load(path: Path, options: ModelOptions) -> Loaded:
     images = _read(source, entries, options)
     if not images:
         raise ModelError(f"none of the {len(entries)} images of {path} can be read")
-    provenance = {
-        "family": "closed-form",
-        "images": len(images),
-        "unreadable": len(entries) - len(images),
-        "fingerprint": fingerprint(entries),
-    }
+    memorized = Memorized(len(images), len(entries) - len(images), fingerprint(entries))
+    provenance = Provenance("closed-form", memorized=memorized)
     return Loaded(ClosedForm(_pixels(images).to(options.device)), provenance)
 
 

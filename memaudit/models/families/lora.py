@@ -42,11 +42,11 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
     placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
     if not there or placed != there:  # diffusers only warns of it
         raise _misfit(adapters, base, f"{placed} of {there} tensors have a place there")
-    provenance = {
-        **provenance_of(denoiser, base, of_base),
-        "base": str(base),
-        "adapters": {ADAPTERS: sha256_file(adapters)},
-    }
+    provenance = replace(
+        provenance_of(denoiser, base, of_base),
+        base=str(base),
+        adapters={ADAPTERS: sha256_file(adapters)},
+    )
     return with_ambient(denoiser, folder, provenance)
 
 

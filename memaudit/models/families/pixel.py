@@ -20,6 +20,7 @@ from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pixel import PixelDenoiser
+from memaudit.models.provenance import Provenance
 from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
 
 
@@ -49,17 +50,16 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
     denoiser = wrap(network, scheduler_config, options.resolution, told)
     if ambient is not None:
         denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
-    provenance = {
-        "family": "pixel",
-        "class": config["_class_name"],
-        "scheduler": dict(scheduler_config),
-        **denoiser.parameterization.described(),
-        "ambient": None if ambient is None else ambient.content(),
-        "mask": _describe(denoiser.mask),
-        "dtype": options.dtype,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "weights": {path.name: sha256_file(path) for path in weights},
-    }
+    provenance = Provenance(
+        family="pixel",
+        reading=denoiser.parameterization.described(),
+        ambient=ambient,
+        mask=_describe(denoiser.mask),
+        dtype=options.dtype,
+        parameters=sum(p.numel() for p in network.parameters()),
+        weights={path.name: sha256_file(path) for path in weights},
+        details={"class": config["_class_name"], "scheduler": dict(scheduler_config)},
+    )
     return Loaded(denoiser, provenance, ambient, folder)
 
 

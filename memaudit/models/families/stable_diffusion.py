@@ -20,6 +20,7 @@ from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, qu
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_json
 from memaudit.models.parameterization import variance_preserving
+from memaudit.models.provenance import Provenance
 from memaudit.models.weights import sha256_file
 
 CLASSES: dict[str, Any] = {
@@ -43,7 +44,7 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
     return with_ambient(denoiser, folder, provenance_of(denoiser, folder, options))
 
 
-def with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: dict[str, Any]) -> Loaded:
+def with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: Provenance) -> Loaded:
     """Heed what a model says of the noise in its training images."""
     ambient = read_ambient(folder)
     if ambient is not None and ambient.mask is not None:
@@ -53,7 +54,7 @@ def with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: dict[str, A
         )
     if ambient is not None:
         denoiser = replace(denoiser, lowest=ambient.lowest)
-        provenance = {**provenance, "ambient": ambient.content()}
+        provenance = replace(provenance, ambient=ambient)
     return Loaded(denoiser, provenance, ambient, folder)
 
 
@@ -148,24 +149,22 @@ def _require_text_to_image(pipeline: Any, folder: Path) -> None:
         )
 
 
-def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> dict[str, Any]:
+def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions) -> Provenance:
     """What is kept of where a denoiser came from."""
     unet: Any = denoiser.pipeline.unet
     name = type(denoiser.pipeline).__name__
-    return {
-        "family": "latent",
-        "class": name,
-        "scheduler": dict(denoiser.pipeline.scheduler.config),
-        **denoiser.parameterization.described(),
-        "ambient": None,
-        "dtype": options.dtype,
-        "parameters": sum(p.numel() for p in unet.parameters()),
-        "weights": {
+    return Provenance(
+        family="latent",
+        reading=denoiser.parameterization.described(),
+        dtype=options.dtype,
+        parameters=sum(p.numel() for p in unet.parameters()),
+        weights={
             f"{part}/{path.name}": sha256_file(path)
             for part, kind in PARTS[name].items()
             for path in part_files(kind, folder / part, options.variant)
         },
-    }
+        details={"class": name, "scheduler": dict(denoiser.pipeline.scheduler.config)},
+    )
 
 
 def _class_name(folder: Path) -> str:
