@@ -159,10 +159,10 @@ def test_the_stage_of_an_image_is_what_it_was_promoted_to(finished):
 def test_every_promoted_image_scores_above_every_other(finished):
     findings = finished.findings.set_index("example_id")
     by_stage = findings.groupby("stage")
-    scores = by_stage["score"]
+    scores = by_stage["raw_score"]
     assert scores.min()["full"] > scores.max()["screen"]
     ode = Probe(ODE).rows(finished.scores)
-    promoted = by_stage.get_group("full")["score"].sort_index()
+    promoted = by_stage.get_group("full")["raw_score"].sort_index()
     in_full = ode[ode["example_id"].isin(promoted.index)]
     expected = combine(in_full, primary_of(finished.config.attack))
     assert expected.index.equals(promoted.index)
