@@ -26,20 +26,29 @@ class Copies:
     """Noisy copies x0 + sigma_n z, [C, H, W] in model space, of the images with an id in `places`.
 
     Those are what the model was trained on. Other images get copies by the same law: z is the
-    function of (seed, image) by which `memaudit train` drew it.
+    function of (seed, image) by which `memaudit train` drew it. `by_law`: the copies that are there
+    were found to be of that law, too; all are then drawn on the scan's own pixels, so that not even
+    rounding, or another device, tells the copies of members from those of controls.
     """
 
     training: Ambient
     folder: Path
     places: dict[str, Path]
     digest: str
+    by_law: bool = False
 
     def of(self, ids: list[str], x0: Tensor) -> Tensor:
         """The copies of images with these ids, clean in x0 [N, C, H, W]; raises DataError."""
-        z = frozen_noise(ids, tuple(x0.shape[1:]), self.training.sigma_n, self.training.seed)
-        drawn = x0 + self.training.sigma_n * z.to(x0)
-        kept = [self._read(name).to(x0) if name in self.places else None for name in ids]
+        drawn = x0 + self.training.sigma_n * self.frozen(ids, x0)
+        if self.by_law:
+            return drawn
+        kept = [self.stored(name).to(x0) if name in self.places else None for name in ids]
         return torch.stack([d if k is None else k for k, d in zip(kept, drawn, strict=True)])
+
+    def frozen(self, ids: list[str], x0: Tensor) -> Tensor:
+        """The noise z that `memaudit train` draws for images with these ids, [N, C, H, W]."""
+        training = self.training
+        return frozen_noise(ids, tuple(x0.shape[1:]), training.sigma_n, training.seed).to(x0)
 
     def of_others(self, ids: list[str]) -> Tensor | None:
         """As many copies as there are ids, of other images, [K, C, H, W]; None without; DataError.
@@ -47,7 +56,7 @@ class Copies:
         Fewer if there are fewer; those with the smallest ids.
         """
         others = sorted(self.places.keys() - set(ids))[: len(ids)]
-        return torch.stack([self._read(name) for name in others]) if others else None
+        return torch.stack([self.stored(name) for name in others]) if others else None
 
     def fresh(self, ids: list[str], x0: Tensor) -> Tensor:
         """Noise of the same law that no model was trained on, [N, C, H, W]."""
@@ -59,7 +68,8 @@ class Copies:
         """Noise above which a copy can be corrupted further."""
         return ABOVE * self.training.sigma_n
 
-    def _read(self, name: str) -> Tensor:
+    def stored(self, name: str) -> Tensor:
+        """The copy of an image in `places` as it is kept, [C, H, W]; raises DataError."""
         path = self.places[name]
         try:
             with safe_open(path, framework="pt") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memaudit.attacks.base import Bench, Grid
@@ -89,7 +89,9 @@ def open_bench(spec: BenchSpec) -> tuple[Bench, Candidates]:
     index = open_index(directory, device_of(opened.loaded))
     view = View(opened.loaded.denoiser.resolution, spec.data.resize)
     pool = read_pool(run.pool(), index, opened.listing, view, directory)
-    copies = None if prepared.copies is None else opened.copies
+    copies = None
+    if prepared.copies is not None and opened.copies is not None:
+        copies = replace(opened.copies, by_law=prepared.copies.by_law)
     sample = sample_of(pool, opened.loaded.denoiser.resolution)
     return make_bench(spec, opened, pool, sample, copies), pool.candidates
 

@@ -31,9 +31,9 @@ def describe_training(ready: Ready, scored: Scored, asked: str | None) -> NoisyT
 
 
 def _advice(ready: Ready, asked: str | None) -> str:
-    """Why noisy copies were not asked for, and what to do; empty if they were."""
+    """Why the verdict rests on clean images alone, and what to do; empty if on copies as well."""
     if ready.grid.copies:
-        return ""
+        return _doubt(ready) and f"its noisy copies carry no verdict: {_doubt(ready)}"
     if ready.bench.copies is not None:
         return (
             "no noise level lies above the noise of its copies, so they were not asked for; give "
@@ -46,10 +46,15 @@ def _advice(ready: Ready, asked: str | None) -> str:
     return "no noisy copies stand beside it; name their folder with --noisy-copies DIR"
 
 
+def _doubt(ready: Ready) -> str:
+    copies = ready.prepared.copies
+    return "" if copies is None else copies.doubt
+
+
 def _correlation(ready: Ready, scored: Scored) -> CorrelationTest | None:
     """Test the members: of an adaptive scan by its first pass, which chose none of them."""
     copies, screen = ready.bench.copies, scored.effort.screen
-    if copies is None:
+    if copies is None or _doubt(ready):  # clean images are compared with copies there as well
         return None
     probe = Probe(screen or ready.prepared.primary.attack, phase=SCREEN if screen else FULL)
     members = ready.pool.ids("member")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from memaudit.attacks.base import Bench, Grid, encode
-from memaudit.attacks.copies import Copies, frozen_in
+from memaudit.attacks.copies import frozen_in
 from memaudit.attacks.passes import attacks_of, pooled, primary_of
 from memaudit.audit.bench import Opened, device_of, grid_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
-from memaudit.audit.copy_checks import check_copies
+from memaudit.audit.copy_checks import Checked, check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
 from memaudit.audit.levels import Crowd, choose_levels
 from memaudit.audit.pool import Pool, make_pool, stack
@@ -18,7 +18,7 @@ from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress
-from memaudit.records import Example
+from memaudit.records import CLEAN, Example, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.record import (
     FORMAT,
@@ -51,7 +51,8 @@ def prepare(
     pool = build_pool(spec, opened, embedded)
     reference = check_reference(spec, opened.reference, pool, progress)
     pool = pool if reference is None else reference.pool
-    copies = check_copies(opened, spec.attack.noisy_copies, pool)
+    checked = check_copies(opened, spec.attack.noisy_copies, pool)
+    copies = checked.copies
     denoiser = opened.loaded.denoiser
     sample = sample_of(pool, denoiser.resolution)
     levels = _levels(spec, opened, pool, sample)
@@ -61,11 +62,13 @@ def prepare(
     if copies is not None:
         too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grid.copies)
         levels = replace(levels, without_copies=too_low)
+    settled = _settled(spec, opened, embedded, levels, question)
     prepared = replace(
-        _settled(spec, opened, embedded, levels, question),
+        settled,
+        primary=_resting(settled.primary, checked),
         shard_size=_shard_size(spec, run),
         captions=described(bench.captions, spec.attack.prompt, denoiser),
-        copies=_copies_record(copies),
+        copies=_copies_record(checked),
         reference=None if reference is None else reference.record,
         self_check=check,
     )
@@ -96,10 +99,22 @@ def _settled(
     )
 
 
-def _copies_record(copies: Copies | None) -> CopiesRecord | None:
+def _resting(primary: Primary, checked: Checked) -> Primary:
+    """Rest the verdict on clean images alone where the copies are in doubt."""
+    return replace(primary, inputs=(CLEAN,)) if checked.doubt else primary
+
+
+def _copies_record(checked: Checked) -> CopiesRecord | None:
+    copies = checked.copies
     if copies is None:
         return None
-    return CopiesRecord(str(copies.folder), len(copies.places), copies.digest)
+    return CopiesRecord(
+        folder=str(copies.folder),
+        images=len(copies.places),
+        digest=copies.digest,
+        by_law=copies.by_law,
+        doubt=checked.doubt,
+    )
 
 
 def _shard_size(spec: BenchSpec, run: RunDirectory) -> int:

@@ -20,6 +20,7 @@ NOISY = "noisy"  # the folder of its noisy copies
 PARTS = "part-*.safetensors"  # in it
 DOUBLE_TWEEDIE = ("ambient", "ambient-mixed")  # losses that find the copy behind more noise
 MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
+MEMAUDIT = "memaudit"  # who drew the noise, if it is a function of seed, image and sigma_n
 LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")
 
 
@@ -29,6 +30,8 @@ class Ambient:
 
     It was drawn once for each image, from (seed, id of the image); so was the mask, if there was
     one. `consistency`: the levels below sigma_n were learned as well, by the consistency term.
+    `drawn_by` is "memaudit" if `memaudit train` drew the noise, as `corruption.noise.frozen_noise`;
+    "" if the record does not say.
     """
 
     loss: str
@@ -36,6 +39,7 @@ class Ambient:
     seed: int
     consistency: bool = False
     mask: Mask | None = None
+    drawn_by: str = ""
 
     @property
     def lowest(self) -> float | None:
@@ -108,4 +112,5 @@ def _parse(content: Any) -> Ambient:
         seed=int(content["seed"]),
         consistency=bool(content.get("consistency", False)),
         mask=None if mask is None else Mask(mask["kind"], mask["share"], mask.get("further")),
+        drawn_by=str(content.get("drawn_by", "")),
     )

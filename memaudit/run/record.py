@@ -65,11 +65,17 @@ class CaptionsRecord:
 
 @dataclass(frozen=True)
 class CopiesRecord:
-    """The noisy copies that were asked for."""
+    """The noisy copies that were asked for.
+
+    `by_law`: the members' are of the noise that `memaudit train` draws, image by image. `doubt`
+    says why no verdict rests on them, empty if it does.
+    """
 
     folder: str
     images: int
     digest: str
+    by_law: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

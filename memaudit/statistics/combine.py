@@ -41,11 +41,12 @@ def combine(scores: pd.DataFrame, primary: Primary, phase: Phase = FULL) -> pd.S
 
 
 def input_scores(scores: pd.DataFrame, primary: Primary, phase: Phase = FULL) -> pd.DataFrame:
-    """The score of each example under each input, [example, input], as in `combine`.
+    """The score of each example under each input of `primary`, [example, input], as in `combine`.
 
     Two inputs are standardised once more, so that their values can be compared.
     """
-    inputs = inputs_in(scores, primary.attack) or [CLEAN]
+    asked = inputs_in(scores, primary.attack)
+    inputs = [one for one in asked if one in primary.inputs] or [CLEAN]
     if len(scores) and primary.attack not in set(scores["attack"]):
         raise InputError(
             f"the scores hold the attacks {sorted(scores['attack'].unique())}, expected "

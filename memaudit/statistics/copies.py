@@ -70,9 +70,10 @@ class NoisyTraining:
     """How a model of noisy data was audited.
 
     `lowest` is the noise at which its sampling stops, None if it learned all levels. `advice` says
-    why its noisy copies were not asked for and what to do, empty if they were; `digest` is that of
-    the copies that were. `masked`: parts of its training images were hidden, so that they are no
-    copies to ask for. `one_step`: only one step was run on it. `by_input` is empty without copies;
+    why the verdict rests on clean images alone (its noisy copies were not asked for, or carry no
+    verdict) and what to do, empty if it rests on copies as well; `digest` is that of the copies
+    that were asked for. `masked`: parts of its training images were hidden, so that they are no
+    copies to ask for. `one_step`: only one step was run on it. `by_input` is empty then;
     `correlation` is the test of the frozen noise.
     """
 
@@ -88,7 +89,7 @@ class NoisyTraining:
 
     @property
     def unasked(self) -> str:
-        """Why a model whose training images held noise was not asked for them; empty if it was."""
+        """Why the noise in a model's training images was not judged; empty if it was."""
         return self.advice if self.sigma_n else ""
 
     @property

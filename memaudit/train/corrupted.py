@@ -12,7 +12,7 @@ from torch import Tensor
 from memaudit.config import Mask, TrainConfig
 from memaudit.corruption.mask import draw_mask
 from memaudit.corruption.noise import frozen_noise, generator
-from memaudit.models.ambient import NOISY, Ambient
+from memaudit.models.ambient import MEMAUDIT, NOISY, Ambient
 
 MASKS = "masks"
 PART = 256  # images a file
@@ -70,6 +70,7 @@ def record(config: TrainConfig) -> Ambient:
         seed=config.seed,
         consistency=config.consistency.weight > 0,
         mask=config.mask,
+        drawn_by=MEMAUDIT,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,12 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Input
-from memaudit.statistics.adaptive import pooled_score, pooled_scores, promoted
+from memaudit.statistics.adaptive import (
+    pooled_score,
+    pooled_scores,
+    promoted,
+    screening_order,
+)
 from memaudit.statistics.combine import combine, input_scores
 from memaudit.statistics.probes import Probe
 
@@ -85,3 +92,20 @@ def test_a_first_pass_of_the_same_attack_stays_apart_from_the_full_one(both: pd.
     assert set(scores["attack"]) == {ODE}
     assert set(scores["phase"]) == {FULL, SCREEN}
     pd.testing.assert_frame_equal(pooled_scores(scores, MARGIN), pooled_scores(by_name, MARGIN))
+
+
+def test_an_input_that_the_claim_does_not_rest_on_is_as_if_it_were_not_there(
+    both: pd.DataFrame,
+) -> None:
+    """Neither in the score nor in what an adaptive scan promotes by it."""
+    clean_only = replace(MARGIN, inputs=(CLEAN,))
+    clean = both[both["input"] == CLEAN]
+    pd.testing.assert_frame_equal(input_scores(both, clean_only), input_scores(clean, MARGIN))
+    screen = both.assign(attack=ONE_STEP, phase=SCREEN)
+    order = screening_order(screen, clean_only)
+    assert order == screening_order(screen[screen["input"] == CLEAN], MARGIN)
+    assert order != screening_order(screen, MARGIN)
+    full = both[both["example_id"].isin(order[:10])]
+    adaptive = pd.concat([screen, full], ignore_index=True)
+    expected = pooled_scores(adaptive[adaptive["input"] == CLEAN], MARGIN)
+    pd.testing.assert_frame_equal(pooled_scores(adaptive, clean_only), expected)

@@ -118,7 +118,7 @@ def test_the_model_says_what_it_was_trained_on_and_is_opened_so(
     out = train(replace(config, loss=loss))
     record = json.loads((out / "ambient.json").read_text())
     said = {"loss": loss, "sigma_n": SIGMA_N, "seed": 0, "sample_from": lowest}
-    assert record == {**said, "consistency": False, "mask": None}
+    assert record == {**said, "consistency": False, "mask": None, "drawn_by": "memaudit"}
     loaded = load_model(str(out), ModelOptions())
     assert loaded.provenance.ambient.content() == record
     schedule = DDPMScheduler.from_pretrained(out, subfolder="scheduler")
