@@ -21,6 +21,8 @@ from memaudit.statistics.verdict import HALF_LEVEL
 FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full passes stand
 FILLS_IN: LossName = "ambient-mask"  # a network of this loss is asked through a mask
 THROUGH_A_MASK = "was asked through one mask that hides a part of every image"
+IN_DOUBT = "has noisy copies that carry no verdict"
+UNASKED = "was not asked for the noisy copies that it was trained on"
 OF_MASKED_COPIES = "was trained on noisy copies with masks, for which it cannot be asked"
 
 
@@ -85,12 +87,12 @@ class FinishedRun:
 
     @property
     def of_copies(self) -> InputResult | None:
-        """What noisy copies showed; None where they were not asked for."""
+        """What noisy copies showed; None where they were not asked for, or carry no verdict."""
         return None if self.noisy is None else self.noisy.of_copies
 
     @property
     def copies(self) -> str | None:
-        """Digest of the noisy copies that were asked for; None where none were."""
+        """Digest of the noisy copies that a verdict rests on; None where none does."""
         return None if self.noisy is None or self.of_copies is None else self.noisy.digest
 
     @property
@@ -109,7 +111,7 @@ class FinishedRun:
         if noisy.masked:
             return THROUGH_A_MASK if noisy.loss == FILLS_IN else OF_MASKED_COPIES
         if noisy.of_copies is None:
-            return "was not asked for the noisy copies that it was trained on"
+            return IN_DOUBT if noisy.digest else UNASKED
         if self._memorized(noisy.of_copies):
             return "memorized its noisy copies"
         if noisy.correlation is not None and noisy.correlation.returned:

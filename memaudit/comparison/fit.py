@@ -144,11 +144,12 @@ def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 
 
 def shared_probes(base: FinishedRun, run: FinishedRun) -> list[Probe]:
-    """Those that both have; of noisy copies, if the copies are the same."""
+    """Those that both have; of noisy copies, if the copies are the same and carry a verdict."""
+    same_copies = base.copies is not None and base.copies == run.copies
     return [
         probe
         for probe in base.probes
-        if probe in run.probes and (probe.input != COPY or base.copies == run.copies)
+        if probe in run.probes and (probe.input != COPY or same_copies)
     ]
 
 

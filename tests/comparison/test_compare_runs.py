@@ -413,3 +413,20 @@ def test_other_noisy_copies_are_not_compared_image_by_image(of_copies, tmp_path)
 )
 def test_runs_are_called_by_the_part_of_their_paths_that_differs(paths, names):
     assert list(short_names(paths).values()) == names
+
+
+def test_copies_that_carry_no_verdict_are_not_compared(runs, of_copies, tmp_path):
+    """Their noise is not that of memaudit, and 15 are too few to tell of what they were made."""
+    members = [np.array(PillowImage.open(path)) for path in sorted(runs.members.glob("*.png"))]
+    copies = noisy(members, replace(TRAINING, seed=5))
+    folder = noisy_copies(tmp_path / "model", members, copies)
+    doubted = [
+        runs.make(f"{name} in doubt", replace(model, folder=folder), model=name, **OF_COPIES)
+        for name, model in of_copies["models"].items()
+        if name in ("copier", "unaware")
+    ]
+    result = compare(CompareConfig(tuple(doubted)))
+    assert all(probe.input == CLEAN for probe in rows(result))
+    clean = runs.make("clean one", **OF_COPIES)
+    [sentence] = compare(CompareConfig((clean, doubted[0]))).sentences
+    assert "copier in doubt has noisy copies that carry no verdict" in sentence
