@@ -19,7 +19,6 @@ from memaudit.data import image_id
 from memaudit.errors import DataError
 from memaudit.models.ambient import MEMAUDIT
 from memaudit.models.closed_form import AmbientClosedForm
-from memaudit.models.loaded import Loaded
 from memaudit.records import CLEAN, COPY
 from memaudit.statistics.probes import Probe, probes_in
 from memaudit.statistics.verdict import Outcome
@@ -130,7 +129,7 @@ def test_copies_of_another_origin_are_trusted_if_their_noise_is_white(asked, ima
     copies = of_another(members, seed=1)
     write(tmp_path / "model", members, copies)
     model = AmbientClosedForm(copies, training=TRAINING)
-    loaded = Loaded(model, {"model": "memorizer"}, TRAINING, tmp_path / "model")
+    loaded = replace(innocent(images, tmp_path / "model"), denoiser=model)
     result = scan(asked, loaded=loaded)
     assert not result.prepared.copies.by_law
     assert result.prepared.copies.doubt == ""
