@@ -203,7 +203,7 @@ def test_an_adaptive_scan_flags_the_same(asked, model):
     lowest = result.prepared.levels.sigmas[0] - 0.01
     expected = correlation_test(result.scores, members, first, lowest)
     assert result.summary.conduct.noisy.correlation == expected
-    assert min(one.test.p_value for one in result.summary.conduct.noisy.by_input) < 1e-6
+    assert min(one.test.p_value for one in result.summary.conduct.noisy.by_input) < 1e-3
 
 
 def test_other_copies_are_another_question(again, images, model, tmp_path):
