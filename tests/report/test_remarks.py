@@ -85,8 +85,11 @@ def test_a_reference_is_told_with_what_it_saw() -> None:
     [first, second] = reference_rows(ReferenceUse("twin", "other", 500, 0, 3))
     assert first == (
         "reference",
-        "twin, trained on other: it saw 0 members and 3 controls, of 500 images read",
+        "twin, trained on other: it saw 0 members and 3 controls, left out, of 500 images read",
     )
-    assert second == ("", "score: own similarity minus that of the reference")
+    assert second == (
+        "",
+        "own similarity minus that of the reference is a part of the score",
+    )
     [(_, said), _] = reference_rows(ReferenceUse("twin", "unrelated", 0, 0, 0))
     assert said == "twin, trained on unrelated: not checked: none of its images are at hand"
