@@ -42,7 +42,7 @@ def describe(record: Record) -> str:
     conduct = summary.conduct
     lines = [
         f"{config.target.spec} on {config.data.dataset}",
-        *_verdict(record),
+        f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
         *_flagged(summary),
@@ -60,17 +60,9 @@ def describe(record: Record) -> str:
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
         f"Findings: {config.execution.out}/findings.csv",
     ]
-    return "\n".join(lines)
-
-
-def _verdict(record: Record) -> list[str]:
-    """The sentence, and of evidence the numbers that it rests on."""
-    verdict, indent = record.verdict, " " * len("Verdict: ")
-    lines = textwrap.wrap(f"Verdict: {verdict.sentence}", COLUMNS, subsequent_indent=indent)
     if verdict.outcome is Outcome.EVIDENCE:
-        reasons = "; ".join(verdict.reasons)
-        lines += textwrap.wrap(reasons, COLUMNS, initial_indent=indent, subsequent_indent=indent)
-    return lines
+        lines.insert(2, f"         {'; '.join(verdict.reasons)}")
+    return "\n".join(lines)
 
 
 def row(name: str, text: str) -> str:

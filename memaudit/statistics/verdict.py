@@ -11,7 +11,7 @@ from memaudit.statistics.conformal import controls_needed
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
 FEWEST_FOR_EVIDENCE = controls_needed(1, 1, HALF_LEVEL)  # else no p-value is small enough
-LARGEST_LOST_SHARE = 0.05  # of the images of a side
+LARGEST_LOST_SHARE = 0.05  # of the images of a side; one image more or less decides nothing
 LARGEST_SPANNING_SHARE = 0.5  # of the duplicate groups of a side
 ENOUGH = 0.5  # least power, and least worth of all noise levels together
 INCONCLUSIVE = 4  # exit code
@@ -236,7 +236,7 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
                 "model was not trained on"
             )
     for name, side in _named(facts):
-        if side.lost > LARGEST_LOST_SHARE * side.entries:
+        if side.lost > max(1, LARGEST_LOST_SHARE * side.entries):
             reasons.append(
                 f"{side.lost} of {side.entries} {name}s could not be read or scored, "
                 f"expected at most {LARGEST_LOST_SHARE:.0%}; mend them or leave them out"

@@ -69,7 +69,7 @@ def test_bad_images_become_rows_and_the_scan_goes_on(scan, members, controls, tm
     (members / "itself.png").symlink_to(members / "itself.png")
     run = scan(members, "--controls", controls)
     assert run.code == 4
-    assert "6 of 56 images could not be read" in run.out
+    assert "6 of 12 members could not be read" in run.out
     found = errors(tmp_path / "run")
     assert "damaged" in found["truncated.jpg"]
     assert "0 bytes" in found["empty.png"]

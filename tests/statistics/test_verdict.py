@@ -117,6 +117,13 @@ def test_a_side_has_limits_of_its_own() -> None:
     assert "60 of 100 controls could not be read or scored" in verdict.sentence
 
 
+def test_one_lost_image_decides_nothing_on_a_small_side() -> None:
+    small_side = SideFacts(units=6, groups=6, spanning=0, lost=1, entries=7)
+    assert decide(seen(min_q=0.01, members=small_side)).outcome is Outcome.EVIDENCE
+    two = replace(small_side, lost=2)
+    assert "2 of 7 members could not be read" in decide(seen(min_q=0.01, members=two)).sentence
+
+
 def test_the_fewest_controls_are_enough() -> None:
     assert FEWEST_FOR_EVIDENCE == 39
     enough = replace(CONTROLS, units=39)
