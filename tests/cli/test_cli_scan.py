@@ -22,7 +22,7 @@ def test_evidence_exits_with_0(scan, members, controls):
     run = scan(members, "--controls", controls)
     assert run.code == 0
     assert (
-        "Verdict: evidence of membership under this attack at this noise: 6 of 6 training images"
+        "Verdict: evidence of reproduction under this attack at this noise: 6 of 6 training images"
         in run.out
     )
     assert run.err == ""
