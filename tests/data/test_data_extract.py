@@ -6,26 +6,14 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from crops import png
 from pyarrow import feather, ipc
-from skimage import data as photos
 
 from memaudit.data import decode, open_source, rows, whole_of
 from memaudit.errors import DataError
-
-ROCKET = photos.rocket()
-
-
-def png(i):
-    """Give a small crop whose first pixel is (i, i, i)."""
-    crop = ROCKET[i : i + 8, 300:308].copy()
-    crop[0, 0] = i
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(crop).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def table(n):

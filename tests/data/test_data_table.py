@@ -1,27 +1,13 @@
-import io
-
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from crops import png
 from pyarrow import feather, ipc
-from skimage import data as photos
 
 from memaudit.data import decode, open_source
 from memaudit.data.columns import BATCH_ROWS, ParquetTable
 from memaudit.errors import DataError, UnreadableImageError
-
-ROCKET = photos.rocket()
-
-
-def png(i):
-    """Give a small crop that differs from row to row; its first pixel is (i, i, i)."""
-    crop = ROCKET[i : i + 8, 300:308].copy()
-    crop[0, 0] = i
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(crop).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def table(n, first=0):
