@@ -16,6 +16,7 @@ from memaudit.data import decode, image_id
 from memaudit.errors import DataError, UnreadableImageError
 from memaudit.records import Example, Images, Split
 from memaudit.similarity.duplicates import group_duplicates
+from memaudit.similarity.embed import Embedder
 from memaudit.similarity.search import Index
 
 UNREAD = ["split", "source", "error"]  # columns of what could not be read
@@ -157,6 +158,11 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
     table = table.join(looks(index), on="example_id")
     candidates = Candidates(*_stripped(table, listing), view, embedded.directory)
     return Pool(table, embedded.errors, index, candidates)
+
+
+def threshold_of(asked: float | None, embedder: Embedder) -> float:
+    """The cosine from which images are near copies: the one asked for, or the embedder's."""
+    return embedder.duplicate_threshold if asked is None else asked
 
 
 def read_pool(

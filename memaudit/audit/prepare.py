@@ -13,7 +13,7 @@ from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import Checked, check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
 from memaudit.audit.levels import Crowd, choose_levels
-from memaudit.audit.pool import Pool, make_pool, stack
+from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
 from memaudit.models.self_check import SelfCheck, self_check
@@ -142,8 +142,7 @@ def _view(spec: BenchSpec, opened: Opened) -> View:
 
 
 def _threshold(spec: BenchSpec, opened: Opened) -> float:
-    asked = spec.data.duplicate_threshold
-    return opened.embedder.duplicate_threshold if asked is None else asked
+    return threshold_of(spec.data.duplicate_threshold, opened.embedder)
 
 
 def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) -> Levels:

@@ -15,7 +15,7 @@ from memaudit.audit.cache import index_directory
 from memaudit.audit.drawing import draw, join
 from memaudit.audit.embedding import View, embed_listing, embedding_key
 from memaudit.audit.listing import Listing, list_data
-from memaudit.audit.pool import Pool, make_pool
+from memaudit.audit.pool import Pool, make_pool, threshold_of
 from memaudit.config import SplitConfig, digest
 from memaudit.data import whole_of
 from memaudit.errors import RunDirectoryError
@@ -95,8 +95,7 @@ def _pool(config: SplitConfig, listing: Listing, embedder: Embedder, progress: P
     view = View.square(config.resolution, config.resize)
     directory = index_directory(None, embedding_key(listing, embedder, view))
     embedded = embed_listing(listing, embedder, view, directory, progress)
-    asked = config.duplicate_threshold
-    threshold = embedder.duplicate_threshold if asked is None else asked
+    threshold = threshold_of(config.duplicate_threshold, embedder)
     return make_pool(embedded, listing, view, threshold)
 
 

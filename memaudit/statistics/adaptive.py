@@ -37,14 +37,7 @@ def pooled_score(scores: pd.DataFrame, primary: Primary) -> pd.Series[float]:
     Promoted examples, ranked by their full scores, all stand above the others, ranked by the first
     pass. No label is looked at, so conformal p-values stay exact. Raises as `combine` does.
     """
-    if not first_pass(scores).any():
-        return combine(scores, primary)
-    stages = _Stages.of(scores, primary)
-    score = combine(stages.screen, stages.by_screen, SCREEN)
-    full = combine(stages.full, primary)
-    top = score.max()
-    score[full.index] = full - full.min() + top + 1
-    return score
+    return pooled_scores(scores, primary).max(axis=1).rename("score")
 
 
 def pooled_scores(scores: pd.DataFrame, primary: Primary) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.records import COPY, Input
+from memaudit.records import COPY, Input, Primary
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import auc_interval
@@ -20,6 +21,7 @@ from memaudit.statistics.probes import INPUTS, Probe
 
 RETURNED = 0.05  # level of the test of the frozen noise
 MOST_EXACT = 500  # images up to which the signed-rank law is computed in full
+Tests = Mapping[str, DatasetTest]  # by input
 DIGITS = 12  # of a correlation: what differs less is the same, whatever the batch
 
 
@@ -98,41 +100,45 @@ class NoisyTraining:
         return next((one for one in self.by_input if one.input == COPY), None)
 
 
-def with_inputs(training: NoisyTraining, data: Calibrated, options: Options) -> NoisyTraining:
-    """Add what each input shows, where noisy copies were asked for."""
+def with_inputs(
+    training: NoisyTraining, data: Calibrated, tests: Tests, primary: Primary
+) -> NoisyTraining:
+    """Add what each input shows, where noisy copies were asked for; `tests` are of `adjusted`."""
     if data.adjusted.shape[1] == 1:
         return training
     table = data.findings
     rested = table.loc[table["flagged"] & table["representative"], "input"]
-    results = [
-        _result(one, int((rested == one).sum()), data.adjusted[one], data.sides, options)
-        for one in INPUTS
-        if one in data.adjusted
-    ]
+    results = []
+    for one in (what for what in INPUTS if what in data.adjusted):
+        columns = tuple(column.name for column in primary.of(one))
+        test, chance = tests.get(one), None
+        if test is not None:
+            both = data.sides.compare(data.adjusted[one])
+            chance = auc_interval(both.members, both.controls).estimate
+        results.append(InputResult(one, columns, int((rested == one).sum()), test, chance))
     return replace(training, by_input=tuple(results))
 
 
-def joint_test(tests: list[DatasetTest]) -> DatasetTest:
+def input_tests(scores: pd.DataFrame, sides: Sides, options: Options) -> Tests:
+    """The data-set test of each input's score [example, input]; none without both sides."""
+    if not (sides.members and sides.controls):
+        return {}
+    both = {str(what): sides.compare(scores[what]) for what in scores}
+    return {
+        what: dataset_test(one.members, one.controls, options.rounds, options.seed)
+        for what, one in both.items()
+    }
+
+
+def joint_test(tests: Tests) -> DatasetTest:
     """The data-set test of the input that tells more, its p times their number."""
-    best = min(tests, key=lambda test: test.p_value)
+    best = min(tests.values(), key=lambda test: test.p_value)
     return replace(best, p_value=min(1.0, len(tests) * best.p_value))
 
 
 def rests_on(training: NoisyTraining) -> str:
     """How many of the flagged rest on which input, in words."""
     return ", ".join(f"{one.flagged} by the {one.input}" for one in training.by_input)
-
-
-def _result(
-    what: Input, flagged: int, score: pd.Series[float], sides: Sides, options: Options
-) -> InputResult:
-    columns = tuple(column.name for column in options.primary.of(what))
-    if not (sides.members and sides.controls):
-        return InputResult(what, columns, flagged, None, None)
-    both = sides.compare(score)
-    test = dataset_test(both.members, both.controls, options.rounds, options.seed)
-    shown = auc_interval(both.members, both.controls)
-    return InputResult(what, columns, flagged, test, shown.estimate)
 
 
 def correlation_test(

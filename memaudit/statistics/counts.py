@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from memaudit.records import Split
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import controls_needed, smallest_count
@@ -126,7 +128,6 @@ def flagged(data: Calibrated, counts: Counts, options: Options) -> Flagged:
     each = options.q / data.raw.shape[1]  # the inputs share the rate
     images, units = counts.member_groups, counts.control_units
     fewest = smallest_count(images, units, each)
-    q = table["q_value"].dropna()
     alone = table["representative"] & (table["q_raw"] <= options.q)
     return Flagged(
         q=options.q,
@@ -135,8 +136,14 @@ def flagged(data: Calibrated, counts: Counts, options: Options) -> Flagged:
         reproductions=int((groups["claim"] == "reproduction").sum()),
         memberships=int((groups["claim"] == "membership").sum()),
         screened=int((groups["stage"] == "screen").sum()),
-        min_q=None if q.empty else float(q.min()),
+        min_q=smallest(table["q_value"]),
         smallest_count=fewest if 0 < fewest <= images else None,
         controls_for_one=controls_needed(images, 1, each),
         raw=int(alone.sum()),
     )
+
+
+def smallest(q_values: pd.Series[float]) -> float | None:
+    """The smallest of some q-values; None if all are blank."""
+    told = q_values.dropna()
+    return None if told.empty else float(told.min())

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from memaudit.statistics.conduct import Calibrated, ReferenceUse
-from memaudit.statistics.copies import NoisyTraining, joint_test, rests_on, with_inputs
-from memaudit.statistics.counts import Counts, Flagged, Unread, count, flagged, side_facts
-from memaudit.statistics.dataset import DatasetTest, dataset_test
+from memaudit.statistics.copies import (
+    NoisyTraining,
+    Tests,
+    input_tests,
+    joint_test,
+    rests_on,
+    with_inputs,
+)
+from memaudit.statistics.counts import Counts, Flagged, Unread, count, flagged, side_facts, smallest
+from memaudit.statistics.dataset import DatasetTest
 from memaudit.statistics.detectable import Detectable
 from memaudit.statistics.effects import (
     FEWEST_CONTROLS,
@@ -20,7 +27,6 @@ from memaudit.statistics.effects import (
     share_above,
 )
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.entities import calibrating
 from memaudit.statistics.exchangeability.check import LEVEL, Exchangeability, can_be_tested
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.joint import InputTail
@@ -105,14 +111,15 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
     levels = per_level(data.scores, data.pool, primaries, options.copy_threshold)
     if conduct.power is not None:
         levels = graded(levels, primary.attack, conduct.power)
+    tests = input_tests(data.adjusted, data.sides, options)
     if conduct.noisy is not None:
-        conduct = replace(conduct, noisy=with_inputs(conduct.noisy, data, options))
+        conduct = replace(conduct, noisy=with_inputs(conduct.noisy, data, tests, primary))
     summary = Summary(
         attack=primary.attack,
         columns=tuple(column.name for column in primary.columns),
         counts=counts,
         flagged=flagged(data, counts, options),
-        dataset=_dataset(data, options),
+        dataset=_dataset(data, tests, options) if tests else None,
         exchangeability=data.exchangeability,
         levels=levels,
         literature=_literature(data, options),
@@ -134,12 +141,12 @@ def _facts(summary: Summary, data: Calibrated, options: Options) -> Facts:
         controls=side_facts(data, counts, "control"),
         found=_found(flags.min_q, None if level is None else level.test, flags.groups),
         raw=_found(
-            _smallest(data.findings["q_raw"]), None if level is None else level.raw, flags.raw
+            smallest(data.findings["q_raw"]), None if level is None else level.raw, flags.raw
         ),
         self_checked=conduct.self_checked,
         reproductions=flags.reproductions,
         power=None if conduct.power is None else conduct.power.share,
-        smallest_count=None if found is None else found.count,
+        detectable=None if found is None else found.count,
         tolerated=tolerated(counts.member_units, options.tolerated_count, options.tolerated_share),
         informative=worth(summary.levels),
         shift=_shift(summary.exchangeability),
@@ -157,11 +164,6 @@ def _found(min_q: float | None, test: DatasetTest | None, groups: int) -> Found:
         dataset_p=1.0 if test is None else test.p_value,
         flagged=groups,
     )
-
-
-def _smallest(q: pd.Series[float]) -> float | None:
-    told = q.dropna()
-    return None if told.empty else float(told.min())
 
 
 def _shift(check: Exchangeability | None) -> str:
@@ -191,31 +193,21 @@ def _literature(data: Calibrated, options: Options) -> tuple[LiteratureLevel, ..
     rows = probe.rows(data.scores)
     if rows.empty or "own_similarity" not in rows:
         return ()
-    sides = calibrating(data.pool, pd.Index(rows["example_id"].unique()))
-    return literature_levels(rows, sides, probe, options.embedder)
+    scored = data.sides.among(pd.Index(rows["example_id"].unique()))
+    return literature_levels(rows, scored, probe, options.embedder)
 
 
-def _dataset(data: Calibrated, options: Options) -> DatasetLevel | None:
-    if not (data.sides.members and data.sides.controls):
-        return None
-    tests = [_test(table, data, options) for table in (data.adjusted, data.raw)]
+def _dataset(data: Calibrated, tests: Tests, options: Options) -> DatasetLevel:
     both = data.sides.compare(data.adjusted.max(axis=1))
     members, controls = both.members, both.controls
     enough = controls.units >= FEWEST_CONTROLS
     beyond = data.findings["flagged_extrapolated"] & calibrates(data.findings)
     return DatasetLevel(
-        test=tests[0],
-        raw=tests[1],
+        test=joint_test(tests),
+        raw=joint_test(input_tests(data.raw, data.sides, options)),
         auc=auc_interval(members, controls),
         share_above=share_above(members.values, controls.values),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,
         roc=roc_points(members, controls, seed=options.seed),
         extrapolated=Extrapolated(groups=int(beyond.sum()), tails=data.tails),
     )
-
-
-def _test(table: pd.DataFrame, data: Calibrated, options: Options) -> DatasetTest:
-    """Test the data set by the input that tells more; p is corrected for their number."""
-    both = [data.sides.compare(table[what]) for what in table]
-    tests = [dataset_test(one.members, one.controls, options.rounds, options.seed) for one in both]
-    return joint_test(tests)

@@ -69,7 +69,7 @@ class Facts:
 
     `found` is shown by the score less what pictures predict of it, `raw` by the score alone; both
     must agree. `reproductions` of the flagged come back as copies. `power` is the share of a
-    perfect memorizer's images that the scan finds, None if not measured; `smallest_count` is the
+    perfect memorizer's images that the scan finds, None if not measured; `detectable` is the
     fewest memorized images that it finds, None if not even all members, and `tolerated` how large
     that may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
     says how the sides differ in the score that their pictures predict, `untested` why that is not
@@ -85,7 +85,7 @@ class Facts:
     self_checked: bool
     reproductions: int = 0
     power: float | None = None
-    smallest_count: int | None = None
+    detectable: int | None = None
     tolerated: int = 0
     informative: float = 0.0
     shift: str = ""
@@ -215,9 +215,9 @@ def _blind(facts: Facts) -> str:
 
 
 def _too_coarse(facts: Facts) -> str:
-    if facts.smallest_count is not None and facts.smallest_count <= facts.tolerated:
+    if facts.detectable is not None and facts.detectable <= facts.tolerated:
         return ""
-    count, members = facts.smallest_count, facts.members.units
+    count, members = facts.detectable, facts.members.units
     finds = "not even all of them" if count is None else f"{count} of {members} or more"
     return (
         f"nothing stands out, but of perfectly memorized images this scan finds {finds}, expected "

@@ -27,7 +27,7 @@ QUIET = Facts(
     raw=NOTHING,
     self_checked=True,
     power=0.9,
-    smallest_count=4,
+    detectable=4,
     tolerated=5,
     informative=2.0,
 )
@@ -140,8 +140,8 @@ def test_the_fewest_controls_are_enough() -> None:
         ({"power": None}, "power of the scan was not measured"),
         ({"power": 0.4}, "no power: .* 40%"),
         ({"informative": 0.4}, "no informative noise level"),
-        ({"smallest_count": 6}, "finds 6 of 100 or more, expected 5 or fewer"),
-        ({"smallest_count": None}, "finds not even all of them"),
+        ({"detectable": 6}, "finds 6 of 100 or more, expected 5 or fewer"),
+        ({"detectable": None}, "finds not even all of them"),
     ],
 )
 def test_a_scan_that_could_see_nothing_is_inconclusive(
