@@ -93,7 +93,7 @@ benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/calibration_speed.py
-	$(BIN)/python benchmarks/shift.py
+	$(BIN)/python benchmarks/validity.py
 	$(BIN)/python benchmarks/validity_copies.py
 	$(BIN)/python benchmarks/calibration.py photos clothes
 	$(BIN)/python benchmarks/rare.py

@@ -44,6 +44,7 @@ from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.effects import excess_interval
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.roc import roc_points
+from memaudit.statistics.sample import Sample
 from memaudit.train.loop import train
 
 FOLDER = DATA / "ambient"
@@ -180,10 +181,10 @@ def by_input(result: ScanResult) -> Iterator[tuple[str, pd.Series]]:
 def measures(score: pd.Series, result: ScanResult) -> str:
     rows = result.findings[calibrates(result.findings)].set_index("example_id")
     split = rows["split"].reindex(score.index)
-    members, controls = (
-        score[split == side].to_numpy(dtype=float) for side in ("member", "control")
-    )
-    flagged = (benjamini_hochberg(conformal_p(members, controls)) <= CalibrationConfig.q).sum()
+    chosen = (score[split == side] for side in ("member", "control"))
+    members, controls = (Sample.of(one.to_numpy(dtype=float), list(one.index)) for one in chosen)
+    p_values = conformal_p(members.values, controls.values)
+    flagged = (benjamini_hochberg(p_values) <= CalibrationConfig.q).sum()
     excess = excess_interval(members, controls)
     point = roc_points(members, controls)[0]
     interval = f"{excess.estimate:.2f} ({excess.low:+.2f} .. {excess.high:+.2f})"

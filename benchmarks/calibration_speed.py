@@ -28,6 +28,7 @@ from memaudit.statistics.options import Options
 from memaudit.statistics.summary import Conduct, summarise
 
 LIMIT = 60.0  # seconds
+LOOKS = 16  # numbers that say what a picture shows
 SIDE = 100_000
 SIGMAS = (0.5, 2.0)
 MEMORIZED = 500
@@ -102,8 +103,12 @@ def with_copies(ids: list[str]) -> pd.DataFrame:
             "group": range(len(ids)),
             "representative": True,
             "spans": False,
+            "cluster": "",
+            "left_out": "",
         }
     )
+    looks = np.random.default_rng(1).normal(size=(len(pool), LOOKS))
+    pool[[f"look_{k:02}" for k in range(LOOKS)]] = looks
     copies = pool.iloc[::10]
     copies = copies.assign(
         example_id=copies["example_id"].str[::-1],
