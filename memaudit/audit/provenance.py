@@ -25,6 +25,7 @@ PACKAGES = (
     "pandas",
     "pillow",
     "scikit-image",
+    "scikit-learn",
     "torch-fidelity",
 )
 
@@ -52,9 +53,9 @@ def _version(package: str) -> str | None:
 
 def _commit() -> Commit | None:
     """The commit of a source checkout, and whether it has changes; None for an installed copy."""
-    if not (ROOT / ".git").exists():
-        return None
     try:
+        if not (ROOT / ".git").exists():
+            return None
         head = _git("rev-parse", "HEAD")
         return Commit(head, bool(_git("status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
