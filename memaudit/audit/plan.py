@@ -18,15 +18,13 @@ from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
 from memaudit.audit.levels import Crowd, explicit_levels
 from memaudit.audit.power import queries_of
+from memaudit.audit.prospect import Prospect, prospect
 from memaudit.audit.scoring import Extent
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import AttackConfig, CalibrationConfig, ScanConfig
 from memaudit.corruption.noise import ABOVE, levels_above
 from memaudit.models.denoiser import Denoiser
-from memaudit.statistics.conformal import controls_needed, smallest_count
-from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE
 
-FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 CALLS = 3  # timed, after one that is not
 SCORE_BYTES = 150  # of a row of scores, measured on Parquet parts
 ROW_BYTES = 300  # of an image's row, without its vectors
@@ -49,8 +47,7 @@ class Plan:
     seconds: float
     disk_mb: float
     device: str
-    smallest_count: int | None  # fewest memorized images that can be flagged together
-    controls_for: dict[int, int]  # how many controls it takes to flag so few
+    prospect: Prospect
 
 
 def estimate(config: ScanConfig) -> Plan:
@@ -69,8 +66,6 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     work = _Work.of(spec, grid, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     each = chief_pass(spec.attack, grid).queries_each
-    rate = calibration.q / (2 if grid.copies else 1)  # two inputs share it
-    fewest = smallest_count(members, controls, rate)
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
@@ -86,12 +81,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
         seconds=work.evaluations * network + work.embeddings * embedding,
         disk_mb=(work.rows * SCORE_BYTES + len(sides) * ROW_BYTES + vectors) / 1e6,
         device=device_of(opened.loaded),
-        smallest_count=fewest if 0 < fewest <= members else None,
-        controls_for={
-            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, rate))
-            for k in FEW
-            if k <= members
-        },
+        prospect=prospect(opened.listing.rows, calibration, inputs=2 if grid.copies else 1),
     )
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from memaudit.audit.plan import Plan
+from memaudit.audit.prospect import MORE, Prospect
 from memaudit.report.words import row
 
 
 def describe_plan(plan: Plan) -> str:
     """Describe what a scan would cost."""
-    fewest = (
-        f"{plan.smallest_count} memorized images or more can be flagged, not fewer"
-        if plan.smallest_count
-        else "no single image can be flagged"
-    )
-    fewer = ", ".join(f"{k}: {controls} controls" for k, controls in plan.controls_for.items())
     return "\n".join(
         [
             row("images", f"{plan.members} members, {plan.controls} controls"),
@@ -26,9 +21,45 @@ def describe_plan(plan: Plan) -> str:
             row("embedder", f"{plan.embeddings} images, {plan.embedder_ms:.2f} ms each here"),
             row("time", f"about {_duration(plan.seconds)} on {plan.device}"),
             row("disk", f"about {plan.disk_mb:.1f} MB"),
-            row("smallest count", fewest),
-            *([row("for fewer", fewer)] if fewer else []),
+            *_prospect(plan.prospect),
         ]
+    )
+
+
+def _prospect(prospect: Prospect) -> list[str]:
+    """How few memorized images can be flagged and are found, and what more would take."""
+    flags, finds = prospect.smallest_count, prospect.finds
+    rows = [
+        row(
+            "smallest count",
+            f"{flags} memorized images or more can be flagged one by one, not fewer"
+            if flags
+            else "no single image can be flagged",
+        )
+    ]
+    if prospect.controls_for:
+        fewer = (f"{k}: {controls} controls" for k, controls in prospect.controls_for.items())
+        rows.append(row("for fewer", ", ".join(fewer)))
+    if prospect.control_units:
+        count = "not even all" if finds is None else f"{finds} or more"
+        rows.append(
+            row(
+                "finds",
+                f"{count} of {prospect.units} members, if memorized, in 4 of 5 scans: by flags or "
+                "by the data set as a whole",
+            )
+        )
+    rows += [] if prospect.enough else [row("", _insufficient(prospect))]
+    return rows
+
+
+def _insufficient(prospect: Prospect) -> str:
+    """Why a scan that finds nothing could not say so, and what could."""
+    more = prospect.controls_for_verdict
+    takes = f"more than {MORE[-1]} controls" if more is None else f"about {more} controls"
+    return (
+        f"a verdict that nothing stands out takes a scan that finds {prospect.tolerated}: give "
+        f"{takes}"
     )
 
 

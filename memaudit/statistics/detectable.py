@@ -53,12 +53,13 @@ class Memory:
     memorized: Values
 
     @classmethod
-    def partly(cls, share: float) -> Memory:
+    def partly(cls, share: float, inputs: int = 1) -> Memory:
         """Memorized images of which a share scores above all others, and the rest as they do."""
         null = np.linspace(0, 1, 1000)
         above = round(share * len(null))
         held = np.where(np.arange(len(null)) < above, 2.0, null[::-1])
-        return cls(null.reshape(-1, 1, 1), held.reshape(-1, 1, 1))
+        shape = (len(null), 1, inputs)
+        return cls(*(np.broadcast_to(one[:, None, None], shape) for one in (null, held)))
 
 
 def detectable_in(
@@ -75,7 +76,8 @@ def detectable_in(
     controls = rows[rows["example_id"].isin(data.sides.controls)]
     sizes = both.members.units, both.controls.units
     if first_pass(data.scores).any() or controls.empty or memorizer.empty:
-        return detectable(lambda _: Memory.partly(share), *sizes, options.seed)
+        partly = Memory.partly(share, data.adjusted.shape[1])
+        return detectable(lambda _: partly, *sizes, options.seed)
     mixture = Mixture(
         controls=controls,
         memorizer=memorizer[memorizer["attack"] == options.primary.attack],

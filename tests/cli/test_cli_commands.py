@@ -82,8 +82,8 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
     assert (plan["members"], plan["controls"], plan["levels"]) == (6, 44, 3)
     assert plan["queries"] == 50 * 3 * 2
     assert plan["evaluations"] == plan["queries"] * (4 + 1)
-    assert plan["controls_for"]["1"] == 6 / 0.05 - 1
-    assert plan["controls_for"]["2"] == 6 / 0.1 - 1
+    assert plan["prospect"]["controls_for"]["1"] == 6 / 0.05 - 1
+    assert plan["prospect"]["controls_for"]["2"] == 6 / 0.1 - 1
     run = memaudit_command("plan", *model, *options)
     assert run.code == 0
     assert "300 corrupted images, 3 levels (up to 5 if images turn out to be repeated" in run.out
@@ -115,16 +115,33 @@ def test_a_plan_says_what_can_be_flagged_and_what_fewer_would_take(
 ):
     found = json.loads(plan("--q", q, *extent, "--json").out)
     assert (found["members"], found["controls"]) == (20, 60)
-    assert found["smallest_count"] == smallest
-    assert found["controls_for"] == controls
+    assert found["prospect"]["smallest_count"] == smallest
+    assert found["prospect"]["controls_for"] == controls
     said = plan("--q", q, *extent).out
-    assert f"{smallest} memorized images or more can be flagged, not fewer" in said
+    assert f"{smallest} memorized images or more can be flagged one by one, not fewer" in said
     assert ", ".join(f"{k}: {number} controls" for k, number in controls.items()) in said
 
 
 def test_a_plan_without_controls_can_flag_nothing(plan):
-    assert json.loads(plan("--json", controls=False).out)["smallest_count"] is None
-    assert "no single image can be flagged" in plan(controls=False).out
+    found = json.loads(plan("--json", controls=False).out)["prospect"]
+    assert found["smallest_count"] is None
+    assert found["finds"] is None
+    said = plan(controls=False).out
+    assert "no single image can be flagged" in said
+    assert "of 20 members, if memorized" not in said
+
+
+def test_a_plan_says_how_few_are_found_and_what_a_verdict_takes(plan):
+    found = json.loads(plan("--json").out)["prospect"]
+    assert found["finds"] <= found["tolerated"] == 5  # 20 members, 60 controls
+    assert "a verdict that nothing stands out takes" not in plan().out
+    found = json.loads(plan("--tolerated-count", 1, "--json").out)["prospect"]
+    assert found["finds"] > found["tolerated"] == 1
+    enough = found["controls_for_verdict"]
+    assert 60 < enough <= 800  # a single one of 20 at q .025 takes 799
+    said = plan("--tolerated-count", 1).out
+    assert f"{found['finds']} or more of 20 members, if memorized, in 4 of 5 scans" in said
+    assert f"takes a scan that finds 1: give about {enough} controls" in said
 
 
 def test_a_plan_of_an_adaptive_scan_counts_sample_fraction_and_first_pass(plan):
