@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memaudit.comparison.excess import ENOUGH_CONTROLS, Tail, excess_difference
 from memaudit.comparison.flags import Flagging, flags_difference
-from memaudit.comparison.intervals import Interval, bootstrap, settled, sign_flip_p
+from memaudit.comparison.intervals import Interval, bootstrap, cluster_sums, settled, sign_flip_p
 from memaudit.comparison.pairing import Paired, Pairs
 from memaudit.comparison.records import Difference, ExcessDifference, Flags
 
@@ -54,7 +54,7 @@ def _compare(paired: Paired, pairs: Pairs, asked: Asked) -> Difference:
         own_similarity_base=float(paired.own[0, :n].mean()),
         own_similarity_run=float(paired.own[1, :n].mean()),
         own_similarity=found.members,
-        sign_flip_p=sign_flip_p(moved, seed=asked.seed),
+        sign_flip_p=sign_flip_p(cluster_sums(moved, paired.clusters[0]), seed=asked.seed),
         wins=int((moved < 0).sum()),
         ties=int((moved == 0).sum()),
         losses=int((moved > 0).sum()),
@@ -83,21 +83,21 @@ class _Found:
 def _intervals(paired: Paired, asked: Asked) -> _Found:
     n, seed = paired.members, asked.seed
     difference = paired.own[1] - paired.own[0]
-    sizes = n, len(difference) - n
-    flags = [Flagging.of(score, n, asked.q) for score in paired.score] if sizes[1] else []
-    tails = [Tail.of(both, seed) for both in paired.compared] if sizes[1] >= ENOUGH_CONTROLS else []
+    units = paired.compared[0].controls.units
+    flags = [Flagging.of(both, asked.q) for both in paired.compared] if units else []
+    tails = [Tail.of(both, seed) for both in paired.compared] if units >= ENOUGH_CONTROLS else []
 
     def statistic(members: NDArray[np.float64], controls: NDArray[np.float64]) -> list[float]:
-        side = float(members @ difference[:n] / n)
-        if not sizes[1]:
+        side = float(members @ difference[:n] / members.sum())
+        if not units:
             return [side]
-        other = float(controls @ difference[n:] / sizes[1])
+        other = float(controls @ difference[n:] / controls.sum())
         before, after = (one.share(members, controls) for one in flags)
         excess = [tail.excess(members, controls) for tail in tails] or [0.0, 0.0]
         return [side, other, side - other, after - before, excess[1] - excess[0]]
 
-    drawn = bootstrap(statistic, sizes, seed=seed)
-    if not sizes[1]:
+    drawn = bootstrap(statistic, paired.clusters, seed=seed)
+    if not units:
         return _Found(drawn[0])
     members, controls, beyond, flagged, excess = drawn
     return _Found(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memaudit.comparison.intervals import Interval, discordant_interval
+from memaudit.comparison.intervals import Interval, changed_interval
 from memaudit.comparison.pairing import Paired
 from memaudit.comparison.records import ExcessDifference
 from memaudit.statistics.dataset import tail_order
@@ -24,20 +24,23 @@ def excess_difference(
     """The wider of the bootstrap and the exact interval of the members that changed sides."""
     if not tails:
         return None
-    n = paired.members
     base, run = (
         excess_interval(both.members, both.controls, TAIL, seed).estimate
         for both in paired.compared
     )
     before, after = (tail.above for tail in tails)
-    exact = discordant_interval(int((after & ~before).sum()), int((before & ~after).sum()), n)
+    exact = changed_interval(before, after, np.arange(len(before)))
     return ExcessDifference(base, run, drawn.spanning(exact))
 
 
 @dataclass(frozen=True, eq=False)
 class Tail:
-    """Excess above controls under resampling: the threshold is that of the drawn first half."""
+    """Excess above controls under resampling: the threshold is that of the drawn first half.
 
+    One image of each cluster counts; `places` say which of the members and which of the controls.
+    """
+
+    places: tuple[NDArray[np.int64], NDArray[np.int64]]
     members: NDArray[np.float64]
     setting: NDArray[np.int64]  # controls of the first half, highest score first
     counting: NDArray[np.int64]
@@ -47,19 +50,23 @@ class Tail:
     @classmethod
     def of(cls, both: Compared, seed: int) -> Tail:
         """Take scores, and halve the controls as a scan does."""
-        controls, half = both.controls.values, both.controls.first_half(seed)
+        places = both.members.first_each, both.controls.first_each
+        alone = both.controls.one_each()
+        controls, half = alone.values, alone.first_half(seed)
         first, second = np.flatnonzero(half), np.flatnonzero(~half)
         highest = first[np.argsort(-controls[first], kind="stable")]
-        return cls(both.members.values, highest, second, controls, tail_order(len(first), TAIL))
+        members = both.members.one_each().values
+        return cls(places, members, highest, second, controls, tail_order(len(first), TAIL))
 
     @property
     def above(self) -> NDArray[np.bool_]:
-        """Members above the threshold."""
+        """Members above the threshold, one of each cluster."""
         above: NDArray[np.bool_] = self.members > self._threshold(np.ones(len(self.controls)))
         return above
 
     def excess(self, members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
         """Share of members minus share of the second half above the threshold, all weighted."""
+        members, controls = members[self.places[0]], controls[self.places[1]]
         threshold, counted = self._threshold(controls), controls[self.counting]
         share = members @ (self.members > threshold) / members.sum()
         by_chance = counted @ (self.controls[self.counting] > threshold) / max(1, counted.sum())

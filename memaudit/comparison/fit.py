@@ -83,6 +83,11 @@ SETTING = (
         "groups are not the same: scan with the same --duplicate-threshold",
     ),
     Shared(
+        "clusters",
+        lambda run: run.record.config.data.cluster_column or "none",
+        "what counts as one is not the same: scan with the same --cluster-column",
+    ),
+    Shared(
         "score",
         lambda run: ", ".join(run.record.config.attack.columns),
         "other columns were pooled: scan with the same score",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memaudit.comparison.intervals import Interval, discordant_interval
+from memaudit.comparison.intervals import Interval, changed_interval
 from memaudit.comparison.records import Flags
-from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, rounded
+from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
+from memaudit.statistics.entities import Compared
 
 SLACK = 1e-9  # of a p-value, for sums in another order
 
@@ -25,25 +26,30 @@ class Flagging:
     members: NDArray[np.int64]  # highest score first
     controls: NDArray[np.int64]
     reached: NDArray[np.int64]  # controls that score at least as high, for each of `members`
+    weights: NDArray[np.float64]  # of the controls: those of a cluster share its weight of 1
+    clusters: NDArray[np.int64]  # of the members
     q: float
 
     @classmethod
-    def of(cls, score: NDArray[np.float64], n: int, q: float) -> Flagging:
-        """Take the scores of n members, then controls."""
-        members, controls = rounded(score[:n]), rounded(score[n:])
+    def of(cls, both: Compared, q: float) -> Flagging:
+        """Take the scores of both sides."""
+        members, controls = both.members.values, both.controls.values
         order = np.argsort(-members, kind="stable")
         below = np.searchsorted(np.sort(controls), members[order], side="left")
+        p_values = conformal_p(members, controls, both.controls.weights)
         return cls(
-            flagged=benjamini_hochberg(conformal_p(score[:n], score[n:])) <= q,
+            flagged=benjamini_hochberg(p_values) <= q,
             members=order,
             controls=np.argsort(-controls, kind="stable"),
             reached=len(controls) - below,
+            weights=both.controls.weights,
+            clusters=both.members.clusters,
             q=q,
         )
 
     def share(self, members: NDArray[np.float64], controls: NDArray[np.float64]) -> float:
         """Share of the members flagged, all weighted by how often they were drawn."""
-        higher = np.concatenate([[0.0], np.cumsum(controls[self.controls])])
+        higher = np.concatenate([[0.0], np.cumsum((controls * self.weights)[self.controls])])
         p_values = (1 + higher[self.reached]) / (1 + higher[-1])
         shares = np.cumsum(members[self.members]) / members.sum()
         found = np.flatnonzero(p_values <= self.q * shares + SLACK)
@@ -54,11 +60,11 @@ def flags_difference(before: Flagging, after: Flagging, drawn: Interval) -> Flag
     """The wider of the bootstrap and the exact interval of the members that changed sides."""
     newly = int((after.flagged & ~before.flagged).sum())
     gone = int((before.flagged & ~after.flagged).sum())
-    exact = discordant_interval(newly, gone, len(before.flagged))
+    exact = changed_interval(before.flagged, after.flagged, before.clusters)
     return Flags(
         base=int(before.flagged.sum()),
         run=int(after.flagged.sum()),
-        difference=exact.spanning(drawn),
+        difference=drawn.spanning(exact),
         newly=newly,
         no_longer=gone,
     )

@@ -1,4 +1,7 @@
-"""How sure a paired difference is: bootstrap over images, exact intervals, sign flips."""
+"""How sure a paired difference is: bootstrap, exact intervals, sign flips.
+
+All are over clusters: where none are told, each image is one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ LARGEST_FLIPPED = 20_000
 BLOCK = 1 << 22  # signs drawn at a time
 
 Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], list[float]]
+Clusters = tuple[NDArray[np.int64], NDArray[np.int64]]  # numbers, of members and of controls
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,38 @@ class Interval:
 
 
 def bootstrap(
-    statistic: Statistic, sizes: tuple[int, int], rounds: int = 2000, seed: int = 0
+    statistic: Statistic, clusters: Clusters, rounds: int = 2000, seed: int = 0
 ) -> list[Interval]:
     """Expanded percentile intervals over resampled members and controls (Hesterberg 2015).
 
     `statistic` takes how often each member and each control was drawn and gives some numbers; all
-    that belongs to an image, draws, levels and both runs, moves with it. Of equal weights it gives
-    the estimates.
+    that belongs to an image, draws, levels and both runs, moves with it, and images move with their
+    cluster: `clusters` number those of the members and of the controls from 0. Of equal weights
+    it gives the estimates.
     """
     rng = np.random.default_rng(seed)
-    estimates = statistic(*(np.ones(size) for size in sizes))
-    values = np.array([statistic(*(_drawn(size, rng) for size in sizes)) for _ in range(rounds)])
-    tail = _tail(min(size for size in sizes if size))
+    estimates = statistic(*(np.ones(len(side)) for side in clusters))
+    values = np.array([statistic(*(_drawn(side, rng) for side in clusters)) for _ in range(rounds)])
+    tail = _tail(min(_units(side) for side in clusters if len(side)))
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     return [
         Interval(float(one), float(lo), float(hi))
         for one, lo, hi in zip(estimates, low, high, strict=True)
     ]
+
+
+def cluster_sums(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum of the values [n] in each cluster; where each image is one, the values themselves."""
+    sums: NDArray[np.float64] = np.bincount(clusters, values, _units(clusters))
+    return sums
+
+
+def changed_interval(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], clusters: NDArray[np.int64]
+) -> Interval:
+    """Of the difference of two paired shares, by the clusters in which more gained or lost."""
+    net = cluster_sums(after.astype(np.float64) - before, clusters)
+    return discordant_interval(int((net > 0).sum()), int((net < 0).sum()), len(net))
 
 
 def discordant_interval(gained: int, lost: int, n: int) -> Interval:
@@ -77,7 +96,7 @@ def settled(differences: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sign_flip_p(differences: NDArray[np.float64], rounds: int = 9999, seed: int = 0) -> float:
-    """Two-sided p-value that paired differences, one an image, are as likely up as down.
+    """Two-sided p-value that paired differences, one a cluster, are as likely up as down.
 
     By the sum under random signs (Fisher 1935): all of them up to 13 differences that are not 0,
     else `rounds` random ones, (r + 1) / (rounds + 1); above 20,000 the normal approximation.
@@ -107,7 +126,13 @@ def _tail(n: int) -> float:
     return float(stats.norm.sf(wider))
 
 
-def _drawn(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _units(clusters: NDArray[np.int64]) -> int:
+    return int(clusters.max()) + 1 if len(clusters) else 0
+
+
+def _drawn(clusters: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    size = _units(clusters)
     if size == 0:
         return np.zeros(0)
-    return np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64)
+    counts = np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64)
+    return counts[clusters]

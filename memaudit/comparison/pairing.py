@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memaudit.comparison.intervals import Clusters
 from memaudit.records import CLEAN, COPY, Input, Primary
 from memaudit.statistics.combine import closeness, combine, level_means
 from memaudit.statistics.entities import Compared, Sides
@@ -49,6 +50,12 @@ class Paired:
     def members(self) -> int:
         """How many of the images are members."""
         return len(self.sides.members)
+
+    @property
+    def clusters(self) -> Clusters:
+        """Numbers of the clusters of members and of controls: what is resampled."""
+        both = self.compared[0]
+        return both.members.clusters, both.controls.clusters
 
     @property
     def compared(self) -> list[Compared]:

@@ -71,11 +71,14 @@ class Sample:
 
     def one_each(self) -> Sample:
         """One image of each cluster, that with the smallest id: ids are hashes, so it is random."""
-        if self.units == len(self):
-            return self
+        return self if self.units == len(self) else self.at(self.first_each)
+
+    @cached_property
+    def first_each(self) -> NDArray[np.int64]:
+        """Positions of the images of `one_each`, ascending."""
         order = np.argsort(np.asarray(self.ids, dtype=str), kind="stable")
         chosen = order[np.unique(self.clusters[order], return_index=True)[1]]
-        return self.at(np.sort(chosen))
+        return np.sort(chosen)
 
     def at(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Sample:
         """The images at some positions."""

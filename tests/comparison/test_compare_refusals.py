@@ -47,6 +47,19 @@ def test_another_setting_is_refused_and_named(runs, base, change, named):
         compare(CompareConfig((base, other)))
 
 
+def test_other_clusters_are_refused(runs, base, tmp_path):
+    for side in ("members", "controls"):
+        for image in getattr(runs, side).iterdir():
+            photograph = tmp_path / side / image.stem
+            photograph.mkdir(parents=True)
+            (photograph / image.name).write_bytes(image.read_bytes())
+    folders = {side: str(tmp_path / side) for side in ("members", "controls")}
+    sides = {"dataset": folders["members"], "controls": folders["controls"], "index": None}
+    clustered = runs.make("clustered", **sides, cluster_column="folder")
+    with pytest.raises(RunDirectoryError, match="clusters is folder, expected none; what counts"):
+        compare(CompareConfig((base, clustered)))
+
+
 def test_other_images_are_refused(runs, base):
     swapped = runs.make("swapped", dataset=str(runs.others), index=None)
     with pytest.raises(

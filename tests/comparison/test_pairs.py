@@ -22,7 +22,7 @@ from memaudit.comparison.pairing import pair
 from memaudit.comparison.shares import distributions, shares
 from memaudit.records import CLEAN, FULL, Column, Primary
 from memaudit.statistics.effects import excess_interval
-from memaudit.statistics.entities import Sides
+from memaudit.statistics.entities import Compared, Sides
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.sample import Sample
 
@@ -87,7 +87,7 @@ def test_sign_flip_p_is_uniform_without_a_difference():
 
 def test_the_bootstrap_interval_of_a_mean_covers_it_as_often_as_it_says():
     values = np.random.default_rng(0).normal(0.1, 1, (400, 15))  # few: where it is hardest
-    [*found] = bootstrap(lambda m, _: list(values @ m / m.sum()), (15, 0))
+    [*found] = bootstrap(lambda m, _: list(values @ m / m.sum()), (np.arange(15), np.arange(0)))
     assert np.mean([one.low <= 0.1 <= one.high for one in found]) > CONFIDENCE - 0.02
     widths = [one.high - one.low for one in found]
     student = 2 * stats.t.ppf(1 - (1 - CONFIDENCE) / 2, 14) * values.std(axis=1, ddof=1) / 15**0.5
@@ -181,16 +181,20 @@ def test_of_images_scanned_in_part_only_those_in_both_are_paired():
     assert (row.members, row.controls) == (10, 60)
 
 
+def halves(score, n):
+    return Compared(Sample.of(score[:n]), Sample.of(score[n:]))
+
+
 def test_flags_of_two_runs_of_one_law_differ_by_chance():
     """Flags hang together on a few controls, which an interval of independent ones would miss."""
     rng, left_out = np.random.default_rng(0), 0
     n, m, rounds = 200, 100, 40
     for seed in range(rounds):
         runs = rng.standard_normal((2, n + m)) + 2 * (np.arange(n + m) < n)
-        before, after = (Flagging.of(score, n, 0.05) for score in runs)
+        before, after = (Flagging.of(halves(score, n), 0.05) for score in runs)
         [drawn] = bootstrap(
             lambda a, b, ends=(before, after): [ends[1].share(a, b) - ends[0].share(a, b)],
-            (n, m),
+            (np.arange(n), np.arange(m)),
             rounds=400,
             seed=seed,
         )
@@ -198,6 +202,33 @@ def test_flags_of_two_runs_of_one_law_differ_by_chance():
         assert drawn.estimate == pytest.approx((flags.run - flags.base) / n)
         left_out += flags.difference.sign != 0
     assert left_out <= stats.binom.ppf(0.999, rounds, 1 - CONFIDENCE)
+
+
+def tiled(rows, tiles=8):
+    """Each image as so many tiles, alike in every score."""
+    copies = [rows.assign(example_id=rows["example_id"] + f"t{k}") for k in range(tiles)]
+    return pd.concat(copies, ignore_index=True)
+
+
+def test_tiles_of_one_photograph_make_no_difference_surer():
+    """Tiles that tell the same count once where their photographs are the clusters."""
+    base, run = scores(12), scores(5, seed=1)
+    clusters = {f"{one}t{k}": one for one in (*MEMBERS, *CONTROLS) for k in range(8)}
+    sides = [tuple(f"{one}t{k}" for one in side for k in range(8)) for side in (MEMBERS, CONTROLS)]
+    alone = compared(base, run)["all"]
+    pairs = paired(tiled(base), tiled(run), Sides(*sides, clusters))
+    found = compare_pairs(pairs, ASKED)[0]
+    assert (found.members, found.controls) == (8 * 40, 8 * 100)
+    for name in ("own_similarity", "beyond_controls"):
+        once, tiles = getattr(alone, name), getattr(found, name)
+        assert tiles.estimate == pytest.approx(once.estimate)
+        assert (tiles.low, tiles.high) == pytest.approx((once.low, once.high), abs=0.01)
+    assert found.sign_flip_p == pytest.approx(alone.sign_flip_p, abs=0.01)
+    once, tiles = alone.flags.difference, found.flags.difference
+    assert tiles.estimate == pytest.approx(once.estimate)
+    assert (tiles.low, tiles.high) == pytest.approx((once.low, once.high), abs=0.02)
+    once, tiles = alone.excess.difference, found.excess.difference
+    assert tiles.high - tiles.low == pytest.approx(once.high - once.low, abs=0.1)
 
 
 def test_without_controls_nothing_is_decided():
