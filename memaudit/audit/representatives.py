@@ -21,8 +21,9 @@ SAMPLED = 20_000  # images that the components are taken from, those with the sm
 def representatives(table: pd.DataFrame, index: Index) -> pd.Series[bool]:
     """Choose one row of each group, from files and pixels alone.
 
-    Lossless before lossy, larger before smaller, nearer to the mean embedding of the group, then
-    the smaller id; rows of the same pixels in a random order that no side decides. So no score and
+    Lossless before lossy, larger before smaller, the format that more images of the pool have (or
+    a copy in another one would make the sides differ), nearer to the mean embedding of the group,
+    then the smaller id; rows of the same pixels in a random order that no side decides. So no score and
     no label has a part in it, and how many images of a group are scored never depends on its size.
     """
     order = pd.DataFrame(
@@ -30,12 +31,13 @@ def representatives(table: pd.DataFrame, index: Index) -> pd.Series[bool]:
             "group": table["group"],
             "lossy": ~table["format"].isin(LOSSLESS),
             "size": -table["width"] * table["height"],
+            "rare": -table.groupby("format")["format"].transform("size"),
             "far": -_nearness(table, index),
             "example_id": table["example_id"],
             "drawn": [_hash(source) for source in table["source"]],
             "coin": _coins(table),
         }
-    ).sort_values(["lossy", "size", "far", "example_id", "drawn", "coin"], kind="stable")
+    ).sort_values(["lossy", "size", "rare", "far", "example_id", "drawn", "coin"], kind="stable")
     chosen: pd.Series[bool] = ~order["group"].duplicated().reindex(table.index)
     return chosen
 

@@ -105,6 +105,16 @@ def test_the_copy_that_says_most_stands_for_its_group_whichever_side_it_is_on(ru
     assert rows_of(findings, "003.png")["p_value"].notna().all()
 
 
+def test_copies_in_another_format_do_not_make_the_sides_differ(run, sides):
+    """What stands for a group has the format that is common in the pool."""
+    for path in list(sides.members.glob("*.png")):
+        PillowImage.open(path).save(path.with_suffix(".bmp"))
+    findings = run().findings
+    stand = findings[findings["representative"] & (findings["split"] == "member")]
+    assert len(stand) == 15
+    assert stand["source"].str.endswith(".png").all()
+
+
 def test_pixels_on_both_sides_are_members_as_often_as_chance_has_it(run, sides):
     """Which of two rows of the same pixels stands for them is no matter of the side."""
     for path in list(sides.members.glob("*.png")):
