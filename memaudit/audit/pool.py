@@ -155,7 +155,8 @@ def make_pool(embedded: Embedded, listing: Listing, view: View, threshold: float
     table["group"] = index.groups[[index.positions[i] for i in table["example_id"]]]
     table["representative"] = representatives(table, index)
     table["spans"] = table.groupby("group")["split"].transform("nunique") > 1
-    table = table.join(looks(index), on="example_id")
+    chosen = table.loc[table["representative"], "example_id"]
+    table = table.join(looks(index, chosen), on="example_id")
     candidates = Candidates(*_stripped(table, listing), view, embedded.directory)
     return Pool(table, embedded.errors, index, candidates)
 

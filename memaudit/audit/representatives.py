@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ def representatives(table: pd.DataFrame, index: Index) -> pd.Series[bool]:
 
     Lossless before lossy, larger before smaller, the format that more images of the pool have (or
     a copy in another one would make the sides differ), nearer to the mean embedding of the group,
-    then the smaller id; rows of the same pixels in a random order that no side decides. So no score and
-    no label has a part in it, and how many images of a group are scored never depends on its size.
+    then the smaller id; rows of the same pixels in a random order that no side decides. So no score
+    and no label has a part in it, and how many images of a group are scored never depends on its
+    size.
     """
     order = pd.DataFrame(
         {
@@ -42,13 +44,15 @@ def representatives(table: pd.DataFrame, index: Index) -> pd.Series[bool]:
     return chosen
 
 
-def looks(index: Index) -> pd.DataFrame:
+def looks(index: Index, chosen: Collection[str]) -> pd.DataFrame:
     """Principal components of the embeddings, [ids, LOOKS], named look_00 and so on.
 
-    They say what a picture shows, in a few numbers of which no side is known.
+    They say what a picture shows, in a few numbers of which no side is known. The components are
+    those of the `chosen` ids, one of each group: copies would turn them towards what is copied.
     """
     ids = pd.Index(index.ids)
-    sample = index.vectors[np.argsort(ids.to_numpy())[:SAMPLED]].astype(np.float64)
+    sampled = [index.positions[name] for name in sorted(chosen)[:SAMPLED]]
+    sample = index.vectors[sampled].astype(np.float64)
     mean = sample.mean(axis=0)
     axes = _axes(sample - mean)
     found = (index.vectors - mean.astype(np.float32)) @ axes.astype(np.float32)

@@ -22,7 +22,7 @@ def test_looks_are_the_principal_components_whether_images_or_numbers_are_fewer(
     images, dim, tmp_path
 ):
     index = index_of(images, dim, tmp_path)
-    found = looks(index).to_numpy()
+    found = looks(index, index.ids).to_numpy()
     assert found.shape == (images, min(LOOKS, dim))
     centred = index.vectors - index.vectors.mean(axis=0, dtype=np.float64)
     left, spreads, _ = np.linalg.svd(centred, full_matrices=False)
@@ -34,4 +34,15 @@ def test_looks_are_the_principal_components_whether_images_or_numbers_are_fewer(
 
 
 def test_one_image_alone_has_no_look(tmp_path):
-    assert (looks(index_of(1, 300, tmp_path)).to_numpy() == 0).all()
+    index = index_of(1, 300, tmp_path)
+    assert (looks(index, index.ids).to_numpy() == 0).all()
+
+
+def test_the_components_are_those_of_one_image_of_each_group(tmp_path):
+    """However many copies a picture has, all are told apart by the same directions."""
+    index = index_of(50, 32, tmp_path)
+    vectors = np.concatenate([index.vectors, np.repeat(index.vectors[:3], 40, axis=0)])
+    ids = [*index.ids, *(f"{k:064x}" for k in range(1000, 1120))]
+    copied = build_index(tmp_path / "copied", ids, [vectors], META)
+    found, alone = looks(copied, index.ids), looks(index, index.ids)
+    np.testing.assert_allclose(found.loc[index.ids], alone.loc[index.ids], atol=2e-5)

@@ -115,6 +115,28 @@ def test_copies_in_another_format_do_not_make_the_sides_differ(run, sides):
     assert stand["source"].str.endswith(".png").all()
 
 
+def test_a_memorized_picture_is_flagged_once_in_whatever_forms_it_stands_there(
+    run, sides, tmp_path
+):
+    """As PNG, BMP and JPEG it is one; mirrored, where the embedder tells that apart, another."""
+    shutil.copytree(sides.members, tmp_path / "seen")
+    alone = run("alone", q=0.1)
+    for path in list(sides.members.glob("*.png")):
+        image = PillowImage.open(path)
+        image.save(path.with_suffix(".bmp"))
+        image.save(path.with_suffix(".jpg"), quality=95, subsampling=0)
+        image.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT).save(path.with_stem(f"{path.stem}m"))
+    forms = {"model": f"closed-form:{tmp_path / 'seen'}", "duplicate_threshold": 0.95}
+    result = run("forms", q=0.1, **forms)
+    rows = result.findings[result.findings["split"] == "member"]
+    seen = rows[~rows["source"].str.contains("m")]
+    assert result.summary.counts.members == 60
+    assert seen["group"].nunique() == 15
+    flagged = seen[seen["representative"] & seen["flagged"]]
+    assert len(flagged) == alone.summary.flagged.groups == 15
+    assert flagged["source"].str.endswith(".png").all()
+
+
 def test_pixels_on_both_sides_are_members_as_often_as_chance_has_it(run, sides):
     """Which of two rows of the same pixels stands for them is no matter of the side."""
     for path in list(sides.members.glob("*.png")):
