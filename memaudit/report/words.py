@@ -8,6 +8,7 @@ from memaudit.report.remarks import noisy_rows, reference_rows
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.detectable import Detectable
+from memaudit.statistics.effects import chance_above
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import Exchangeability
 from memaudit.statistics.levels import Level
@@ -46,7 +47,7 @@ def describe(record: Record) -> str:
         "",
         *_counts(summary),
         *_flagged(summary),
-        *_dataset(summary.dataset),
+        *_dataset(summary.dataset, summary.counts.control_groups),
         *_power(conduct.power, conduct.detectable),
         *_exchangeability(summary.exchangeability),
         *_effort(conduct.effort, summary.flagged.screened),
@@ -123,7 +124,7 @@ def _flagged(summary: Summary) -> list[str]:
     ]
 
 
-def _dataset(level: DatasetLevel | None) -> list[str]:
+def _dataset(level: DatasetLevel | None, controls: int) -> list[str]:
     if level is None:
         return []
     excess = level.excess
@@ -134,7 +135,11 @@ def _dataset(level: DatasetLevel | None) -> list[str]:
             f"{small(level.raw.p_value)} by the raw score)",
         ),
         row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
-        row("above controls", f"{level.share_above:.1%} of members above their 99th percentile"),
+        row(
+            "above controls",
+            f"{level.share_above:.1%} of members above their 99th percentile (by chance "
+            f"{chance_above(controls):.1%})",
+        ),
     ]
     if excess is not None:
         rows.append(
@@ -171,7 +176,8 @@ def _power(power: Power | None, least: Detectable | None) -> list[str]:
         row(
             "power",
             f"a perfect memorizer's images are found for {power.share:.0%} of {power.members} "
-            f"({power.low:.0%} .. {power.high:.0%}) at 1 % false positives{among}",
+            f"({power.low:.0%} .. {power.high:.0%}) at {power.false_positives:.1%} "
+            f"false positives{among}",
         )
     ]
     if least is not None:

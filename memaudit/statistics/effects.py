@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,6 +125,11 @@ def upper_quantile(
 ) -> np.float64 | NDArray[np.float64]:
     """Quantile along the first axis, rounded up to a value that is there."""
     return np.quantile(values, quantile, axis=0, method="higher")
+
+
+def chance_above(controls: int, quantile: float = 0.99) -> float:
+    """Share of images that lie above the upper quantile of so many controls by chance alone."""
+    return (controls - math.ceil(round(quantile * (controls - 1), 9))) / (controls + 1)
 
 
 def clopper_pearson(hits: int, n: int, confidence: float) -> tuple[float, float]:

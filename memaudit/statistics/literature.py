@@ -67,8 +67,11 @@ class LiteratureLevel:
 
 
 def applicable(embedder: str) -> tuple[Threshold, ...]:
-    """The thresholds that are about pixels or about this embedder."""
-    return tuple(t for t in THRESHOLDS if embedder.startswith(t.embedder))
+    """The thresholds that are about pixels or about this embedder, told as `name:argument`.
+
+    A student of an embedder is another: its similarities are not those that were published.
+    """
+    return tuple(t for t in THRESHOLDS if t.embedder in ("", embedder.partition(":")[0]))
 
 
 def literature_levels(

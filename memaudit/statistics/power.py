@@ -12,7 +12,7 @@ from scipy import stats
 from memaudit.records import CLEAN, Input, Primary
 from memaudit.statistics.combine import closeness, input_scores, level_means
 from memaudit.statistics.conformal import rounded
-from memaudit.statistics.effects import share_above, upper_quantile
+from memaudit.statistics.effects import chance_above, share_above, upper_quantile
 from memaudit.statistics.levels import Grade, Level
 from memaudit.statistics.probes import Probe, inputs_in
 from memaudit.statistics.verdict import ENOUGH
@@ -61,6 +61,12 @@ class Power:
     candidates: int
     of: int
     levels: tuple[LevelPower, ...]
+
+    @property
+    def false_positives(self) -> float:
+        """Share of held-out images that so few controls let count as found, 0 .. 1."""
+        inputs = len({level.input for level in self.levels}) or 1
+        return inputs * chance_above(self.controls, 1 - FALSE / inputs)
 
 
 def measure_power(

@@ -10,7 +10,7 @@ from scipy import stats
 from memaudit.errors import InputError
 from memaudit.statistics import dataset, effects
 from memaudit.statistics.dataset import DatasetTest, UpperTail, tail_orders
-from memaudit.statistics.effects import Excess, auc, auc_interval, share_above
+from memaudit.statistics.effects import Excess, auc, auc_interval, chance_above, share_above
 from memaudit.statistics.sample import Sample
 
 Scores = NDArray[np.float64]
@@ -183,6 +183,14 @@ def test_a_perfect_auc_is_not_certain() -> None:
 def test_the_auc_of_the_interval_is_the_auc() -> None:
     members, controls = np.round(np.random.default_rng(4).normal(size=(2, 60)), 1)
     assert auc_interval(*both(members, controls)).estimate == pytest.approx(auc(members, controls))
+
+
+def test_the_share_above_by_chance_is_what_so_few_controls_make_it() -> None:
+    for controls in (39, 99, 149, 1000):
+        rng = np.random.default_rng(controls)
+        shares = [share_above(rng.normal(size=50), rng.normal(size=controls)) for _ in range(2000)]
+        assert np.mean(shares) == pytest.approx(chance_above(controls), rel=0.1)
+    assert chance_above(39) == 1 / 40
 
 
 def test_share_above_counts_members_over_the_control_quantile() -> None:

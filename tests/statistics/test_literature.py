@@ -38,13 +38,18 @@ def scores() -> pd.DataFrame:
 
 
 def test_shares_are_told_for_both_sides_and_every_level(scores: pd.DataFrame) -> None:
-    levels = literature_levels(scores, SIDES, CLEAN_ODE, "sscd-distilled")
+    levels = literature_levels(scores, SIDES, CLEAN_ODE, "sscd:weights.onnx")
     found = {(one.label, one.sigma): (one.members, one.controls) for one in levels}
     assert found["SSCD >= .5", 0.5] == (1.0, 0.0)
     assert found["SSCD >= .5", 2.0] == (0.5, 0.0)
     assert found["SSCD >= .75", 2.0] == (0.0, 0.0)
     assert found["l2 <= .15", 0.5] == (0.5, 0.0)
-    assert len(levels) == 2 * len(applicable("sscd-distilled"))
+    assert len(levels) == 2 * len(applicable("sscd"))
+
+
+def test_thresholds_published_for_one_embedder_are_not_those_of_its_student() -> None:
+    assert {one.column for one in applicable("sscd-distilled")} == {"l2", "adaptive_l2", "l2_ratio"}
+    assert "own_similarity" in {one.column for one in applicable("sscd")}
 
 
 def test_rows_say_which_thresholds_are_met_from_which_noise(scores: pd.DataFrame) -> None:
