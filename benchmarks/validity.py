@@ -1,6 +1,8 @@
 """Is the verdict right? Simulated scans in which it is known what a model memorized.
 
-    python benchmarks/validity.py [level | shift | groups | clusters | power | kinds]
+    python benchmarks/validity.py [PART ...]
+
+Parts: level, shift, captions, asked, reference, groups, clusters, power, kinds; without any, all.
 
 Scores and what pictures show are drawn from known laws and go through the project's own calibration
 and verdict, as a scan's scores do. Every number is a share of simulated scans; seeds are kept.
@@ -9,11 +11,14 @@ Expected. *level*: nothing memorized, sides alike: "evidence" at most .05 + two 
 every size, with ties, heavy tails and duplicates on both sides; inconclusive by the checks of
 exchangeability at most .05. *shift*: nothing memorized, the sides differ in what pictures show of
 the score (one of 12 properties, linearly or in its spread): evidence at most .05 + two standard
-errors. *groups*: images in pairs that are easier, cut across both sides: the same. *clusters*:
+errors. *captions*: the same, of one word of captions that the model is told. *asked*: nothing
+memorized and an adaptive scan, or one of noisy copies beside clean images: the same. *reference*: a
+second model saw a part of the controls, which with their look-alikes are left out: the same.
+*groups*: images in pairs that are easier, cut across both sides: the same. *clusters*:
 divided by photograph, with the option: the same. *power*: the smallest count that the summary
 prints is right within 20 % or one image, and 1 % memorized of 1,000 with 1,000 controls is evidence
 in at least .9. *kinds*: memorized images of one visible kind keep at least .9 of the flags of the
-raw score. About 15 minutes on one core.
+raw score. About half an hour on one core.
 """
 
 from __future__ import annotations
@@ -21,14 +26,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.attacks.reconstruction import ODE
-from memaudit.records import CLEAN, FULL, Column, Primary
+from memaudit.records import CLEAN, COPY, FULL, SCREEN, Column, Input, Phase, Primary
+from memaudit.statistics.adaptive import screening_order
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.detectable import Memory, detectable
 from memaudit.statistics.findings import calibrate
@@ -38,7 +44,7 @@ from memaudit.statistics.summary import Conduct, summarise
 from memaudit.statistics.verdict import Outcome
 
 MARGIN = Column("margin", "")
-PRIMARY = Primary(ODE, (MARGIN,))
+PRIMARY = Primary(ODE, (MARGIN,), (MARGIN,))
 OPTIONS = Options(PRIMARY, (MARGIN,), rounds=999)
 FEATURES = 12
 PERFECT = Power(1.0, 0.9, 1.0, 64, 200, 64, 64, (LevelPower(1.0, 1.0, 0.2),))
@@ -50,7 +56,9 @@ Values = NDArray[np.float64]
 class Data:
     """Scores [n] and what is seen of the pictures [n, d]; the first `members` are members.
 
-    `group` numbers duplicates, `cluster` names what was divided, "" without.
+    `group` numbers duplicates, `cluster` names what was divided, "" without. `copies` [n] are the
+    scores of noisy copies; `first` [n] those of a first pass, after which a tenth is scanned in
+    full; `captions` [n] what the model is told; `left_out` [n] what is no part of the comparison.
     """
 
     score: Values
@@ -58,6 +66,10 @@ class Data:
     members: int
     group: NDArray[np.int64] | None = None
     cluster: NDArray[np.str_] | None = None
+    copies: Values | None = None
+    first: Values | None = None
+    captions: NDArray[np.str_] | None = None
+    left_out: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,9 @@ def main() -> int:
     parts: dict[str, Callable[[], Iterator[bool]]] = {
         "level": level,
         "shift": shift,
+        "captions": captions,
+        "asked": asked,
+        "reference": reference,
         "groups": groups,
         "clusters": clusters,
         "power": power,
@@ -121,6 +136,48 @@ def shift() -> Iterator[bool]:
                 return Data(0.5 * shown + math.sqrt(0.75) * rng.normal(size=n + m), seen, n)
 
             yield told(f"{kind} {size:g}, {n:,} / {m:,}", rates(draw, 60 if n > 1000 else 150))
+
+
+def captions() -> Iterator[bool]:
+    """More members than controls are told a word with which images come back better."""
+    words = np.array([f"a photo of thing{k}" for k in range(20)])
+    for n, m in ((200, 200), (1000, 1000)):
+
+        def draw(rng: np.random.Generator, n=n, m=m) -> Data:
+            easy = rng.random(n + m) < np.where(np.arange(n + m) < n, 0.35, 0.2)
+            told = np.char.add(rng.choice(words, n + m), np.where(easy, " asleep", ""))
+            return Data(rng.normal(size=n + m) + easy, np.zeros((n + m, 1)), n, captions=told)
+
+        yield told(f"an easier word, {n:,} / {m:,}", rates(draw, 60))
+
+
+def asked() -> Iterator[bool]:
+    """Adaptive scans, and noisy copies beside clean images."""
+    for n, m in ((40, 149), (200, 200), (1000, 1000)):
+        for name in ("adaptive", "with copies"):
+
+            def draw(rng: np.random.Generator, n=n, m=m, name=name) -> Data:
+                seen = rng.normal(size=(n + m, FEATURES))
+                score = 0.5 * seen[:, 0] + rng.normal(size=n + m)
+                other = score + rng.normal(size=n + m)
+                more = {"first": other} if name == "adaptive" else {"copies": other}
+                return Data(score, seen, n, **more)
+
+            yield told(f"{name}, {n:,} / {m:,}", rates(draw, 100))
+
+
+def reference() -> Iterator[bool]:
+    """The reference saw one control in twenty, and gains nothing on those."""
+    for n, m in ((200, 200), (1000, 1000)):
+
+        def draw(rng: np.random.Generator, n=n, m=m) -> Data:
+            score, group = rng.normal(size=n + m), np.arange(n + m)
+            group[: n // 10] = n + np.arange(n // 10)  # members of which a control is a near copy
+            known = np.isin(group, n + np.arange(m // 20))
+            score[known] -= 2
+            return Data(score, np.zeros((n + m, 1)), n, group, left_out=known)
+
+        yield told(f"a reference, {n:,} / {m:,}", rates(draw, 100))
 
 
 def groups() -> Iterator[bool]:
@@ -221,18 +278,7 @@ def calibrated(data: Data) -> Calibrated:
     n = len(data.score)
     rng = np.random.default_rng(n)
     ids = np.array([f"{number:08x}" for number in rng.permutation(n)])
-    scores = pd.DataFrame(
-        {
-            "example_id": ids,
-            "attack": ODE,
-            "input": CLEAN,
-            "phase": FULL,
-            "sigma": 1.0,
-            "draw": 0,
-            "snr_db": 0.0,
-            "margin": data.score,
-        }
-    )
+    scores = rows_of(data, ids, rng)
     split = np.where(np.arange(n) < data.members, "member", "control")
     group = np.arange(n) if data.group is None else data.group
     pool = pd.DataFrame(
@@ -240,12 +286,14 @@ def calibrated(data: Data) -> Calibrated:
             "example_id": ids,
             "split": split,
             "source": ids,
-            "prompt": "",
+            "prompt": "" if data.captions is None else data.captions,
             "group": group,
             "cluster": "" if data.cluster is None else data.cluster,
             "left_out": "",
         }
     )
+    if data.left_out is not None:
+        pool["left_out"] = np.where(data.left_out, "seen by the reference", "")
     order = pool.sort_values("example_id")
     pool["representative"] = ~order["group"].duplicated().reindex(pool.index)
     pool["spans"] = pool.groupby("group")["split"].transform("nunique") > 1
@@ -253,7 +301,25 @@ def calibrated(data: Data) -> Calibrated:
         looks = {f"look_{k:02}": data.seen[:, k] for k in range(data.seen.shape[1])}
         pool = pool.assign(**looks)
     kept = scores[scores["example_id"].isin(pool.loc[pool["representative"], "example_id"])]
-    return calibrate(kept, pool, OPTIONS)
+    return calibrate(kept, pool, replace(OPTIONS, captions=data.captions is not None))
+
+
+def rows_of(data: Data, ids: NDArray[np.str_], rng: np.random.Generator) -> pd.DataFrame:
+    """The rows of scores that a scan writes."""
+
+    def rows(score: Values, what: Input = CLEAN, phase: Phase = FULL) -> pd.DataFrame:
+        keys = {"example_id": ids, "attack": ODE, "input": what, "phase": phase, "sigma": 1.0}
+        return pd.DataFrame({**keys, "draw": 0, "snr_db": 0.0, "margin": score})
+
+    full = rows(data.score)
+    if data.copies is not None:
+        return pd.concat([full, rows(data.copies, COPY)], ignore_index=True)
+    if data.first is None:
+        return full
+    screen = rows(data.first, CLEAN, SCREEN)
+    top = screening_order(screen, PRIMARY)[: len(ids) // 10]
+    sampled = rng.choice(ids, max(20, len(ids) // 50), replace=False)
+    return pd.concat([screen, full[full["example_id"].isin([*top, *sampled])]], ignore_index=True)
 
 
 def told(name: str, found: Rates, *, checks: bool = False) -> bool:

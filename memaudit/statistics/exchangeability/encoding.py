@@ -62,7 +62,7 @@ def features(pool: pd.DataFrame, columns: list[str], *, captions: bool) -> pd.Da
     looks = [name for name in rows if str(name).startswith("look_")]
     there = [name for name in [*columns, *looks] if name in rows]
     parts = [encode(rows[there])] if there else []
-    if captions and there:
+    if captions:
         parts.append(encode_captions(rows["prompt"]))
     table = np.concatenate(parts, axis=1) if parts else np.zeros((len(rows), 0))
     return pd.DataFrame(table, index=rows.index)
