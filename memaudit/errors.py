@@ -7,6 +7,7 @@
     │   │   └── UnreadableImageError   one image; becomes a row of errors.csv, never a crash
     │   ├── ModelError             a model folder, its weights, its family
     │   │   └── MisreadModelError  the self-check refused how the model is read
+    │   ├── ForeignFileError       a file of another's making, out of bounds or damaged
     │   ├── IndexMismatchError     a saved index belongs to other data or another embedder
     │   └── RunDirectoryError      the run directory is in use or belongs to other arguments
     ├── DependencyError (3)        something this machine lacks: weights, a package, disk space
@@ -50,6 +51,10 @@ class ModelError(InputError):
 
 class MisreadModelError(ModelError):
     """The model predicts better under another reading than the declared one."""
+
+
+class ForeignFileError(InputError):
+    """A file of another's making is not regular, too large, cut off, or no JSON within bounds."""
 
 
 class IndexMismatchError(InputError):
