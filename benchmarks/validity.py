@@ -163,7 +163,7 @@ def asked() -> Iterator[bool]:
                 more = {"first": other} if name == "adaptive" else {"copies": other}
                 return Data(score, seen, n, **more)
 
-            yield told(f"{name}, {n:,} / {m:,}", rates(draw, 100))
+            yield told(f"{name}, {n:,} / {m:,}", rates(draw, 30 if n > 500 else 100))
 
 
 def reference() -> Iterator[bool]:

@@ -45,8 +45,8 @@ def _prospect(prospect: Prospect) -> list[str]:
         rows.append(
             row(
                 "finds",
-                f"{count} of {prospect.units} members, if memorized, in 4 of 5 scans: by flags or "
-                "by the data set as a whole",
+                f"{count} of {prospect.units} members, memorized perfectly, would be evidence in 4 "
+                "of 5 scans, by flags or as a data set",
             )
         )
     rows += [] if prospect.enough else [row("", _insufficient(prospect))]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from memaudit.run.record import Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
+from memaudit.statistics.verdict import small
 
 Row = tuple[str, str]  # a name and what is said of it
 
@@ -65,9 +66,11 @@ def reference_rows(use: ReferenceUse | None) -> list[Row]:
 
 def _input(one: InputResult) -> str:
     alone = (
-        "" if one.test is None else f"; alone: data-set p {one.test.p_value:.3g}, AUC {one.auc:.3f}"
+        ""
+        if one.test is None
+        else f"; alone: data-set p {small(one.test.p_value)}, AUC {one.auc:.3f}"
     )
-    return f"{one.flagged} flagged by it{alone}"
+    return f"{one.flagged} of the flags rest on it{alone}"
 
 
 def _frozen(test: CorrelationTest) -> str:
@@ -78,7 +81,7 @@ def _frozen(test: CorrelationTest) -> str:
         else "no sign that the model returns the frozen noise of its training copies"
     )
     return (
-        f"{found}: p {test.p_value:.3g}, correlation {level.frozen:.3f} with it and "
+        f"{found}: p {small(test.p_value)}, correlation {level.frozen:.3f} with it and "
         f"{level.fresh:.3f} with fresh noise at sigma {level.sigma:.4g} (no controls needed, no "
         "part of the verdict)"
     )

@@ -22,16 +22,17 @@ WIDTH = 16
 LABEL = 38  # the longest name of a published threshold
 LIMITS = {
     Outcome.EVIDENCE: (
-        "Read it so: corrupted training images came back from this model more faithfully than "
-        "corrupted images that are said to be held out. 'reproduction' means that the embedder "
-        "calls what came back a copy, from noise from which 99 of 100 controls come back as none; "
-        "'membership' only that the image came back more closely than the controls. About 5 in 100 "
-        "scans of models that memorized nothing end like this."
+        "Read it so: given corrupted images, this model brought those that are said to be training "
+        "images back more faithfully than those that are said to be held out. 'reproduction' means "
+        "that the embedder calls what came back a copy, from noise from which at most 1 in 100 "
+        "controls come back as one; 'membership' only that the image came back more closely than "
+        "the controls. It does not say that the model makes such images unasked. Of scans of "
+        "models that memorized nothing, at most 5 in 100 end like this."
     ),
     Outcome.NONE: (
-        "Read it so: under this attack no clear difference was found between training images and "
-        "images that are said to be held out. A smaller effect, another attack, other noise levels "
-        "or images may still show memorization."
+        "Read it so: under this attack no clear difference was found between images that are said "
+        "to be training images and images that are said to be held out. A smaller effect, another "
+        "attack, other noise levels or images may still show memorization."
     ),
     Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
 }
@@ -46,7 +47,7 @@ def describe(record: Record) -> str:
         f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
-        *_flagged(summary),
+        *_flagged(summary, 1 if conduct.noisy is None else len(conduct.noisy.by_input) or 1),
         *_dataset(summary.dataset, summary.counts.control_groups),
         *_power(conduct.power, conduct.detectable),
         *_exchangeability(summary.exchangeability),
@@ -105,7 +106,7 @@ def _counts(summary: Summary) -> list[str]:
     return rows
 
 
-def _flagged(summary: Summary) -> list[str]:
+def _flagged(summary: Summary, asked: int) -> list[str]:
     flagged, members = summary.flagged, summary.counts.member_groups
     fewest = (
         f"{flagged.smallest_count} memorized images or more can be flagged, not fewer"
@@ -120,7 +121,11 @@ def _flagged(summary: Summary) -> list[str]:
     found = f"{flagged.groups} of {members} members at q <= {flagged.q:g}{claims}"
     return [
         row("flagged", f"{found} ({flagged.raw} by the raw score)"),
-        row("smallest count", f"{fewest}; a single one takes {flagged.controls_for_one} controls"),
+        row(
+            "smallest count",
+            f"{fewest}; a single one takes {flagged.controls_for_one} controls"
+            + (f" ({asked} inputs are asked about, so every p is doubled)" if asked == 2 else ""),
+        ),
     ]
 
 
@@ -137,15 +142,16 @@ def _dataset(level: DatasetLevel | None, controls: int) -> list[str]:
         row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
         row(
             "above controls",
-            f"{level.share_above:.1%} of members above their 99th percentile (by chance "
-            f"{chance_above(controls):.1%})",
+            f"{level.share_above:.1%} of members above the controls' 99th percentile (by "
+            f"chance {chance_above(controls):.1%})",
         ),
     ]
     if excess is not None:
         rows.append(
             row(
                 "excess",
-                f"{excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%}) above controls",
+                f"{excess.member_share:.1%} of members less {excess.control_share:.1%} of controls "
+                f"above a threshold: {excess.estimate:.1%} ({excess.low:.1%} .. {excess.high:.1%})",
             )
         )
     rows += [row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
@@ -183,7 +189,11 @@ def _power(power: Power | None, least: Detectable | None) -> list[str]:
     if least is not None:
         count = "not even all" if least.count is None else f"{least.count} or more"
         rows.append(
-            row("finds", f"{count} of {least.members} members, if memorized so, in 4 of 5 scans")
+            row(
+                "finds",
+                f"{count} of {least.members} members, memorized perfectly, would be evidence in 4 "
+                "of 5 scans, by flags or as a data set",
+            )
         )
     return rows
 
@@ -192,11 +202,11 @@ def _exchangeability(check: Exchangeability | None) -> list[str]:
     """Are members and controls exchangeable?"""
     if check is None or check.p_value is None:
         return [row("exchangeable", "not tested: too few images on a side, or none described")]
-    said = "differ: shift" if check.alarm else "do not differ"
+    said = "differ: shift" if check.alarm else "show no difference"
     rows = [
         row(
             "exchangeable",
-            f"by the score that their pictures predict, the two sides {said} "
+            f"in the score that their pictures predict, the two sides {said} "
             f"(p {small(check.p_value)}, AUC {check.auc:.2f}; the pictures predict "
             f"{check.explained:.0%} of the score)",
         )
@@ -260,7 +270,9 @@ def _literature(summary: Summary) -> list[str]:
         shown.setdefault(f"{level.label}, {level.source}", []).append(f"{cell:>15}")
     snr = dict.fromkeys(f"{level.snr_db:.1f} dB" for level in summary.literature)
     head = "".join(f"{name:>15}" for name in snr)
-    title = "  Published thresholds (no controls, no part of the verdict): members/controls"
+    title = (
+        "  Published thresholds (set without controls, no part of the verdict): members/controls"
+    )
     return [title, f"  {'':{LABEL}}{head}"] + [
         f"  {name:{LABEL}}{''.join(cells)}" for name, cells in shown.items()
     ]

@@ -99,6 +99,12 @@ class NoisyTraining:
         """What its noisy copies showed; None if they were not asked for."""
         return next((one for one in self.by_input if one.input == COPY), None)
 
+    @property
+    def only_copies(self) -> bool:
+        """Whether some images are flagged, and all of them by their noisy copies."""
+        flagged = {one.input for one in self.by_input if one.flagged}
+        return flagged == {COPY}
+
 
 def with_inputs(
     training: NoisyTraining, data: Calibrated, tests: Tests, primary: Primary

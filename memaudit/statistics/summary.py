@@ -152,6 +152,7 @@ def _facts(summary: Summary, data: Calibrated, options: Options) -> Facts:
         shift=_shift(summary.exchangeability),
         untested=_untested(summary.exchangeability),
         by_input="" if noisy is None else rests_on(noisy),
+        only_copies=noisy is not None and noisy.only_copies,
         one_step_of_noisy=noisy is not None and noisy.one_step,
         unasked="" if noisy is None else noisy.unasked,
         split_clusters=counts.split_clusters,

@@ -74,8 +74,9 @@ class Facts:
     that may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
     says how the sides differ in the score that their pictures predict, `untested` why that is not
     known; both are empty else. `by_input` says what the flagged rest on, where noisy copies were
-    asked for; `one_step_of_noisy`: a model of noisy data was reconstructed in one step only;
-    `unasked` says why a model of noisy copies was not asked for these.
+    asked for, and `only_copies` whether it is these alone; `one_step_of_noisy`: a model of noisy
+    data was reconstructed in one step only; `unasked` says why a model of noisy copies was not
+    asked for these.
     """
 
     members: SideFacts
@@ -91,6 +92,7 @@ class Facts:
     shift: str = ""
     untested: str = ""
     by_input: str = ""
+    only_copies: bool = False
     one_step_of_noisy: bool = False
     unasked: str = ""
     split_clusters: int = 0
@@ -122,13 +124,14 @@ class Verdict:
         elif facts.reproductions:
             said = (
                 f"evidence of reproduction {END}: {facts.reproductions} of {facts.members.units} "
-                "training images come back as copies, from noise that keeps held-out controls back"
+                "training images come back as copies, from noise from which at most 1 in 100 "
+                "controls do"
             )
             return cls("reproduction", Outcome.EVIDENCE, reasons, said, 0)
         else:
             said = (
-                f"evidence of membership {END}: {facts.found.flagged} of {facts.members.units} "
-                "training images come back more closely than held-out controls, none as a copy"
+                f"evidence of membership {END}: {_closer(facts)} come back more closely than "
+                f"{'those of ' * facts.only_copies}held-out controls, none of the images as a copy"
             )
         return cls("membership", Outcome.EVIDENCE, reasons, said, 0)
 
@@ -175,6 +178,12 @@ def tolerated(members: int, count: int, share: float) -> int:
 def small(p_value: float) -> str:
     """A p-value for people; what permutations and ranks cannot tell from 0 is not spelled out."""
     return "< 0.0001" if p_value < 1e-4 else f"{p_value:.3g}"
+
+
+def _closer(facts: Facts) -> str:
+    """What comes back more closely: training images, or the noisy copies of them."""
+    images = f"{facts.found.flagged} of {facts.members.units} training images"
+    return f"the noisy copies of {images}" if facts.only_copies else images
 
 
 def _disagreement(facts: Facts) -> str:

@@ -128,7 +128,7 @@ def test_a_plan_without_controls_can_flag_nothing(plan):
     assert found["finds"] is None
     said = plan(controls=False).out
     assert "no single image can be flagged" in said
-    assert "of 20 members, if memorized" not in said
+    assert "of 20 members, memorized" not in said
 
 
 def test_a_plan_says_how_few_are_found_and_what_a_verdict_takes(plan):
@@ -140,7 +140,10 @@ def test_a_plan_says_how_few_are_found_and_what_a_verdict_takes(plan):
     enough = found["controls_for_verdict"]
     assert 60 < enough <= 800  # a single one of 20 at q .025 takes 799
     said = plan("--tolerated-count", 1).out
-    assert f"{found['finds']} or more of 20 members, if memorized, in 4 of 5 scans" in said
+    assert (
+        f"{found['finds']} or more of 20 members, memorized perfectly, would be evidence in 4"
+        in said
+    )
     assert f"takes a scan that finds 1: give about {enough} controls" in said
 
 

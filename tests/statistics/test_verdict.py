@@ -65,7 +65,10 @@ def test_each_kind_of_evidence_has_its_sentence() -> None:
     single = decide(seen(min_q=0.01, flagged=7))
     assert single.claim == "membership"
     assert "7 of 100 training images" in single.sentence
-    assert single.sentence.endswith("none as a copy")
+    assert single.sentence.endswith("held-out controls, none of the images as a copy")
+    noisy = decide(replace(seen(min_q=0.01, flagged=7), only_copies=True))
+    assert "the noisy copies of 7 of 100 training images come back" in noisy.sentence
+    assert "than those of held-out controls, none of the images as a copy" in noisy.sentence
     whole = decide(seen(dataset_p=0.01, min_q=0.3))
     assert whole.claim == "membership"
     assert "as a whole" in whole.sentence
