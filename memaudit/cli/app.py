@@ -14,6 +14,7 @@ from memaudit.cli.calibrate import calibrate
 from memaudit.cli.compare import compare
 from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
+from memaudit.cli.gate import gate
 from memaudit.cli.index import index
 from memaudit.cli.plan import plan
 from memaudit.cli.scan import scan
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (scan, plan, calibrate, compare, split, train, index, demo, doctor):
+for command in (scan, plan, calibrate, compare, gate, split, train, index, demo, doctor):
     cli.add_command(command)
 
 

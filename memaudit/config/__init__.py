@@ -18,6 +18,7 @@ from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import DataConfig, DataOptions, ResizePolicy
+from memaudit.config.gate import GateConfig
 from memaudit.config.scan import (
     CalibrationConfig,
     Device,
@@ -56,6 +57,7 @@ __all__ = [
     "Device",
     "Dtype",
     "ExecutionConfig",
+    "GateConfig",
     "LossName",
     "Mask",
     "MaskKind",

@@ -74,7 +74,9 @@ def test_the_frozen_noise_is_told_of_the_level_that_shows_it_best() -> None:
     both = replace(noisy.correlation, levels=(weak, level), p_value=2e-11)
     name, said = noisy_rows(replace(noisy, correlation=both))[-1]
     assert name == "frozen noise"
-    assert said.startswith("the model returns the frozen noise of its training copies: p < 0.0001, ")
+    assert said.startswith(
+        "the model returns the frozen noise of its training copies: p < 0.0001, "
+    )
     assert "0.210 with it and -0.004 with fresh noise at sigma 2 " in said
     quiet = replace(noisy.correlation, p_value=0.06)
     assert noisy_rows(replace(noisy, correlation=quiet))[-1][1].startswith("no sign that the model")

@@ -1,0 +1,82 @@
+"""What a gate reads of a finished scan."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from memaudit.errors import RunDirectoryError
+from memaudit.foreign import read_file
+from memaudit.run.directory import SCAN, RunDirectory
+from memaudit.run.record import Record, read_record
+
+SCAN_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A finished scan: its record, and its findings, None where scan.json is all there is."""
+
+    record: Record
+    findings: pd.DataFrame | None
+
+    @classmethod
+    def at(cls, run: Path) -> Observed:
+        """Read a run directory, or a scan.json alone; raises RunDirectoryError."""
+        if run.is_dir():
+            directory = RunDirectory.at(run)
+            return cls(directory.record(), directory.findings())
+        if run.name != SCAN and run.suffix != ".json":
+            raise RunDirectoryError(
+                f"{run} is no run directory and no scan.json; give the --out of a finished scan"
+            )
+        return cls(read_record(read_file(run, SCAN_BYTES), str(run)), None)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A flagged image: what it is called, what it claims, and how it stands out.
+
+    `fingerprint` stays the same from scan to scan of the same picture and claim; `q` is the larger
+    of the q-values by the score and by the raw score, for both must agree. `snr_db` is that of the
+    strongest noise from which it comes back as a copy, None where it does not.
+    """
+
+    fingerprint: str
+    example_id: str
+    source: str
+    claim: str
+    q: float
+    snr_db: float | None
+
+
+def flagged_at(findings: pd.DataFrame, level: float) -> list[Finding]:
+    """Images whose q-values are at most `level`, one a duplicate group, strongest first."""
+    rows = findings[findings["representative"] & (findings["split"] == "member")]
+    q = np.maximum(rows["q_value"], rows["q_raw"])  # NaN stays NaN and is no finding
+    rows = rows.assign(q=q)[q <= level].sort_values(["q", "score", "example_id"])
+    claims = rows["claim"].replace("", "membership")
+    columns = (rows["example_id"], claims, rows["source"], rows["q"], rows["recovered_from_snr_db"])
+    return [
+        Finding(
+            fingerprint=fingerprint(example_id, claim),
+            example_id=example_id,
+            source=source,
+            claim=claim,
+            q=q_value,
+            snr_db=None if math.isnan(decibels) else decibels,
+        )
+        for example_id, claim, source, q_value, decibels in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
+
+
+def fingerprint(example_id: str, claim: str) -> str:
+    """Sixteen hexadecimal digits of a picture (its id is the hash of its pixels) and a claim."""
+    return hashlib.sha256(f"memaudit {example_id} {claim}".encode()).hexdigest()[:16]
