@@ -9,8 +9,9 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from memaudit.errors import ForeignFileError, InputError, MemauditError
 
@@ -22,7 +23,7 @@ BRACKET = re.compile(rb"[][{}]")
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[FileIO]:
     """Open a regular file, or a link to one; anything else is refused and not waited for.
 
     Raises ForeignFileError.
@@ -114,7 +115,7 @@ def _expect_regular(mode: int) -> None:
         raise ForeignFileError(f"expected a regular file, found {found}")
 
 
-def _read(file: BinaryIO, offset: int, wanted: int) -> bytes:
+def _read(file: FileIO, offset: int, wanted: int) -> bytes:
     try:
         file.seek(offset)
         data = file.read(wanted)

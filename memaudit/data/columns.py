@@ -1,10 +1,10 @@
-"""Parquet and Arrow files, read forward a few rows at a time."""
+"""Parquet and Arrow files, read forward a few rows at a time, in bounded memory."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,20 +12,43 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
+from memaudit.data.bounds import (
+    NESTED,
+    ROWS,
+    Pages,
+    check_messages,
+    expect_rows,
+    measure_pages,
+)
+from memaudit.data.files import IMAGE_BYTES
+from memaudit.errors import ForeignFileError
+from memaudit.foreign import open_regular
+
 BATCH_ROWS = 16
-BROKEN = (pa.ArrowException, OSError, ValueError)  # what a damaged file raises
+BATCH_BYTES = 64 << 20  # where one page holds more, fewer rows are taken at a time
+CELL = 1 << 20  # bytes of a cell that is no image
+FILE_MARK, STREAM_AT = b"ARROW1", 8  # an Arrow file is a stream behind its mark, and an index
+
+
+Wanted = Callable[[int, int], bool]  # whether a row from the first number up to the second is
 
 
 class Table(Protocol):
-    """One file of rows. All methods raise BROKEN for a damaged file."""
+    """One file of rows. What its methods raise for a damaged file is of nearly any kind."""
 
     schema: Any  # pyarrow.Schema
 
     def num_rows(self) -> int:
         """Count the rows."""
 
-    def batches(self, column: str, row: int = 0) -> tuple[int, Iterator[Any]]:
-        """Give (first row, record batches of one column), starting at or before `row`."""
+    def batches(self, columns: Sequence[str], row: int = 0) -> tuple[int, Iterator[Any]]:
+        """Give (first row, record batches of some columns), starting at or before `row`."""
+
+    def whole(self, wanted: Wanted) -> Iterator[tuple[int, Any]]:
+        """Give first rows and batches of all columns, passing over rows that nobody wants."""
+
+    def writer(self, path: Path) -> Any:
+        """Open a new file of the same format and schema."""
 
 
 class ParquetTable:
@@ -36,27 +59,58 @@ class ParquetTable:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
         self.schema = self._file.schema_arrow
         meta = self._file.metadata
         sizes: list[int] = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+        expect_rows(sum(sizes), path.stat().st_size)
         self._starts = list(accumulate(sizes, initial=0))
 
     def num_rows(self) -> int:
         """Count the rows."""
         return self._starts[-1]
 
-    def batches(self, column: str, row: int = 0) -> tuple[int, Iterator[Any]]:
+    def batches(self, columns: Sequence[str], row: int = 0) -> tuple[int, Iterator[Any]]:
         """Start with the row group that holds `row`."""
         group = bisect_right(self._starts, row) - 1
-        return self._starts[group], self._from_group(group, column)
+        return self._starts[group], self._from_group(group, columns)
 
-    def _from_group(self, first: int, column: str) -> Iterator[Any]:
+    def _from_group(self, first: int, columns: Sequence[str]) -> Iterator[Any]:
         # One group at a time: a batch across two would lose the rows of both to damage in one.
         for group in range(first, len(self._starts) - 1):
-            yield from self._file.iter_batches(
-                batch_size=BATCH_ROWS, row_groups=[group], columns=[column], use_threads=False
-            )
+            yield from self._batches(group, columns)
+
+    def whole(self, wanted: Wanted) -> Iterator[tuple[int, Any]]:
+        """Pass over row groups."""
+        for group, (row, after) in enumerate(pairwise(self._starts)):
+            batches = self._batches(group, None) if wanted(row, after) else iter(())
+            first = row
+            for batch in batches:
+                yield first, batch
+                first += batch.num_rows
+
+    def writer(self, path: Path) -> Any:
+        """Open a new Parquet file."""
+        return pq.ParquetWriter(path, self.schema)
+
+    def _batches(self, group: int, columns: Sequence[str] | None) -> Iterator[Any]:
+        rows = rows_at_a_time(self._measure(group, columns))
+        names = None if columns is None else list(columns)
+        return iter(self._file.iter_batches(rows, [group], names, use_threads=False))
+
+    def _measure(self, group: int, columns: Sequence[str] | None) -> Pages:
+        """Measure the pages of columns, None for all; refuse those that are too large."""
+        meta = self._file.metadata.row_group(group)
+        chunks = (meta.column(number) for number in range(meta.num_columns))
+        found = [measure_pages(self._path, chunk) for chunk in chunks if _is_of(chunk, columns)]
+        pages = Pages(
+            max((one.largest for one in found), default=0),
+            max((one.values for one in found), default=0),
+        )
+        if pages.values > max(ROWS, NESTED * meta.num_rows):
+            raise ForeignFileError(f"{pages.values} values in {meta.num_rows} rows")
+        return pages
 
 
 class ArrowTable:
@@ -67,40 +121,83 @@ class ArrowTable:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with pa.memory_map(str(path)) as file:
-            self._is_stream = file.read(6) != b"ARROW1"
-            file.seek(0)
-            self.schema = (ipc.open_stream if self._is_stream else ipc.open_file)(file).schema
+        with open_regular(path) as file:
+            self._start = STREAM_AT if file.read(len(FILE_MARK)) == FILE_MARK else 0
+        with self._mapped() as file:
+            self.schema = ipc.open_stream(file).schema
+        check_messages(path, self._start)
 
     def num_rows(self) -> int:
         """Count the rows."""
-        return sum(batch.num_rows for batch in self._from_start(0))
+        return sum(batch.num_rows for batch in self._from_start([0]))
 
-    def batches(self, column: str, row: int = 0) -> tuple[int, Iterator[Any]]:  # noqa: ARG002
+    def batches(self, columns: Sequence[str], row: int = 0) -> tuple[int, Iterator[Any]]:  # noqa: ARG002
         """Start with row 0."""
-        return 0, self._from_start(self.schema.get_field_index(column))
+        return 0, self._from_start([self.schema.get_field_index(name) for name in columns])
 
-    def _from_start(self, field: int) -> Iterator[Any]:
-        options = ipc.IpcReadOptions(included_fields=[field], use_threads=False)
+    def whole(self, wanted: Wanted) -> Iterator[tuple[int, Any]]:
+        """Pass over batches."""
+        first = 0
+        for batch in ipc.open_stream(self._mapped()):
+            if wanted(first, first + batch.num_rows):
+                batch.validate(full=True)
+                yield first, batch
+            first += batch.num_rows
+
+    def writer(self, path: Path) -> Any:
+        """Open a new file of the same of both formats."""
+        return (ipc.new_file if self._start else ipc.new_stream)(str(path), self.schema)
+
+    def _mapped(self) -> Any:
         file = pa.memory_map(str(self._path))
-        if self._is_stream:
-            batches: Iterator[Any] = iter(ipc.open_stream(file, options=options))
-        else:
-            reader = ipc.open_file(file, options=options)
-            batches = map(reader.get_batch, range(reader.num_record_batches))
-        for batch in batches:
+        file.seek(self._start)
+        return file
+
+    def _from_start(self, fields: list[int]) -> Iterator[Any]:
+        options = ipc.IpcReadOptions(included_fields=sorted(set(fields)), use_threads=False)
+        for batch in ipc.open_stream(self._mapped(), options=options):
             batch.validate(full=True)  # Arrow trusts offsets: damaged ones crash the process
             yield batch
 
 
+def rows_at_a_time(pages: Pages) -> int:
+    """Rows of a batch: as few as a page is large, for one page may hold one value many times."""
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, pages.largest)))
+
+
+def _is_of(chunk: Any, columns: Sequence[str] | None) -> bool:
+    path: str = chunk.path_in_schema
+    return columns is None or path in columns or path.partition(".")[0] in columns
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell a Parquet file from others by its mark."""
+    with open_regular(path) as file:
+        return file.read(4) == b"PAR1"
+
+
 def open_table(path: Path) -> Table:
-    """Open a file by its content; raises BROKEN."""
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    table = ParquetTable(path) if is_parquet else ArrowTable(path)
+    """Open a file by its content; what it raises for a damaged one is of nearly any kind."""
+    table = ParquetTable(path) if is_parquet(path) else ArrowTable(path)
     if not table.schema.names:  # raises here, and not later, for names that are not UTF-8
         raise ValueError("the file has no columns")
     return table
+
+
+def value_of(cell: Any, limit: int) -> object:
+    """Turn a cell (an array of one row) into Python's own; raises if it is too large for that."""
+    if isinstance(cell, pa.DictionaryArray):
+        index = cell.indices[0].as_py()
+        cell = cell.slice(0, 0) if index is None else cell.dictionary.slice(index, 1)
+    if not len(cell):
+        return None
+    is_view = pa.types.is_binary_view(cell.type) or pa.types.is_string_view(cell.type)
+    buffer = cell[0].as_buffer() if is_view else cell  # a view has all buffers of its batch
+    size = 0 if buffer is None else buffer.size if is_view else buffer.nbytes
+    if size > limit:
+        raise ForeignFileError(f"a cell of {size} bytes: the limit is {limit}")
+    value: object = cell[0].as_py()
+    return value
 
 
 class Cursor:
@@ -114,14 +211,13 @@ class Cursor:
         self._first = self._end = 0  # the rows that the batch holds
 
     def cell(self, row: int) -> object:
-        """Give the value of one row; raises BROKEN."""
+        """Give the value of one row; raises nearly anything for a damaged file."""
         if not self._first <= row < self._end:
             self._seek(row)
-        value: object = self._batch.column(self._column)[row - self._first].as_py()
-        return value
+        return value_of(self._batch.column(self._column).slice(row - self._first, 1), IMAGE_BYTES)
 
     def _seek(self, row: int) -> None:
-        start, batches = self._table.batches(self._column, row)
+        start, batches = self._table.batches([self._column], row)
         if row < self._end or start >= self._end:
             self._first = self._end = start
             self._batches = batches

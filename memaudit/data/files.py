@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
-import stat
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from memaudit import foreign
 from memaudit.data.source import Damage, Entry, shown
-from memaudit.errors import DataError, UnreadableImageError
+from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
+from memaudit.foreign import reason
 
-MAX_BYTES = 1 << 30  # no image within decode.MAX_PIXELS comes near it
+IMAGE_BYTES = 512 << 20  # no image within decode.MAX_PIXELS comes near it
 
 
 @dataclass(frozen=True)
@@ -40,24 +42,39 @@ def stamp(path: Path) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_mode:o}"
 
 
-def read_file(path: Path, offset: int = 0, size: int | None = None) -> bytes:
-    """Read a file, or `size` bytes of it from `offset`; raises UnreadableImageError."""
+def read_file(
+    path: Path, offset: int = 0, size: int | None = None, limit: int = IMAGE_BYTES
+) -> bytes:
+    """Read a regular file, or `size` bytes of it from `offset`; raises UnreadableImageError."""
     try:
-        found = path.stat()
-        # Opening a named pipe would wait for a writer for ever.
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableImageError(f"expected a regular file, found {_kind(found.st_mode)}")
-        wanted = found.st_size - offset if size is None else size
-        if wanted > MAX_BYTES:
-            raise UnreadableImageError(f"{wanted} bytes are more than the limit of {MAX_BYTES}")
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(wanted)
-    except (OSError, ValueError) as error:
-        raise UnreadableImageError(f"cannot be read: {reason(error)}") from error
-    if len(data) < wanted:
-        raise UnreadableImageError(f"the file ends after {len(data)} of {wanted} bytes")
-    return data
+        return foreign.read_file(path, limit, offset=offset, size=size)
+    except ForeignFileError as error:
+        raise UnreadableImageError(str(error)) from error
+
+
+def named_in(root: Path, folder: str, name: str) -> str:
+    """Find what a table or metadata in `folder` names: a path from the root, normalized.
+
+    Where no file has the name, the back slashes of Windows part folders.
+    """
+    path = posixpath.normpath(posixpath.join(folder, name))
+    if "\\" in name and (is_outside(path) or not (root / path).is_file()):
+        path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
+    return path
+
+
+def is_outside(path: str) -> bool:
+    """Tell whether a normalized path leads out of the root that it starts from."""
+    return path == ".." or path.startswith(("/", "../")) or bool(PurePath(path).anchor)
+
+
+def read_named(root: Path, path: str) -> bytes:
+    """Read a file that a table or metadata name, inside the root; raises UnreadableImageError."""
+    if is_outside(path):
+        raise UnreadableImageError(
+            "metadata or a table name a file outside the data set: move it into the folder"
+        )
+    return read_file(root / path)
 
 
 def place_file(source: Path, target: Path) -> None:
@@ -102,12 +119,6 @@ def walk(root: Path) -> Listing:
     return listing
 
 
-def reason(error: Exception) -> str:
-    """Say what went wrong in one line, without the path that OSError adds."""
-    text = (isinstance(error, OSError) and error.strerror) or str(error)
-    return " ".join(text.split()) or type(error).__name__
-
-
 def _place(child: os.DirEntry[str], name: str, listing: Listing, folders: deque[str]) -> None:
     try:
         if child.is_symlink():
@@ -126,7 +137,3 @@ def _place(child: os.DirEntry[str], name: str, listing: Listing, folders: deque[
 
 def _note(listing: Listing, name: str, why: str) -> None:
     listing.unreadable.append(Entry(shown(name), Damage(why), "unreadable"))
-
-
-def _kind(mode: int) -> str:
-    return "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"

@@ -3,119 +3,204 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from memaudit.data.files import reason
-from memaudit.data.source import Columns, caption_name, cluster_name, cluster_of, prompt_of
+from memaudit.data.captions import (
+    Told,
+    caption,
+    caption_name,
+    cluster,
+    cluster_name,
+)
+from memaudit.data.columns import open_table, value_of
+from memaudit.data.rows import write_runs
+from memaudit.data.source import Columns
 from memaudit.errors import DataError
+from memaudit.foreign import open_regular, parse_json, refusing
 
-Row = Mapping[str, object]
+FILE_NAME = "file_name"
+LINE = 16 << 20  # characters
+CELL = 1 << 20  # bytes
+
+Cell = Callable[[], object]  # raises for a value that Python has no kind for
+Rename = Callable[[str], str | None]  # the new name of an image, None for one that is left out
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one row tells of an image; `file_name` is relative to the folder of the metadata."""
+class Line:
+    """One row: the columns of the file, or in JSON of the row; `lost` says what was cut off."""
 
-    file_name: str
-    prompt: str
-    cluster: str
+    columns: Sequence[str]
+    cells: Mapping[str, Cell]
+    lost: str = ""
 
 
-def read_metadata(path: Path, columns: Columns) -> Iterator[Told]:
-    """Give what each row tells of its image.
+def is_metadata(name: str) -> bool:
+    """Tell whether a file is called as metadata are, in any case."""
+    return name.rpartition("/")[2].lower() in METADATA_NAMES
+
+
+def read_metadata(path: Path, columns: Columns) -> Iterator[tuple[str, Told]]:
+    """Give the file name in each row, relative to the file's folder, and what is told of it.
 
     Without a caption column all prompts are empty, and clusters likewise. Raises DataError for a
     file that cannot be parsed, or one without `file_name` or a column that is asked for.
     """
-    try:
-        caption = cluster = None
-        for number, row in enumerate(_READERS[path.name](path), start=1):
-            if number == 1:
-                caption = caption_name(row, columns.caption, path.name)
-                cluster = cluster_name(row, columns.cluster_field, path.name)
-            name = row.get("file_name")
-            if not isinstance(name, str):
-                raise DataError(
-                    f"row {number} of {path} has no text in `file_name`; it has the columns "
-                    f"{', '.join(row)}. Each row must name its image there."
-                )
-            yield Told(
-                name,
-                prompt_of(row.get(caption)) if caption else "",
-                cluster_of(row.get(cluster)) if cluster else "",
+    kind = path.suffix[1:].lower()
+    with refusing(DataError, f"{path} cannot be read as {kind}; correct or remove it"):
+        yield from _told(path, columns, _READERS[path.name.lower()](path, columns))
+
+
+def _told(path: Path, columns: Columns, lines: Iterator[Line]) -> Iterator[tuple[str, Told]]:
+    names: dict[str, None] = {}
+    header: Sequence[str] = ()
+    spoken = grouped = None
+    for number, line in enumerate(lines, start=1):
+        if line.columns is not header:
+            header = line.columns
+            names |= dict.fromkeys(header)
+            spoken = caption_name(header, _there(columns.caption, header), path.name)
+            grouped = cluster_name(header, _there(columns.cluster_field, header), path.name)
+            spoken = None if columns.caption not in (None, spoken) else spoken
+        cells = line.cells
+        name = cells[FILE_NAME]() if FILE_NAME in cells else None
+        if not isinstance(name, str):
+            raise DataError(
+                f"row {number} of {path} has no text in `{FILE_NAME}`; it has the columns "
+                f"{', '.join(header)}. Each row must name its image there."
             )
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read as {path.suffix[1:]}: {reason(error)}. Correct or remove it."
-        ) from error
+        told = caption(cells[spoken]) if spoken and spoken in cells else Told()
+        group = cluster(cells[grouped]) if grouped and grouped in cells else ""
+        yield name, Told("", group, line.lost) if line.lost else replace(told, cluster=group)
+    if names:  # a column that is asked for may be in some rows of JSON only, but not in none
+        caption_name(names, columns.caption, path.name)
+        cluster_name(names, columns.cluster_field, path.name)
 
 
-def write_metadata(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
-    """Write a metadata file with the rows of some images, whole, chosen by their file name."""
+def _there(wanted: str | None, header: Sequence[str]) -> str | None:
+    return wanted if wanted in header else None
+
+
+def write_metadata(path: Path, target: Path, rename: Rename) -> None:
+    """Write a metadata file with the rows of some images, whole but for their file names."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    _WRITERS[path.name](path, target, keep)
+    _WRITERS[path.name.lower()](path, target, rename)
 
 
-def _write_csv(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
-    with (
-        path.open(encoding="utf-8-sig", newline="") as file,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        rows, writer = csv.reader(file), csv.writer(out, lineterminator="\n")
+def _write_csv(path: Path, target: Path, rename: Rename) -> None:
+    with _text(path) as file, target.open("w", encoding="utf-8", newline="") as out:
+        rows, writer = csv.reader(_lines(file)), csv.writer(out, lineterminator="\n")
         header = next(rows)
         writer.writerow(header)
-        column = len(header) - 1 - header[::-1].index("file_name")  # of equal names the last counts
-        writer.writerows(row for row in rows if row and keep(row[column]))
+        column = header.index(FILE_NAME)
+        for row in filter(None, rows):
+            if (name := rename(row[column])) is not None:
+                writer.writerow([*row[:column], name, *row[column + 1 :]])
 
 
-def _write_jsonl(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
-    with path.open(encoding="utf-8") as file, target.open("w", encoding="utf-8") as out:
-        for line in filter(str.strip, file):
-            if keep(json.loads(line)["file_name"]):
+def _write_jsonl(path: Path, target: Path, rename: Rename) -> None:
+    with _text(path) as file, target.open("w", encoding="utf-8") as out:
+        for line in filter(str.strip, _lines(file)):
+            row = parse_json(line.encode(), LINE, lenient=True)
+            name = rename(row[FILE_NAME])
+            if name == row[FILE_NAME]:
                 out.write(line if line.endswith("\n") else f"{line}\n")
+            elif name is not None:
+                out.write(json.dumps({**row, FILE_NAME: name}, ensure_ascii=False) + "\n")
 
 
-def _write_parquet(path: Path, target: Path, keep: Callable[[str], bool]) -> None:
-    with pq.ParquetFile(path) as file, pq.ParquetWriter(target, file.schema_arrow) as writer:
-        for batch in file.iter_batches(batch_size=4096, use_threads=False):
-            kept = [keep(name) for name in batch.column("file_name").to_pylist()]
-            writer.write_batch(batch.filter(pa.array(kept, pa.bool_())))
+def _write_parquet(path: Path, target: Path, rename: Rename) -> None:
+    table = open_table(path)
+    names = list(table.schema.names)
+    column = names.index(FILE_NAME)
+
+    def kept() -> Iterator[pa.RecordBatch]:
+        for batch in table.batches(names)[1]:
+            new = [rename(name) for name in batch.column(column).to_pylist()]
+            chosen = batch.filter(pa.array([name is not None for name in new], pa.bool_()))
+            cells = pa.array([name for name in new if name is not None], chosen.schema[column].type)
+            yield chosen.set_column(column, chosen.schema[column], cells)
+
+    with pq.ParquetWriter(target, table.schema) as writer:
+        write_runs(writer, kept())
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            # Cells beyond the header come under the key None.
-            yield {key: value for key, value in row.items() if isinstance(key, str)}
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    with open_regular(path) as file, io.BufferedReader(file) as buffered:
+        yield io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as file:
-        for line in filter(str.strip, file):
-            row = json.loads(line)
+def _lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(LINE):
+        if len(line) == LINE:
+            raise ValueError(f"a line of {LINE} characters or more")
+        yield line
+
+
+def _csv_rows(path: Path, _: Columns) -> Iterator[Line]:
+    with _text(path) as file:
+        rows = filter(None, csv.reader(_lines(file)))
+        header = next(rows, [])
+        _expect_one(header)
+        for row in rows:
+            cells = {name: partial(_same, cell) for name, cell in zip(header, row, strict=False)}
+            over = f"{len(row)} cells under {len(header)} columns: put text with commas in quotes"
+            yield Line(header, cells, over if any(row[len(header) :]) else "")
+
+
+def _jsonl_rows(path: Path, _: Columns) -> Iterator[Line]:
+    with _text(path) as file:
+        for line in filter(str.strip, _lines(file)):
+            row = parse_json(line.encode(), LINE, lenient=True)
             if not isinstance(row, dict):
-                raise ValueError(f"expected an object a line, found {line.strip()[:40]!r}")
-            yield row
+                raise ValueError(f"expected an object a line, found {type(row).__name__}")
+            yield Line(list(row), {name: partial(_same, value) for name, value in row.items()})
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=4096, use_threads=False):
-            yield from batch.to_pylist()
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[Line]:
+    table = open_table(path)
+    header = list(table.schema.names)
+    _expect_one(header)
+    spoken = caption_name(header, columns.caption, path.name)
+    grouped = cluster_name(header, columns.cluster_field, path.name)
+    wanted = list(dict.fromkeys(name for name in (FILE_NAME, spoken, grouped) if name))
+    wanted = [name for name in wanted if name in header]
+    for batch in table.batches(wanted or header[:1])[1]:
+        for row in range(batch.num_rows):
+            cells = {name: partial(_value, batch.column(name), row) for name in wanted}
+            yield Line(header, cells)
 
 
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+def _expect_one(header: Sequence[str]) -> None:
+    if header.count(FILE_NAME) > 1:
+        raise ValueError(f"two columns of the name {FILE_NAME}")
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _value(column: Any, row: int) -> object:
+    return value_of(column.slice(row, 1), CELL)
+
+
+_READERS: dict[str, Callable[[Path, Columns], Iterator[Line]]] = {
     "metadata.csv": _csv_rows,
     "metadata.jsonl": _jsonl_rows,
     "metadata.parquet": _parquet_rows,
 }
-_WRITERS: dict[str, Callable[[Path, Path, Callable[[str], bool]], None]] = {
+_WRITERS: dict[str, Callable[[Path, Path, Rename], None]] = {
     "metadata.csv": _write_csv,
     "metadata.jsonl": _write_jsonl,
     "metadata.parquet": _write_parquet,

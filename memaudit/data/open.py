@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from memaudit.data.files import Listing, reason, walk
-from memaudit.data.folder import ImageFolder
-from memaudit.data.metadata import METADATA_NAMES
+from memaudit.data.columns import open_table
+from memaudit.data.files import Listing, is_outside, stamp, walk
+from memaudit.data.folder import Above, ImageFolder
+from memaudit.data.metadata import is_metadata
 from memaudit.data.shards import ShardSource
-from memaudit.data.source import Columns, Source, is_image, shown, suffix
-from memaudit.data.table import TableSource
-from memaudit.errors import DataError
+from memaudit.data.source import Columns, Damage, Entry, Source, is_image, shown, suffix
+from memaudit.data.table import TableSource, holds_bytes
+from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
+from memaudit.foreign import open_regular, reason, refusing
 
 _TABLES = frozenset(["parquet", "arrow", "feather"])
-_PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
-_PACKED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
+_PACKED = re.compile(
+    r"\.(zip|7z|rar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4)|tfrecords?)$", re.IGNORECASE
+)
+_PACKED_MAGIC = (
+    *(b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"),
+    *(b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"),
+)
 _TABLE_MAGIC = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 _EXPECTED = "a folder of images, or Parquet, Arrow, Feather or WebDataset .tar files"
 
@@ -42,7 +50,9 @@ def open_source(
         in_split = is_folder and split is not None and (root / split).is_dir()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot open {root}: {reason(error)}. Expected {_EXPECTED}.") from error
+    above: list[Above] = []
     if in_split:
+        above = _above(root, str(split))
         root, split = root / str(split), None
     if is_folder:
         listing, kind = _in_folder(root, split)
@@ -55,7 +65,21 @@ def open_source(
         return TableSource(listing, columns)
     if kind == "archives":
         return ShardSource(listing, columns)
-    return ImageFolder(listing, columns)
+    return ImageFolder(listing, columns, above)
+
+
+def _above(root: Path, split: str) -> list[Above]:
+    """The metadata files in the folders that lead to a split, the highest first."""
+    way = PurePosixPath(posixpath.normpath(split))
+    if is_outside(str(way)):
+        return []
+    found = []
+    for depth in range(len(way.parts)):
+        folder = root.joinpath(*way.parts[:depth])
+        for path in sorted(folder.iterdir()):
+            if is_metadata(path.name):
+                found.append(Above(path, "/".join(way.parts[depth:])))
+    return found
 
 
 def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
@@ -63,9 +87,14 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
     kinds = _sort_by_kind(listing.files)
     if split is not None:
         kinds = _of_split(kinds, split, listing)
+    if _are_notes(root, kinds):
+        del kinds["tables"]
+    packed = kinds.pop("packed archives", [])
     if len(kinds) > 1:
         counts = ", ".join(f"{len(files)} {kind}" for kind, files in kinds.items())
         raise DataError(f"{root} mixes kinds: {counts}. Give the sub-folder or file to read.")
+    if not kinds and packed:
+        raise _packed(shown(packed[0]))
     if not kinds:
         failed = "; ".join(
             f"{entry.source}: {getattr(entry.key, 'reason', '')}"
@@ -75,9 +104,11 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
             f"{root} holds no image{f' ({failed})' if failed else ''}. Expected {_EXPECTED}."
         )
     [(kind, files)] = kinds.items()
-    if kind == "compressed archives":
-        raise _packed(shown(files[0]))
-    return (listing if kind == "images" else Listing(root, files, listing.unreadable)), kind
+    why = Damage("a packed archive, of which nothing is read: unpack it, or move it away")
+    unreadable = listing.unreadable + [
+        Entry(shown(name), why, stamp(root / name)) for name in packed
+    ]
+    return Listing(root, listing.files if kind == "images" else files, unreadable), kind
 
 
 def _sort_by_kind(files: list[str]) -> dict[str, list[str]]:
@@ -85,18 +116,37 @@ def _sort_by_kind(files: list[str]) -> dict[str, list[str]]:
     for name in files:
         if is_image(name):
             kind = "images"
-        elif Path(name).name in METADATA_NAMES:
+        elif is_metadata(name):
             continue
         elif suffix(name) in _TABLES:
             kind = "tables"
         elif suffix(name) == "tar":
             kind = "archives"
         elif _PACKED.search(name):
-            kind = "compressed archives"
+            kind = "packed archives"
         else:
             continue
         kinds.setdefault(kind, []).append(name)
     return kinds
+
+
+def _are_notes(root: Path, kinds: dict[str, list[str]]) -> bool:
+    """Tell whether tables are what img2dataset notes of its shards or folders, named like them."""
+    archives, images = kinds.get("archives", []), kinds.get("images", [])
+    named = {name[: -len(".tar")] for name in archives}
+    named |= {name.rpartition("/")[0] for name in images}
+    tables = kinds.get("tables", [])
+    return bool(tables) and all(
+        name.rpartition(".")[0] in named and not _holds_bytes(root / name) for name in tables
+    )
+
+
+def _holds_bytes(path: Path) -> bool:
+    try:
+        with refusing(UnreadableImageError, "the table is damaged"):
+            return holds_bytes(open_table(path).schema)
+    except UnreadableImageError:
+        return False
 
 
 def _of_split(kinds: dict[str, list[str]], split: str, listing: Listing) -> dict[str, list[str]]:
@@ -119,13 +169,11 @@ def _of_split(kinds: dict[str, list[str]], split: str, listing: Listing) -> dict
 
 
 def _kind_of_file(path: Path) -> str:
-    if not path.is_file():
-        raise DataError(f"{path} is a pipe, socket or device. Expected {_EXPECTED}.")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
-    except OSError as error:
-        raise DataError(f"cannot open {path}: {reason(error)}. Check its permissions.") from error
+    except ForeignFileError as error:
+        raise DataError(f"cannot open {path}: {error}. Expected {_EXPECTED}.") from error
     if head.startswith(_TABLE_MAGIC):
         return "tables"
     if head.startswith(_PACKED_MAGIC):
@@ -138,6 +186,6 @@ def _kind_of_file(path: Path) -> str:
 
 def _packed(name: str) -> DataError:
     return DataError(
-        f"{name} is compressed; images are read at random, which needs a plain .tar. "
-        "Decompress it first, for instance with gzip -d."
+        f"{name} is packed or compressed; images are read at random, which needs a folder of them "
+        "or a plain .tar. Decompress it first, for instance with unzip or gzip -d."
     )

@@ -3,59 +3,74 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from memaudit.data.files import Listing, read_file, reason, stamp
+from memaudit.data.archive import NAMES, Archived, list_archive
+from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told
+from memaudit.data.files import Listing, read_file, stamp
 from memaudit.data.source import (
-    CAPTION_NAMES,
     FOLDER,
-    IMAGE_NAMES,
     Columns,
     Damage,
     Entry,
     Member,
-    cluster_of,
     folder_of,
     is_image,
     ordered,
-    prompt_of,
     refusal,
     shown,
+    suffix,
 )
 from memaudit.errors import DataError, UnreadableImageError
 
-Members = dict[str, tarfile.TarInfo]  # extension -> member
-NAMES: Any = {"encoding": "utf-8", "errors": "surrogateescape"}  # how they are read and written
+NOT_PLAIN = "the member is a link, a device or a sparse file: store it as a plain file"
+
+Members = dict[str, Archived]  # extension in lower case -> member
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The members that share a key; `number` counts those of an archive that share it, from 1."""
+
+    key: str
+    number: int
+    members: Members
+
+    @property
+    def name(self) -> str:
+        """The key; of a second sample of it with the number, which no name in an archive has."""
+        return self.key if self.number == 1 else f"{self.key} ({self.number})"
 
 
 class ShardSource:
     """The images of tar archives in which files that share a key are one sample.
 
-    The key is the path up to the first dot of its last part, the extension what follows.
-    A sample's images are those with an image extension; if there is none, those that end in one
-    ("seg.png"); `image_column` picks one extension instead. The prompt comes from key.txt, else
-    from key.json, and so does the cluster. The archive is listed with tarfile, not with the
-    webdataset package: that one streams, and resuming needs offsets.
+    The key is the path up to the first dot of its last part, the extension what follows, in any
+    case. Every member whose name ends like an image's is an image, but for one such as seg.png
+    beside a plain png: a field of the sample, which `image_column` picks. Of equal names the second
+    belongs to a second sample of the key. The caption comes from key.txt, key.caption or key.json,
+    and so does the cluster. The archive is listed with tarfile, not with the webdataset package:
+    that one streams, and resuming needs offsets.
     """
 
     def __init__(self, listing: Listing, columns: Columns) -> None:
         self.root = listing.root
         self._listing = listing
-        self._extension = columns.image
-        self._field = columns.caption
+        self._extension = None if columns.image is None else columns.image.lower()
         self._columns = columns
 
     def entries(self) -> list[Entry]:
         """List the images of all archives; see Source.entries."""
-        found = [entry for name in self._listing.files for entry in self._archive(name)]
-        self._expect("caption", self._field, any(entry.prompt for entry in found) or not found)
-        cluster = self._columns.cluster_field
+        keep = Kept()
+        found = [entry for name in self._listing.files for entry in self._archive(name, keep)]
+        field, cluster = self._columns.caption, self._columns.cluster_field
+        self._expect("caption", field, any(entry.prompt for entry in found) or not found)
         self._expect("cluster", cluster, any(entry.cluster for entry in found) or not found)
         return ordered(found + self._listing.unreadable, self.root)
 
@@ -79,113 +94,110 @@ class ShardSource:
                     _copy(self.root / name, member, archive)
         return ""
 
-    def _chosen(self, path: Path, chosen: dict[str, set[int]]) -> Iterator[tarfile.TarInfo]:
-        samples: dict[str, Members] = defaultdict(dict)
-        _list_members(path, samples)
-        for key in filter(chosen.__contains__, samples):
-            members = samples[key]
-            images = set(self._images(members))
-            for extension, member in members.items():
-                if extension not in images or member.offset_data in chosen[key]:
-                    yield member
+    def _chosen(self, path: Path, chosen: dict[str, set[int]]) -> Iterator[Archived]:
+        for sample in _samples(list_archive(path)[0]):
+            if sample.name in chosen:
+                for extension, member in sample.members.items():
+                    if not is_image(extension) or member.offset in chosen[sample.name]:
+                        yield member
 
-    def _archive(self, name: str) -> Iterator[Entry]:
+    def _archive(self, name: str, keep: Kept) -> Iterator[Entry]:
         path, mark = self.root / name, stamp(self.root / name)
-        samples: dict[str, Members] = defaultdict(dict)
-        damage = _list_members(path, samples)
-        for key, members in samples.items():
-            images = self._images(members)
-            fields = self._fields(path, members) if images else {}
-            prompt = self._prompt(path, members, fields) if images else ""
-            cluster = self._cluster(key, fields)
-            for extension in images:
-                place = _key(name, members[extension], key)
-                source = f"{shown(name)}#{shown(f'{key}.{extension}')}"
-                yield Entry(source, place, mark, prompt, cluster)
+        members, damage = list_archive(path)
+        samples = list(_samples(members))
+        with_images = False
+        for sample in samples:
+            beside = Beside(sample.members, partial(_read, path, sample.members), self._columns)
+            for extension in filter(is_image, sample.members):
+                member = sample.members[extension]
+                key = self._key(name, sample, extension)
+                if key is None:
+                    continue
+                with_images = True
+                told = Told() if isinstance(key, Damage) else keep(beside.told(extension))
+                source = f"{shown(name)}#{shown(_numbered(member.name, sample))}"
+                yield Entry(source, key, mark, told.prompt, self._cluster(sample, told), told.lost)
+        if with_images and self._extension is None:
+            yield from self._without_image(name, samples, mark)
         if damage:
             yield Entry(shown(name), Damage(damage), mark)
 
-    def _images(self, members: Members) -> list[str]:
-        if self._extension is not None:
-            return [self._extension] if self._extension in members else []
-        plain = [extension for extension in members if extension.lower() in IMAGE_NAMES]
-        return plain or [extension for extension in members if is_image(extension)]
+    def _key(self, name: str, sample: Sample, extension: str) -> Member | Damage | None:
+        """Where an image is; why it cannot be read; None if another one is asked for."""
+        member = sample.members[extension]
+        if self._extension is not None and extension != self._extension:
+            return None
+        if not member.plain:
+            return Damage(NOT_PLAIN)
+        if self._extension is None and _is_field(extension) and _plain_image(sample):
+            return Damage(
+                f"{extension} beside the image {_plain_image(sample)} of the sample is taken for a "
+                f"mask or the like; name it with --image-column {extension} to read it instead"
+            )
+        return Member(name, member.offset, member.size, sample.name)
+
+    def _without_image(self, name: str, samples: list[Sample], mark: str) -> Iterator[Entry]:
+        for sample in samples:
+            if not any(map(is_image, sample.members)):
+                for extension in sample.members:
+                    if suffix(extension) in TEXTS:
+                        what = _numbered(sample.members[extension].name, sample)
+                        why = "a caption without an image of its key"
+                        yield Entry(f"{shown(name)}#{shown(what)}", Damage(why), mark)
 
     def _expect(self, kind: str, field: str | None, found: bool) -> None:
         if field is not None and not found:
             raise DataError(
-                f"no sample of {self.root} has a {kind} {field!r} in its .json file. "
+                f"no sample of {self.root} has a {kind} {field!r} in its .{FIELDS} file. "
                 f"Name a field that is there with --{kind}-column."
             )
 
-    def _fields(self, path: Path, members: Members) -> dict[str, Any]:
-        """The fields of a sample's .json file; none where it has none or nothing asks for them."""
-        by_text = self._field is None and "txt" in members
-        if "json" not in members or (by_text and self._columns.cluster_field is None):
-            return {}
-        try:
-            fields = json.loads(_text(path, members["json"]))
-        except ValueError:
-            return {}
-        return fields if isinstance(fields, dict) else {}
-
-    def _prompt(self, path: Path, members: Members, fields: dict[str, Any]) -> str:
-        if self._field is None and "txt" in members:
-            return prompt_of(_text(path, members["txt"]))
-        names = CAPTION_NAMES if self._field is None else (self._field,)
-        return next(filter(None, map(prompt_of, map(fields.get, names))), "")
-
-    def _cluster(self, key: str, fields: dict[str, Any]) -> str:
-        if self._columns.cluster == FOLDER:
-            return folder_of(key)
-        field = self._columns.cluster_field
-        return "" if field is None else cluster_of(fields.get(field))
+    def _cluster(self, sample: Sample, told: Told) -> str:
+        return folder_of(sample.key) if self._columns.cluster == FOLDER else told.cluster
 
 
-def _list_members(path: Path, samples: dict[str, Members]) -> str:
-    """Add an archive's members to samples, the last of equal names; say what damage ended it."""
-    try:
-        with tarfile.open(path, "r:", **NAMES) as archive:
-            for member in archive:
-                folder, slash, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                if not member.isdir() and stem:
-                    samples[folder + slash + stem][extension] = member
-            return _unended(path, archive.offset)
-    except (tarfile.TarError, OSError, ValueError) as error:
-        return f"the archive is damaged: {reason(error)}; members from there on are lost"
+def _samples(members: list[Archived]) -> Iterator[Sample]:
+    """Group members by key, wherever they stand; the second of a name opens a second sample."""
+    samples: dict[str, list[Members]] = defaultdict(list)
+    for member in members:
+        folder, slash, name = member.name.rpartition("/")
+        stem, _, extension = name.partition(".")
+        if not stem:
+            continue
+        of_key = samples[folder + slash + stem]
+        free = next((one for one in of_key if extension.lower() not in one), None)
+        if free is None:
+            free = {}
+            of_key.append(free)
+        free[extension.lower()] = member
+    for key, of_key in samples.items():
+        yield from (Sample(key, number, one) for number, one in enumerate(of_key, start=1))
 
 
-def _unended(path: Path, end: int) -> str:
-    # tarfile takes a header it cannot parse for the end of the archive.
-    with path.open("rb") as file:
-        file.seek(end)
-        block = file.read(tarfile.BLOCKSIZE)
-    if block == tarfile.NUL * tarfile.BLOCKSIZE:
-        return ""
-    what = "a block that is no header" if block else "the end of the file"
-    return (
-        f"the archive is damaged: expected its end mark at byte {end}, found {what}; "
-        "members from there on are lost"
-    )
+def _numbered(name: str, sample: Sample) -> str:
+    return name if sample.number == 1 else f"{name} ({sample.number})"
 
 
-def _key(name: str, member: tarfile.TarInfo, sample: str) -> Member | Damage:
-    if not member.isreg() or member.issparse():
-        return Damage("the member is a link, a device or a sparse file: store it as a plain file")
-    return Member(name, member.offset_data, member.size, sample)
+def _is_field(extension: str) -> bool:
+    """Tell a word before the last dot (seg.png) from a part of a name (1.png, v2.png)."""
+    inner = extension.rpartition(".")[0]
+    return bool(inner) and not any(map(str.isdigit, inner))
 
 
-def _copy(path: Path, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+def _plain_image(sample: Sample) -> str:
+    return next((one for one in sample.members if is_image(one) and "." not in one), "")
+
+
+def _read(path: Path, members: Members, extension: str, limit: int) -> bytes:
+    member = members[extension]
+    if not member.plain:
+        raise UnreadableImageError(NOT_PLAIN)
+    return read_file(path, member.offset, member.size, limit)
+
+
+def _copy(path: Path, member: Archived, archive: tarfile.TarFile) -> None:
     """Copy a plain member; links, sparse files and what the end of the archive cut off are left."""
-    if member.isreg() and not member.issparse():
+    if member.plain:
         with suppress(UnreadableImageError):
-            data = read_file(path, member.offset_data, member.size)
-            archive.addfile(member, io.BytesIO(data))
-
-
-def _text(path: Path, member: tarfile.TarInfo) -> str:
-    try:
-        return read_file(path, member.offset_data, member.size).decode("utf-8", "replace")
-    except UnreadableImageError:
-        return ""  # the archive ends within its caption, which its listing reports
+            data = read_file(path, member.offset, member.size)
+            archive.addfile(member.header, io.BytesIO(data))

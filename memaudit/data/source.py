@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,19 @@ from typing import Protocol
 
 from memaudit.errors import DataError, UnreadableImageError
 
-IMAGE_NAMES = frozenset(
-    ["jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif"]
-)
-CAPTION_NAMES = ("text", "caption", "prompt")  # tried in this order where no column is named
+# What looks like an image: all that Pillow reads but documents, films and arrays of science, and
+# what cameras and browsers write. Those that cannot be read are counted, with the reason.
+# fmt: off
+IMAGE_NAMES = frozenset([
+    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "png", "apng", "webp", "bmp", "dib", "gif",
+    "tif", "tiff", "avif", "avifs", "heic", "heif", "hif", "jxl", "jxr", "jp2", "j2k", "j2c",
+    "jpc", "jpf", "jpx", "jpm", "ppm", "pgm", "pbm", "pnm", "pfm", "pam", "psd", "ico", "icns",
+    "cur", "tga", "icb", "vda", "vst", "dds", "qoi", "pcx", "dcx", "sgi", "rgb", "rgba", "bw",
+    "xbm", "xpm", "im", "iim", "msp", "ras", "fli", "flc", "blp", "ftc", "ftu", "ftex", "fit",
+    "fits", "gbr", "mpo", "wmf", "emf", "svg", "svgz", "eps", "exr", "hdr", "bpg", "dng", "cr2",
+    "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
+])
+# fmt: on
 FOLDER = "folder"  # instead of a column of clusters: the folder of each image
 
 
@@ -69,7 +77,8 @@ class Entry:
     `source` is what people are shown: relative to the root, posix, valid UTF-8 ("a/b.png",
     "part-0.parquet#12", "shard-0.tar#0001.jpg"). `key` is what `Source.read` needs, for an image
     file its relative path. `stamp` changes when the file that holds the entry changes. `cluster`
-    is what the image belongs to, and "" where no clusters are asked for or none is told.
+    is what the image belongs to, and "" where no clusters are asked for or none is told. `lost`
+    says why a caption that is there cannot be read.
     """
 
     source: str
@@ -77,6 +86,7 @@ class Entry:
     stamp: str
     prompt: str = ""
     cluster: str = ""
+    lost: str = ""
 
 
 class Source(Protocol):
@@ -129,54 +139,9 @@ def shown(text: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def prompt_of(value: object) -> str:
-    """Turn a caption cell into a prompt: null is empty, of a list the first counts."""
-    if isinstance(value, list):
-        return prompt_of(value[0]) if value else ""
-    return "" if value is None else shown(str(value).strip())
-
-
-def caption_name(columns: Iterable[str], wanted: str | None, where: str) -> str | None:
-    """Pick the caption column: the wanted one, else a usual name, else none."""
-    columns = list(columns)
-    if wanted is None:
-        return next((name for name in CAPTION_NAMES if name in columns), None)
-    return _named(columns, wanted, where, "caption")
-
-
-def cluster_name(columns: Iterable[str], wanted: str | None, where: str) -> str | None:
-    """Give the wanted cluster column, if one is wanted; raises DataError if it is not there."""
-    return None if wanted is None else _named(list(columns), wanted, where, "cluster")
-
-
-def cluster_of(value: object) -> str:
-    """Turn a cell into the name of a cluster: stripped text, a null empty, 7.0 the same as 7.
-
-    Raises DataError for what is neither text, number nor date.
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bytes | list | dict):
-        raise DataError(
-            f"a cell of the column of --cluster-column is {type(value).__name__}, expected text "
-            "or a number that names the cluster of the image. Name another column."
-        )
-    whole = isinstance(value, float) and value.is_integer()
-    return shown(str(int(value) if whole else value).strip())  # type: ignore[call-overload]
-
-
 def folder_of(name: str) -> str:
     """Give the folder of a path inside a data set, up to the last slash; "" at the top."""
     return shown(name.rpartition("/")[0])
-
-
-def _named(columns: list[str], wanted: str, where: str, kind: str) -> str:
-    if wanted not in columns:
-        raise DataError(
-            f"{where} has no {kind} column {wanted!r}; its columns are {', '.join(columns)}. "
-            f"Name one of them with --{kind}-column."
-        )
-    return wanted
 
 
 def ordered(entries: Iterable[Entry], root: Path) -> list[Entry]:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from memaudit.data.columns import BROKEN, Cursor, Table, open_table
-from memaudit.data.files import Listing, place_file, read_file, reason, stamp
+from memaudit.data.captions import Kept, Told, caption, caption_name, cluster, cluster_name
+from memaudit.data.columns import CELL, Cursor, Table, open_table, value_of
+from memaudit.data.files import Listing, is_outside, named_in, place_file, read_named, stamp
 from memaudit.data.rows import copy_rows
 from memaudit.data.source import (
     Columns,
     Damage,
     Entry,
     Row,
-    caption_name,
-    cluster_name,
-    cluster_of,
     ordered,
-    prompt_of,
     refusal,
     shown,
 )
-from memaudit.errors import DataError, UnreadableImageError
+from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
+from memaudit.foreign import refusing
 
 _USUAL_NAMES = frozenset(["image", "img", "jpg", "jpeg", "png", "webp"])
 
@@ -60,16 +61,14 @@ class TableSource:
         key = entry.key
         if not isinstance(key, Row):
             raise refusal(entry)
-        try:
+        with refusing(UnreadableImageError, "the row cannot be read"):
             value = self._cursor_in(key.file).cell(key.number)
-        except BROKEN as error:
-            raise UnreadableImageError(f"the row cannot be read: {reason(error)}") from error
         items = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value,)
         for item in items:
             if isinstance(item, bytes):
                 return item
             if isinstance(item, str):
-                return read_file((self.root / key.file).parent / item)
+                return read_named(self.root, self._named(key.file, item))
         raise UnreadableImageError(f"column {self._image!r} is null in this row")
 
     def extract(self, entries: Iterable[Entry], folder: Path) -> str:
@@ -81,17 +80,17 @@ class TableSource:
         linked: set[str] = set()
         for name, numbers in sorted(rows.items()):
             paths = copy_rows(self.root / name, folder / name, sorted(numbers), self._image)
-            linked |= {
-                posixpath.normpath(posixpath.join(posixpath.dirname(name), p)) for p in paths
-            }
-        inside = {path for path in linked if not path.startswith("/")}
-        self._refuse_outside(inside, rows)
-        for path in sorted(inside):
+            linked |= {self._named(name, path) for path in paths}
+        self._refuse_outside(linked, rows)
+        for path in sorted(linked):
             place_file(self.root / path, folder / path)
-        return next(iter(rows)) if inside else ""  # beside images a table is opened by its name
+        return next(iter(rows)) if linked else ""  # beside images a table is opened by its name
+
+    def _named(self, table: str, path: str) -> str:
+        return named_in(self.root, posixpath.dirname(table), path)
 
     def _refuse_outside(self, linked: set[str], tables: Iterable[str]) -> None:
-        outside = sorted(path for path in linked if path.startswith("../"))
+        outside = sorted(filter(is_outside, linked))
         if outside:
             raise DataError(
                 f"rows of {self.root} name images outside of it (the first: {outside[0]}), so that "
@@ -108,9 +107,10 @@ class TableSource:
         why = "no file"
         for name in self._listing.files:
             try:
-                return open_table(self.root / name).schema, shown(name)
-            except BROKEN as error:
-                why = reason(error)
+                with refusing(UnreadableImageError, "it is damaged"):
+                    return open_table(self.root / name).schema, shown(name)
+            except UnreadableImageError as error:
+                why = str(error)
         raise DataError(
             f"no Parquet or Arrow file of {self.root} can be opened (last reason: {why}). "
             "Check that they were copied whole."
@@ -121,19 +121,39 @@ class TableSource:
         mark = stamp(path)
         source = shown(name)
         try:
-            table = open_table(path)
-            if not _holds_images(table.schema, self._image):
-                raise OSError(f"no image column {self._image!r} as in the other files")
-            prompts = list(_texts(table, self._caption, prompt_of))
-            clusters = list(_texts(table, self._cluster, cluster_of))
-        except BROKEN as error:
-            why = f"the file cannot be read: {reason(error)}"
-            return [Entry(source, Damage(why), mark)]
-        digits = len(str(len(prompts) - 1))
+            with refusing(UnreadableImageError, "the file cannot be read"):
+                rows = list(self._told(open_table(path)))
+        except UnreadableImageError as error:
+            return [Entry(source, Damage(str(error)), mark)]
+        digits = len(str(len(rows) - 1))
         return [
-            Entry(f"{source}#{row:0{digits}}", Row(name, row), mark, prompt, cluster)
-            for row, (prompt, cluster) in enumerate(zip(prompts, clusters, strict=True))
+            Entry(
+                f"{source}#{row:0{digits}}",
+                Row(name, row),
+                mark,
+                told.prompt,
+                told.cluster,
+                told.lost,
+            )
+            for row, told in enumerate(rows)
         ]
+
+    def _told(self, table: Table) -> Iterator[Told]:
+        """What the columns tell of each row; a cell that cannot be read costs its row alone."""
+        names = table.schema.names
+        if not _holds_images(table.schema, self._image):
+            raise ForeignFileError(f"no image column {self._image!r} as in the other files")
+        spoken, grouped = (_once(name, names) for name in (self._caption, self._cluster))
+        if spoken is None and grouped is None:
+            yield from repeat(Told(), table.num_rows())
+            return
+        keep = Kept()
+        wanted = list(dict.fromkeys(name for name in (spoken, grouped) if name is not None))
+        for batch in table.batches(wanted)[1]:
+            for row in range(batch.num_rows):
+                told = Told() if spoken is None else caption(partial(_cell, batch, spoken, row))
+                group = "" if grouped is None else cluster(partial(_cell, batch, grouped, row))
+                yield keep(replace(told, cluster=group))
 
     def _cursor_in(self, name: str) -> Cursor:
         if self._cursor is None or self._cursor[0] != name:
@@ -141,13 +161,15 @@ class TableSource:
         return self._cursor[1]
 
 
-def _texts(table: Table, column: str | None, text: Callable[[object], str]) -> Iterator[str]:
-    """Give one text a row, "" where the table has no such column."""
-    if column is None or column not in table.schema.names:
-        yield from [""] * table.num_rows()
-        return
-    for batch in table.batches(column)[1]:
-        yield from map(text, batch.column(column).to_pylist())
+def _once(name: str | None, names: list[str]) -> str | None:
+    """A column where a table has it; raises ForeignFileError where it has two of the name."""
+    if names.count(str(name)) > 1:
+        raise ForeignFileError(f"two columns of the name {name!r}")
+    return name if name in names else None
+
+
+def _cell(batch: Any, column: str, row: int) -> object:
+    return value_of(batch.column(column).slice(row, 1), CELL)
 
 
 def _image_name(schema: Any, wanted: str | None, where: str) -> str:
@@ -167,6 +189,11 @@ def _image_name(schema: Any, wanted: str | None, where: str) -> str:
             "images or paths with --image-column."
         )
     return candidates[0]
+
+
+def holds_bytes(schema: Any) -> bool:
+    """Tell whether a column could hold encoded images."""
+    return any(_is_bytes(field.type) for field in schema)
 
 
 def _holds_images(schema: Any, name: str) -> bool:

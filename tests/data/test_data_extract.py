@@ -142,17 +142,15 @@ def test_images_that_rows_name_go_with_them(tmp_path, structs):
     assert not (tmp_path / "out/pictures/2.png").exists()
 
 
-def test_rows_that_name_images_outside_are_refused_but_for_full_paths(tmp_path):
+@pytest.mark.parametrize("folder", ["..", "{}"])
+def test_rows_that_name_images_outside_are_refused(tmp_path, folder):
     put(tmp_path, outside=1)
     (tmp_path / "in").mkdir()
-    for name in ("../outside.png", str(tmp_path / "outside.png")):
-        pq.write_table(pa.table({"image": [name]}), tmp_path / "in/a.parquet")
-        source = open_source(tmp_path / "in/a.parquet")
-        if name.startswith(".."):
-            with pytest.raises(DataError, match=r"outside of it .*outside\.png"):
-                extract(source, tmp_path / "refused")
-        else:
-            assert list(told(extract(source, tmp_path / "out"))) == [1]
+    name = f"{folder.format(tmp_path)}/outside.png"
+    pq.write_table(pa.table({"image": [name]}), tmp_path / "in/a.parquet")
+    source = open_source(tmp_path / "in/a.parquet")
+    with pytest.raises(DataError, match=r"outside of it .*outside\.png"):
+        extract(source, tmp_path / "refused")
 
 
 METADATA = [

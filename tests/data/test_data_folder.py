@@ -121,7 +121,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_a_pipe_is_no_data_set(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="is a pipe"):
+    with pytest.raises(DataError, match="found a pipe"):
         open_source(tmp_path / "pipe")
 
 

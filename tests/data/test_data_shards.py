@@ -71,7 +71,11 @@ def test_prompts_come_from_the_files_that_share_the_key(tmp_path):
 
 def test_an_extension_of_two_parts_is_an_image_where_no_plain_one_is(tmp_path):
     pack(tmp_path / "s.tar", {"1.jpg": PNG, "1.seg.png": PNG, "holiday.v2.png": PNG})
-    assert sources(open_source(tmp_path)) == ["s.tar#1.jpg", "s.tar#holiday.v2.png"]
+    source = open_source(tmp_path)
+    plain, mask, dotted = source.entries()
+    assert (plain.source, dotted.source) == ("s.tar#1.jpg", "s.tar#holiday.v2.png")
+    with pytest.raises(UnreadableImageError, match=r"seg.png beside the image jpg .*--image-colum"):
+        source.read(mask)
     assert sources(open_source(tmp_path, image_column="seg.png")) == ["s.tar#1.seg.png"]
 
 
@@ -91,15 +95,18 @@ def test_names_that_are_not_utf8_are_shown_escaped(tmp_path):
     assert decode(source.read(source.entries()[0])).width == 40
 
 
-def test_of_equal_names_the_last_counts(tmp_path):
-    pack(tmp_path / "s.tar", {"1.png": b"old"})
-    with tarfile.open(tmp_path / "s.tar", "a") as archive:
-        info = tarfile.TarInfo("1.png")
-        info.size = len(PNG)
-        archive.addfile(info, io.BytesIO(PNG))
+def test_of_equal_names_each_is_a_sample(tmp_path):
+    pack(tmp_path / "s.tar", {"1.png": b"first", "1.txt": b"one"})
+    for name, data in (("1.txt", b"two"), ("1.PNG", PNG)):
+        with tarfile.open(tmp_path / "s.tar", "a") as archive:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
     source = open_source(tmp_path)
-    [entry] = source.entries()
-    assert source.read(entry) == PNG
+    second, first = source.entries()
+    assert (first.source, second.source) == ("s.tar#1.png", "s.tar#1.PNG (2)")
+    assert [source.read(first), source.read(second)] == [b"first", PNG]
+    assert (first.prompt, second.prompt) == ("one", "two")
 
 
 BLOCK = 512

@@ -197,14 +197,15 @@ def test_damaged_offsets_in_an_arrow_file_do_not_crash(tmp_path):
             source.read(entry)
 
 
-def test_captions_that_are_not_utf8_make_the_file_unreadable(tmp_path):
-    buffers = [None, pa.py_buffer(np.array([0, 1], dtype=np.int32)), pa.py_buffer(b"\xff")]
-    caption = pa.Array.from_buffers(pa.string(), 1, buffers)
-    pq.write_table(pa.table({"image": [png(1)], "text": caption}), tmp_path / "a.parquet")
+def test_a_caption_that_is_not_utf8_is_lost_and_its_image_is_not(tmp_path):
+    buffers = [None, pa.py_buffer(np.array([0, 1, 3], dtype=np.int32)), pa.py_buffer(b"\xffok")]
+    caption = pa.Array.from_buffers(pa.string(), 2, buffers)
+    pq.write_table(pa.table({"image": [png(1), png(2)], "text": caption}), tmp_path / "a.parquet")
     source = open_source(tmp_path)
-    [entry] = source.entries()
-    with pytest.raises(UnreadableImageError, match="can't decode byte 0xff"):
-        source.read(entry)
+    first, second = source.entries()
+    assert numbers(source, [first, second]) == [1, 2]
+    assert "can't decode byte 0xff" in first.lost
+    assert (first.prompt, second.prompt, second.lost) == ("", "ok", "")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
