@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memaudit.errors import ForeignFileError, InputError, MemauditError
 
@@ -86,21 +86,28 @@ def parse_json(text: bytes, limit: int = JSON_BYTES, *, lenient: bool = False) -
         return json.loads(text.decode("utf-8-sig"), parse_float=number, parse_constant=constant)
 
 
-@contextmanager
-def refusing(kind: Callable[[str], InputError], what: str) -> Iterator[None]:
-    """Turn whatever a library raises over foreign input into an error of ours: `what` and why.
+class refusing:  # noqa: N801  # it is read as a verb, after with
+    """Turns whatever a library raises over foreign input into an error of ours: `what` and why.
 
     Libraries raise nearly every kind, so that no list of kinds is complete. Errors that memaudit
     raised itself pass, except those of ForeignFileError, which get the name of the file here.
     """
-    try:
-        yield
-    except ForeignFileError as error:
-        raise kind(f"{what}: {error}") from error
-    except MemauditError:
-        raise
-    except Exception as error:
-        raise kind(f"{what}: {reason(error)}") from error
+
+    # A class, since what a generator raises stays until the next search for cycles, and with it
+    # what the library had in hand: a cell of some hundred megabytes.
+    def __init__(self, kind: Callable[[str], InputError], what: str) -> None:
+        self._kind = kind
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> Literal[False]:
+        if isinstance(error, ForeignFileError):
+            raise self._kind(f"{self._what}: {error}") from error
+        if isinstance(error, Exception) and not isinstance(error, MemauditError):
+            raise self._kind(f"{self._what}: {reason(error)}") from error
+        return False
 
 
 def reason(error: Exception) -> str:
