@@ -87,7 +87,7 @@ def open_bench(spec: BenchSpec) -> tuple[Bench, Candidates]:
     prepared, opened = run.prepared(), open_parts(spec)
     directory = Path(prepared.data.index)
     index = open_index(directory, device_of(opened.loaded))
-    view = View(opened.loaded.denoiser.resolution, spec.data.resize)
+    view = View.of_data(opened.loaded.denoiser.resolution, spec.data)
     pool = read_pool(run.pool(), index, opened.listing, view, directory)
     copies = None
     if prepared.copies is not None and opened.copies is not None:

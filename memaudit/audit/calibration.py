@@ -62,8 +62,10 @@ def make_findings(
         findings["claim"] = ""
     chosen = pool[pool["representative"]].drop_duplicates("example_id")
     failed = chosen[chosen["example_id"].isin(list(part.failed))]
+    without = pool[pool["lost"] != ""]
     errors = [
         rows.loc[rows["error"] != "", UNREAD],
+        without.assign(error=without["lost"])[UNREAD],
         failed.assign(error=failed["example_id"].map(part.failed))[UNREAD],
     ]
     return Found(findings, pd.concat(errors, ignore_index=True), summary)

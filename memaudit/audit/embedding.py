@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from memaudit.audit.listing import Listing
-from memaudit.config import ResizePolicy, digest
-from memaudit.data import PROPERTIES, Properties, decode, image_id, properties, resize
+from memaudit.config import AlphaPolicy, DataOptions, ResizePolicy, digest
+from memaudit.data import PROPERTIES, Decoded, Properties, decode, image_id, properties, resize
 from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
 from memaudit.progress import Progress
 from memaudit.records import Image, Vectors
@@ -28,6 +28,7 @@ from memaudit.similarity.search import Index, IndexMeta, build_index, load_index
 from memaudit.similarity.search.storage import SIDECAR
 
 SHARD = 64  # entries a part; a part is what an interruption can cost
+BATCH_BYTES = 128 << 20  # of pixels that are embedded together
 OWN_SIZE = "own size"
 LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
 KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
@@ -39,16 +40,26 @@ COLUMNS = (  # of the rows
     ("prompt", "caption in the data set, or blank"),
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),
     *PROPERTIES,
+    ("changed", "what has no place in RGB of 8 bits: transparent, grey of 12 bits, ...; or blank"),
+    ("lost", "why the caption that is there cannot be read, or blank"),
     ("error", "why the image cannot be read, or blank; then all from example_id on is missing"),
 )
 
 
+Described = tuple[dict[str, object], Image | None]  # a row, and the image that it is of
+
+
 @dataclass(frozen=True)
 class View:
-    """How images are brought to size before they are embedded; None keeps their own size."""
+    """How images are decoded and brought to size; None keeps their own size."""
 
     resolution: tuple[int, int] | None
     resize: ResizePolicy
+    alpha: AlphaPolicy = "white"
+
+    def decode(self, data: bytes) -> Decoded:
+        """Decode one image; raises UnreadableImageError."""
+        return decode(data, self.alpha)
 
     def apply(self, image: Image) -> Image:
         """Bring one image to size."""
@@ -62,17 +73,23 @@ class View:
         return OWN_SIZE if self.resolution is None else "{}x{}".format(*self.resolution)
 
     @classmethod
-    def square(cls, side: int | None, how: ResizePolicy) -> View:
+    def of_data(cls, resolution: tuple[int, int] | None, data: DataOptions) -> View:
+        """Images of a size, as the options of the data say."""
+        return cls(resolution, data.resize, data.alpha)
+
+    @classmethod
+    def square(cls, side: int | None, data: DataOptions) -> View:
         """Squares of a side, or images of their own size."""
-        return cls(None if side is None else (side, side), how)
+        return cls.of_data(None if side is None else (side, side), data)
 
     @classmethod
     def of(cls, meta: IndexMeta) -> View:
         """The view an index was made with."""
+        how = cast(ResizePolicy, meta.resize), cast(AlphaPolicy, meta.alpha)
         if meta.resolution == OWN_SIZE:
-            return cls(None, cast(ResizePolicy, meta.resize))
+            return cls(None, *how)
         height, width = meta.resolution.split("x")
-        return cls((int(height), int(width)), cast(ResizePolicy, meta.resize))
+        return cls((int(height), int(width)), *how)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +109,7 @@ class Embedded:
 
 def embedding_key(listing: Listing, embedder: Embedder, view: View) -> str:
     """What an embedding pass depends on: equal keys, equal index."""
-    made_of = [listing.fingerprint, embedder.digest, view.size, view.resize]
+    made_of = [listing.fingerprint, embedder.digest, view.size, view.resize, view.alpha]
     return digest([*made_of, IndexMeta.version])
 
 
@@ -112,7 +129,7 @@ def embed_listing(
     """
     directory.mkdir(parents=True, exist_ok=True)
     made_of = (embedder.name, embedder.digest, listing.fingerprint)
-    meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize)
+    meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize, alpha=view.alpha)
     with FileLock(directory / LOCK):
         reused = (directory / SIDECAR).is_file()
         if reused:
@@ -178,15 +195,13 @@ def _is_done(path: Path, key: bytes) -> bool:
 
 
 def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) -> pa.Table:
-    records, images = [], []
-    for row in rows:
-        record, image = _describe(listing, row)
-        records.append(record)
-        images.append(None if image is None else view.apply(image))
-    readable = [image for image in images if image is not None]
-    vectors = iter(embedder.embed(readable) if readable else ())
-    for record, image in zip(records, images, strict=True):
-        record["vector"] = None if image is None else next(vectors)
+    records: list[dict[str, object]] = []
+    for few in _batches(_describe(listing, row, view) for row in rows):
+        readable = [image for _, image in few if image is not None]
+        vectors = iter(embedder.embed(readable) if readable else ())
+        records += [
+            record | {"vector": None if image is None else next(vectors)} for record, image in few
+        ]
     vector = pa.field("vector", pa.list_(pa.float32(), embedder.dim))
     schema = pa.schema([*ROW_SCHEMA, vector])
     return pa.Table.from_pylist(records, schema=schema)
@@ -197,22 +212,38 @@ KINDS = {"row": "int"} | {field.name: str(field.type) for field in fields(Proper
 ROW_SCHEMA = pa.schema([(name, ARROW[KINDS.get(name, "str")]) for name, _ in COLUMNS])
 
 
-def _describe(listing: Listing, row: int) -> tuple[dict[str, object], Image | None]:
+def _batches(described: Iterator[Described]) -> Iterator[list[Described]]:
+    """Cut into runs of images that take no more than BATCH_BYTES, or one alone."""
+    few: list[Described] = []
+    size = 0
+    for one in described:
+        few.append(one)
+        size += 0 if one[1] is None else one[1].nbytes
+        if size > BATCH_BYTES:
+            yield few
+            few, size = [], 0
+    yield few
+
+
+def _describe(listing: Listing, row: int, view: View) -> Described:
     listed = listing.rows[row]
     record: dict[str, object] = {
         "row": row,
         "split": listed.split,
         "source": listed.entry.source,
         "prompt": listed.entry.prompt,
+        "changed": "",
+        "lost": listed.entry.lost,
         "error": "",
     }
     try:
         data = listing.read(row)
-        decoded = decode(data)
+        decoded = view.decode(data)
     except UnreadableImageError as error:
         return record | {"error": str(error)}, None
-    record |= {"example_id": image_id(decoded.image)} | asdict(properties(decoded, len(data)))
-    return record, decoded.image
+    record |= {"example_id": image_id(decoded.image), "changed": decoded.changed}
+    record |= asdict(properties(decoded, len(data)))
+    return record, view.apply(decoded.image)
 
 
 def _merge(directory: Path, meta: IndexMeta, entries: int, device: str) -> Index:

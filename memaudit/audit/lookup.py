@@ -8,7 +8,7 @@ from pathlib import Path
 from memaudit.audit.embedding import Embedded, View, embed_listing, open_index, readable_rows
 from memaudit.audit.listing import list_data
 from memaudit.config import DataConfig
-from memaudit.data import decode
+from memaudit.data import read_file
 from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
 from memaudit.progress import Progress
 from memaudit.similarity.embed import load_embedder
@@ -37,7 +37,7 @@ class Wanted:
 def build_index(data: DataConfig, wanted: Wanted, progress: Progress) -> Embedded:
     """Embed a data set and its controls."""
     listing = list_data(data, wanted.seed)
-    view = View.square(wanted.resolution, data.resize)
+    view = View.square(wanted.resolution, data)
     embedder = load_embedder(wanted.embedder)
     return embed_listing(listing, embedder, view, Path(wanted.out), progress)
 
@@ -57,9 +57,11 @@ def search_index(directory: str, image: str, count: int) -> list[Hit]:
             "the one installed; build it again"
         )
     try:
-        pixels = view.apply(decode(Path(image).read_bytes()).image)
-    except (OSError, UnreadableImageError) as error:
-        raise DataError(f"{image} cannot be read as an image: {error}") from error
+        pixels = view.apply(view.decode(read_file(Path(image))).image)
+    except UnreadableImageError as error:
+        raise DataError(
+            f"{image} cannot be read as an image: {error}. Give the path of an image file."
+        ) from error
     positions, similarities = index.search(embedder.embed([pixels]), count)
     first = table.drop_duplicates("example_id").set_index("example_id")[["split", "source"]]
     names = [index.ids[position] for position in positions[0]]

@@ -12,7 +12,7 @@ import pandas as pd
 from memaudit.audit.embedding import Embedded, View
 from memaudit.audit.listing import Listing, Place
 from memaudit.audit.representatives import looks, representatives
-from memaudit.data import decode, image_id
+from memaudit.data import image_id
 from memaudit.errors import DataError, UnreadableImageError
 from memaudit.records import Example, Images, Split
 from memaudit.similarity.duplicates import group_duplicates
@@ -76,7 +76,7 @@ class Candidates:
         return self.places[example_id].row
 
     def _example(self, example_id: str) -> Example:
-        image = decode(self.places[example_id].read()).image
+        image = self.view.decode(self.places[example_id].read()).image
         if image_id(image) != example_id:
             raise UnreadableImageError(
                 "its pixels are not those that were indexed; touch the file, so that it is "
@@ -132,7 +132,7 @@ class Pool:
         They stand in no group, -1, so that columns of numbers and of truths stay such.
         """
         failed = self.errors.assign(
-            group=-1, representative=False, spans=False, cluster="", left_out=""
+            group=-1, representative=False, spans=False, cluster="", left_out="", lost=""
         )
         both = [self.table.assign(error=""), failed]
         return pd.concat([one for one in both if len(one)], ignore_index=True)

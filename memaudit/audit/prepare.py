@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from memaudit.attacks.base import Bench, Grid, encode
 from memaudit.attacks.copies import frozen_in
 from memaudit.attacks.passes import attacks_of, pooled, primary_of
@@ -138,7 +140,7 @@ def build_pool(spec: BenchSpec, opened: Opened, embedded: Embedded) -> Pool:
 
 
 def _view(spec: BenchSpec, opened: Opened) -> View:
-    return View(opened.loaded.denoiser.resolution, spec.data.resize)
+    return View.of_data(opened.loaded.denoiser.resolution, spec.data)
 
 
 def _threshold(spec: BenchSpec, opened: Opened) -> float:
@@ -173,7 +175,16 @@ def _data_record(embedded: Embedded, opened: Opened) -> DataRecord:
         resolution=embedded.index.meta.resolution,
         index=str(embedded.directory),
         index_reused=embedded.reused,
+        captions=int((embedded.table["prompt"] != "").sum()),
+        lost=int((embedded.table["lost"] != "").sum()),
+        changed=_counted(embedded.table["changed"]),
     )
+
+
+def _counted(said: pd.Series[str]) -> dict[str, int]:
+    """How often each thing is said, the most frequent first."""
+    counts = said[said != ""].value_counts()
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 def _embedder_record(spec: BenchSpec, opened: Opened) -> EmbedderRecord:

@@ -182,7 +182,7 @@ def _ids(data: DataConfig, path: str, progress: Progress) -> set[str]:
     entries, ids = source.entries(), set()
     for number, entry in enumerate(entries, start=1):
         try:
-            ids.add(image_id(decode(source.read(entry)).image))
+            ids.add(image_id(decode(source.read(entry), data.alpha).image))
         except UnreadableImageError:
             continue
         finally:

@@ -92,7 +92,7 @@ def split(config: SplitConfig, progress: Progress = silent) -> Parted:
 
 def _pool(config: SplitConfig, listing: Listing, embedder: Embedder, progress: Progress) -> Pool:
     """Embed the images, as a scan does, and group near copies."""
-    view = View.square(config.resolution, config.resize)
+    view = View.square(config.resolution, config.data)
     directory = index_directory(None, embedding_key(listing, embedder, view))
     embedded = embed_listing(listing, embedder, view, directory, progress)
     threshold = threshold_of(config.duplicate_threshold, embedder)

@@ -41,9 +41,10 @@ def build(out: str, resolution: int | None, embedder: str, seed: int, **values: 
 
     with bars() as progress, name_full_disk(out):
         embedded = build_index(data, Wanted(out, embedder, resolution, seed), progress)
+    captions = int((embedded.table["prompt"] != "").sum())
     click.echo(
         f"{out}: {len(embedded.index.ids)} different images of {len(embedded.table)} read, "
-        f"{len(embedded.errors)} failed"
+        f"{len(embedded.errors)} failed, {captions} with a caption"
     )
 
 

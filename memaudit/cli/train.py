@@ -20,16 +20,14 @@ from memaudit.config.fields import build
 def train(**values: Any) -> None:
     """Train a pixel UNet on DATASET, or LoRA adapters for --base-model; writes safetensors."""
     config = build(TrainConfig, values)
-    from memaudit.train.folder import RECORD, seen
+    from memaudit.train.folder import seen
     from memaudit.train.loop import train as run
     from memaudit.train.processes import is_main
 
     with bars() as progress, name_full_disk(config.out):
         folder = run(config, progress)
     if is_main():
-        images, lost = seen(folder)
-        unread = f"; {lost} could not be read, see {RECORD} there" if lost else ""
         click.echo(
-            f"{folder}: {config.steps} steps, {images} images{unread}; scan it with: memaudit scan "
+            f"{folder}: {config.steps} steps, {seen(folder)}; scan it with: memaudit scan "
             f"{folder} DATASET ..."
         )

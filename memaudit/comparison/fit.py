@@ -65,6 +65,11 @@ SETTING = (
         "images are not the same: scan with the same --resize",
     ),
     Shared(
+        "alpha",
+        lambda run: run.record.config.data.alpha,
+        "images are not the same: scan with the same --alpha",
+    ),
+    Shared(
         "resolution",
         lambda run: run.record.prepared.data.resolution,
         "images are not the same: scan with the same --resolution",

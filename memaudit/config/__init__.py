@@ -17,7 +17,7 @@ from memaudit.config.base import Base
 from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
-from memaudit.config.data import DataConfig, DataOptions, ResizePolicy
+from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -46,6 +46,7 @@ __all__ = [
     "RESOLUTION",
     "SCORE",
     "UNRELATED",
+    "AlphaPolicy",
     "AttackConfig",
     "Base",
     "CalibrationConfig",

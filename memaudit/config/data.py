@@ -8,6 +8,7 @@ from typing import Literal
 from memaudit.config.fields import check, option
 
 ResizePolicy = Literal["center-crop", "stretch", "pad"]
+AlphaPolicy = Literal["white", "black", "drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,11 @@ class DataOptions:
 
     resize: ResizePolicy = option(
         "center-crop", "How images become the model's size; take what the training did."
+    )
+    alpha: AlphaPolicy = option(
+        "white",
+        "What transparent pixels become: composited on white or on black, or the colours that are "
+        "stored under them; take what the training did.",
     )
     sample: int | None = option(
         None, "Draw this many images at random from each data set; default: all.", low=1

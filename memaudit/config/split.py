@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memaudit.config.attack import AttackConfig
 from memaudit.config.checks import digest, keep_apart
-from memaudit.config.data import DataConfig, ResizePolicy
+from memaudit.config.data import AlphaPolicy, DataConfig, ResizePolicy
 from memaudit.config.fields import check, like, option
 from memaudit.config.scan import Device, ExecutionConfig
 from memaudit.errors import ConfigError
@@ -55,6 +55,7 @@ class SplitConfig:
         low=1,
     )
     resize: ResizePolicy = like(DataConfig, "resize")
+    alpha: AlphaPolicy = like(DataConfig, "alpha")
     seed: int = option(0, "Seed of the draw.", low=0)
     device: Device = like(ExecutionConfig, "device")
 
@@ -92,6 +93,7 @@ class SplitConfig:
             split=self.split,
             duplicate_threshold=self.duplicate_threshold,
             resize=self.resize,
+            alpha=self.alpha,
         )
 
     @property

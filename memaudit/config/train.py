@@ -191,4 +191,6 @@ class TrainConfig:
             del fields[name]
         fields["dataset"] = absolute(self.dataset)
         fields["data"]["controls_split"] = None  # as in the digests of trainings that are begun
+        if self.data.alpha == DataOptions.alpha:
+            del fields["data"]["alpha"]
         return digest(fields)

@@ -1,7 +1,8 @@
 """Read an image data set: list it, read it, decode it, resize it."""
 
 from memaudit.data.clusters import check_clusters
-from memaudit.data.decode import MAX_PIXELS, Decoded, decode, image_id
+from memaudit.data.decode import MAX_PIXELS, TRANSPARENT, Decoded, decode, image_id
+from memaudit.data.files import read_file
 from memaudit.data.open import open_source
 from memaudit.data.properties import PROPERTIES, Properties, properties
 from memaudit.data.resize import Policy, resize
@@ -11,6 +12,7 @@ from memaudit.data.source import Damage, Entry, Source, whole_of
 __all__ = [
     "MAX_PIXELS",
     "PROPERTIES",
+    "TRANSPARENT",
     "Damage",
     "Decoded",
     "Entry",
@@ -23,6 +25,7 @@ __all__ = [
     "image_id",
     "open_source",
     "properties",
+    "read_file",
     "resize",
     "sample",
     "whole_of",

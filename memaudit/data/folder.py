@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told
-from memaudit.data.files import Listing, named_in, place_file, read_file, read_named, stamp
+from memaudit.data.files import Listing, named_in, place_file, read_named, stamp
 from memaudit.data.metadata import Rename, is_metadata, read_metadata, write_metadata
 from memaudit.data.source import (
     FOLDER,
@@ -25,6 +25,7 @@ from memaudit.data.source import (
     suffix,
 )
 from memaudit.errors import DataError
+from memaudit.foreign import read_file
 
 Names = dict[str, str]  # extension in lower case -> file
 
@@ -165,7 +166,7 @@ class ImageFolder:
         return Told(found.prompt, told.cluster or found.cluster, found.lost)
 
     def _read_beside(self, names: Names, extension: str, limit: int) -> bytes:
-        return read_file(self.root / names[extension], limit=limit)
+        return read_file(self.root / names[extension], limit)
 
     def _without_image(self, beside: dict[str, Names], images: Iterable[str]) -> Iterator[Entry]:
         """Texts without an image of their name, where others have one."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from memaudit import foreign
 from memaudit.data.archive import NAMES, Archived, list_archive
 from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told
 from memaudit.data.files import Listing, read_file, stamp
@@ -27,7 +28,7 @@ from memaudit.data.source import (
     shown,
     suffix,
 )
-from memaudit.errors import DataError, UnreadableImageError
+from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 
 NOT_PLAIN = "the member is a link, a device or a sparse file: store it as a plain file"
 
@@ -191,8 +192,8 @@ def _plain_image(sample: Sample) -> str:
 def _read(path: Path, members: Members, extension: str, limit: int) -> bytes:
     member = members[extension]
     if not member.plain:
-        raise UnreadableImageError(NOT_PLAIN)
-    return read_file(path, member.offset, member.size, limit)
+        raise ForeignFileError(NOT_PLAIN)
+    return foreign.read_file(path, limit, offset=member.offset, size=member.size)
 
 
 def _copy(path: Path, member: Archived, archive: tarfile.TarFile) -> None:

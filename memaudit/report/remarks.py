@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from memaudit.data import TRANSPARENT
 from memaudit.run.record import Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
 from memaudit.statistics.verdict import small
 
 Row = tuple[str, str]  # a name and what is said of it
+ALPHAS = {
+    "white": "composited on white",
+    "black": "composited on black",
+    "drop": "read with the colours under it",
+}
 
 
 def remarks(record: Record) -> Iterator[str]:
@@ -25,6 +31,37 @@ def remarks(record: Record) -> Iterator[str]:
         yield "the model is told captions and no image has one: it was told nothing"
     if conduct.noisy is not None and conduct.noisy.advice:
         yield clean_only(conduct.noisy)
+    yield from _changed(record)
+
+
+def _changed(record: Record) -> Iterator[str]:
+    """What of the images and their captions was changed or lost when they were read."""
+    data, alpha = record.prepared.data, record.config.data.alpha
+    for what, count in data.changed.items():
+        if what != TRANSPARENT:
+            yield f"{count} of {data.read} images: {what}"
+    if TRANSPARENT in data.changed:
+        count = data.changed[TRANSPARENT]
+        became = ALPHAS[alpha]
+        yield (
+            f"{count} of {data.read} images are transparent in part: {became} (--alpha {alpha}); "
+            "a model that was trained on other pixels cannot bring these back: give what the "
+            f"training did, {' or '.join(f'--alpha {one}' for one in ALPHAS if one != alpha)}"
+        )
+    told = record.prepared.captions
+    if told is not None and told.policy != "empty" and 0 < data.captions < data.read:
+        yield f"{data.read - data.captions} of {data.read} images have no caption to be told"
+    if data.lost:
+        yield f"captions of {data.lost} images cannot be read: errors.csv says why"
+
+
+def captions_told(record: Record) -> str:
+    """How many images have a caption, and how many the model was told one."""
+    data, told = record.prepared.data, record.prepared.captions
+    have = f"{data.captions} of {data.read} images have one; the model is told "
+    if told is None:
+        return f"{have}none"
+    return f"{have}{told.images}, one a group of duplicates (--prompt {told.policy})"
 
 
 def clean_only(noisy: NoisyTraining) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from memaudit.report.remarks import noisy_rows, reference_rows
+from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.detectable import Detectable
@@ -47,6 +47,7 @@ def describe(record: Record) -> str:
         f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
+        row("captions", captions_told(record)),
         *_flagged(summary, 1 if conduct.noisy is None else len(conduct.noisy.by_input) or 1),
         *_dataset(summary.dataset, summary.counts.control_groups),
         *_power(conduct.power, conduct.detectable),

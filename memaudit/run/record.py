@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -24,7 +24,11 @@ FORMAT = 1  # of run directories; another one is refused
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data: `read` of `entries` could be read, at `resolution`; where their index stands."""
+    """The data: `read` of `entries` could be read, at `resolution`; where their index stands.
+
+    `captions` of those that were read have a caption, of `lost` one is there that cannot be read;
+    `changed` counts those with pixels that have no place in RGB of 8 bits, by what they are.
+    """
 
     fingerprint: str
     entries: int
@@ -33,6 +37,9 @@ class DataRecord:
     resolution: str
     index: str
     index_reused: bool
+    captions: int = 0
+    lost: int = 0
+    changed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from memaudit.config import TrainConfig, digest
+from memaudit.data import TRANSPARENT
 from memaudit.errors import RunDirectoryError
 from memaudit.files import write_json
 from memaudit.models import ambient
@@ -57,6 +58,8 @@ def begin(out: Path, key: str, config: TrainConfig, images: TrainingImages) -> N
     content = {
         "digest": key,
         "images": len(images),
+        "captions": sum(prompt != "" for prompt in images.prompts),
+        "changed": images.changed,
         "unreadable": [{"source": source, "error": said} for source, said in images.unreadable],
         "asked": asdict(config),
     }
@@ -70,10 +73,21 @@ def _evidence(out: Path) -> list[Path]:
     ]
 
 
-def seen(out: Path) -> tuple[int, int]:
-    """How many images a training saw, and how many could not be read."""
+def seen(out: Path) -> str:
+    """What a training saw, in words: images, those not read, captions, and what was changed."""
     content = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    return content["images"], len(content["unreadable"])
+    images, lost, captions = content["images"], content["unreadable"], content.get("captions", 0)
+    said = [f"{images} images"]
+    if lost:
+        said.append(f"{len(lost)} entries or captions could not be read, see {RECORD} there")
+    if content["asked"]["base"]:
+        said.append(f"captions of {captions}")
+        if captions < images:
+            said.append(f"{images - captions} were shown with an empty one")
+    for what, count in content.get("changed", {}).items():
+        how = f" (--alpha {content['asked']['data']['alpha']})" if what == TRANSPARENT else ""
+        said.append(f"{count} images {what}{how}")
+    return "; ".join(said)
 
 
 def other_training(out: Path) -> RunDirectoryError:

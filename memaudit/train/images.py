@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memaudit.config import TrainConfig
-from memaudit.data import Entry, Source, decode, image_id, open_source, resize, sample
+from memaudit.data import Decoded, Entry, Source, decode, image_id, open_source, resize, sample
 from memaudit.errors import DataError, UnreadableImageError
 
 CACHE_BYTES = 2 << 30
@@ -19,7 +19,7 @@ class TrainingImages:
     def __init__(self, config: TrainConfig) -> None:
         options = config.data
         self._resolution = (config.side, config.side)
-        self._policy = options.resize
+        self._policy, self._alpha = options.resize, options.alpha
         self._source: Source = open_source(
             config.dataset,
             image_column=options.image_column,
@@ -27,7 +27,8 @@ class TrainingImages:
             split=options.split,
         )
         entries = sample(self._source.entries(), options.sample, config.seed)
-        self.unreadable: list[tuple[str, str]] = []
+        self.unreadable: list[tuple[str, str]] = []  # images, and captions of those that are read
+        self.changed: dict[str, int] = {}  # how many images, by what has no place in 8-bit RGB
         self._cache: dict[str, Tensor] = {}
         self.ids: list[str] = []  # of the images as scans name them
         room = CACHE_BYTES // (3 * config.side**2)
@@ -47,20 +48,28 @@ class TrainingImages:
     def __getitem__(self, k: int) -> Tensor:
         entry = self._entries[k]
         cached = self._cache.get(entry.source)
-        return self._load(entry)[0] if cached is None else cached
+        return self._load(self._decode(entry))[0] if cached is None else cached
 
     def _readable(self, entry: Entry, cache: bool) -> bool:
         try:
-            image, name = self._load(entry)
+            decoded = self._decode(entry)
         except UnreadableImageError as error:
             self.unreadable.append((entry.source, str(error)))
             return False
+        image, name = self._load(decoded)
+        if entry.lost:
+            self.unreadable.append((entry.source, entry.lost))
+        if decoded.changed:
+            self.changed[decoded.changed] = self.changed.get(decoded.changed, 0) + 1
         self.ids.append(name)
         if cache:
             self._cache[entry.source] = image
         return True
 
-    def _load(self, entry: Entry) -> tuple[Tensor, str]:
-        image = decode(self._source.read(entry)).image
+    def _decode(self, entry: Entry) -> Decoded:
+        return decode(self._source.read(entry), self._alpha)
+
+    def _load(self, decoded: Decoded) -> tuple[Tensor, str]:
+        image = decoded.image
         pixels = resize(image, self._resolution, self._policy)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), image_id(image)

@@ -131,6 +131,43 @@ def test_transparency_is_composited_on_white():
     assert image[0].tolist() == [[10, 20, 30], [255, 255, 255], [127, 127, 127]]
 
 
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        ("white", [[10, 20, 30], [255, 255, 255], [177, 127, 127]]),
+        ("black", [[10, 20, 30], [0, 0, 0], [50, 0, 0]]),
+        ("drop", [[10, 20, 30], [10, 20, 30], [100, 0, 0]]),
+    ],
+)
+def test_what_is_transparent_becomes_what_is_asked_for_and_is_said(alpha, expected):
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [100, 0, 0, 128]]], dtype=np.uint8)
+    decoded = decode(encoded(PIL.Image.fromarray(rgba)), alpha)
+    assert decoded.image[0].tolist() == expected
+    assert decoded.changed == "transparent"
+
+
+def test_alpha_that_is_opaque_everywhere_changes_nothing():
+    rgba = np.dstack([CHELSEA, np.full(CHELSEA.shape[:2], 255, np.uint8)])
+    for alpha in ("white", "black", "drop"):
+        decoded = decode(encoded(PIL.Image.fromarray(rgba)), alpha)
+        np.testing.assert_array_equal(decoded.image, CHELSEA)
+        assert decoded.changed == ""
+
+
+def test_transparent_grey_keeps_its_grey_where_alpha_is_dropped():
+    grey = np.array([[[40, 255], [40, 0]]], dtype=np.uint8)
+    decoded = decode(encoded(PIL.Image.fromarray(grey, "LA")), "drop")
+    assert decoded.image[0, :, 0].tolist() == [40, 40]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_is_scaled_by_the_bits_in_use(bits):
+    eight = np.arange(256, dtype=np.uint16)[None]
+    decoded = decode(encoded(PIL.Image.fromarray(eight << (bits - 8))))
+    np.testing.assert_array_equal(decoded.image[0, :, 0], eight[0])
+    assert decoded.changed == f"grey of {bits} bits reduced to 8"
+
+
 def test_grey_with_alpha_is_composited_on_white():
     grey = np.array([[[40, 255], [40, 0]]], dtype=np.uint8)
     assert decode(encoded(PIL.Image.fromarray(grey, "LA"))).image[0, :, 0].tolist() == [40, 255]

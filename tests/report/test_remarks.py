@@ -6,7 +6,7 @@ import pytest
 from recorded import evidence, none
 
 from memaudit.records import COPY
-from memaudit.report.remarks import noisy_rows, reference_rows, remarks
+from memaudit.report.remarks import captions_told, noisy_rows, reference_rows, remarks
 from memaudit.run.record import CaptionsRecord, Levels, Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import InputResult, NoisyTraining
@@ -44,6 +44,32 @@ def test_all_that_is_wrong_is_said_in_order() -> None:
 def test_captions_that_were_told_or_not_wanted_need_no_remark(captions) -> None:
     record = replace(none(), prepared=replace(none().prepared, captions=captions))
     assert list(remarks(record)) == []
+
+
+def with_data(record: Record, **data: object) -> Record:
+    prepared = record.prepared
+    return replace(record, prepared=replace(prepared, data=replace(prepared.data, **data)))
+
+
+def test_what_was_made_of_pixels_and_captions_is_said() -> None:
+    changed = {"transparent": 40, "grey of 12 bits reduced to 8": 3}
+    grey, alpha, lost = remarks(with_data(none(), changed=changed, lost=2))
+    assert grey == "3 of 128 images: grey of 12 bits reduced to 8"
+    assert alpha.startswith("40 of 128 images are transparent in part: composited on white")
+    assert alpha.endswith("give what the training did, --alpha black or --alpha drop")
+    assert lost == "captions of 2 images cannot be read: errors.csv says why"
+
+
+def test_how_many_captions_there_are_and_how_many_are_told_is_said() -> None:
+    record = with_data(none(), captions=100)
+    assert captions_told(record) == "100 of 128 images have one; the model is told none"
+    told = replace(record.prepared, captions=CaptionsRecord("own", 90))
+    said = captions_told(replace(record, prepared=told))
+    assert "the model is told 90, one a group" in said
+    assert said.endswith("(--prompt own)")
+    assert list(remarks(replace(record, prepared=told))) == [
+        "28 of 128 images have no caption to be told"
+    ]
 
 
 def test_an_audit_against_clean_images_only_is_remarked_with_its_advice() -> None:

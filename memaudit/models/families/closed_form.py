@@ -44,7 +44,7 @@ def _read(source: Source, entries: list[Entry], options: ModelOptions) -> list[I
     images: list[NDArray[np.uint8]] = []
     for entry in entries:
         try:
-            image = decode(source.read(entry)).image
+            image = decode(source.read(entry), options.data.alpha).image
         except UnreadableImageError:
             continue
         size = options.resolution or (images[0].shape[0] if images else _native_size(image))

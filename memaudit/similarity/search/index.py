@@ -25,7 +25,8 @@ class IndexMeta:
     fingerprint: str  # of the data
     resolution: str  # "HEIGHTxWIDTH" in pixels before embedding, or "own size"
     resize: str  # policy: center-crop, stretch or pad
-    version: int = 3  # of the layout on disk
+    alpha: str = "white"  # what transparent pixels became: white, black or drop
+    version: int = 4  # of the layout on disk
 
 
 @dataclass(frozen=True, eq=False)
