@@ -13,13 +13,13 @@ from memaudit.errors import DataError, UnreadableImageError
 # what cameras and browsers write. Those that cannot be read are counted, with the reason.
 # fmt: off
 IMAGE_NAMES = frozenset([
-    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "png", "apng", "webp", "bmp", "dib", "gif",
-    "tif", "tiff", "avif", "avifs", "heic", "heif", "hif", "jxl", "jxr", "jp2", "j2k", "j2c",
-    "jpc", "jpf", "jpx", "jpm", "ppm", "pgm", "pbm", "pnm", "pfm", "pam", "psd", "ico", "icns",
-    "cur", "tga", "icb", "vda", "vst", "dds", "qoi", "pcx", "dcx", "pcd", "pxr", "sgi", "rgb",
-    "rgba", "bw", "xbm", "xpm", "im", "iim", "msp", "ras", "fli", "flc", "blp", "ftc", "ftu", "ftex", "fit",
-    "fits", "gbr", "mpo", "wmf", "emf", "svg", "svgz", "eps", "exr", "hdr", "bpg", "dng", "cr2",
-    "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
+    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "png", "apng", "webp", "bmp", "dib", "gif", "tif",
+    "tiff", "avif", "avifs", "heic", "heif", "hif", "jxl", "jxr", "jp2", "j2k", "j2c", "jpc",
+    "jpf", "jpx", "jpm", "ppm", "pgm", "pbm", "pnm", "pfm", "pam", "psd", "ico", "icns", "cur",
+    "tga", "icb", "vda", "vst", "dds", "qoi", "pcx", "dcx", "pcd", "pxr", "sgi", "rgb", "rgba",
+    "bw", "xbm", "xpm", "im", "iim", "msp", "ras", "fli", "flc", "blp", "ftc", "ftu", "ftex",
+    "fit", "fits", "gbr", "mpo", "wmf", "emf", "svg", "svgz", "eps", "exr", "hdr", "bpg", "dng",
+    "cr2", "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
 ])
 # fmt: on
 FOLDER = "folder"  # instead of a column of clusters: the folder of each image
