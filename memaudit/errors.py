@@ -9,6 +9,7 @@
     │   │   └── MisreadModelError  the self-check refused how the model is read
     │   ├── ForeignFileError       a file of another's making, out of bounds or damaged
     │   ├── IndexMismatchError     a saved index belongs to other data or another embedder
+    │   │   └── DamagedIndexError  a saved index is not what was written
     │   └── RunDirectoryError      the run directory is in use or belongs to other arguments
     ├── DependencyError (3)        something this machine lacks: weights, a package, disk space
     └── TrainingDivergedError (3)  the loss stopped being finite
@@ -59,6 +60,10 @@ class ForeignFileError(InputError):
 
 class IndexMismatchError(InputError):
     """A saved index does not belong to this data, embedder or version."""
+
+
+class DamagedIndexError(IndexMismatchError):
+    """A saved index is damaged; where its images are at hand it is made anew."""
 
 
 class RunDirectoryError(InputError):

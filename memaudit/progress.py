@@ -1,11 +1,21 @@
-"""Progress: how a long task tells where it is."""
+"""Progress: how a long task tells where it is, and what it met on the way."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
+LOGGER = logging.getLogger("memaudit")
 
 
 def silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
+
+
+def remark(text: str) -> None:
+    """Say what somebody should know at once, in a line on stderr; a program may listen instead.
+
+    It is a warning of the logger "memaudit".
+    """
+    LOGGER.warning("%s", text)

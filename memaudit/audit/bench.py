@@ -9,7 +9,8 @@ from memaudit.attacks.base import Bench, Grid
 from memaudit.attacks.copies import Copies, open_copies
 from memaudit.attacks.rivals import PixelSample
 from memaudit.audit.captions import captions
-from memaudit.audit.embedding import View, open_index
+from memaudit.audit.embedded import open_index
+from memaudit.audit.embedding import View
 from memaudit.audit.listing import Listing, list_data
 from memaudit.audit.models import open_model
 from memaudit.audit.pool import Candidates, Pool, read_pool, stack

@@ -7,43 +7,36 @@ next scan of the same data finds them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from memaudit.audit.embedded import (
+    PARTS,
+    ROW_SCHEMA,
+    all_rows,
+    finished,
+    read_rows,
+    read_vectors,
+    sealed_parts,
+)
 from memaudit.audit.listing import Listing
 from memaudit.config import AlphaPolicy, DataOptions, ResizePolicy, digest
-from memaudit.data import PROPERTIES, Decoded, Properties, decode, image_id, properties, resize
-from memaudit.errors import DataError, IndexMismatchError, UnreadableImageError
+from memaudit.data import Decoded, decode, image_id, properties, resize
+from memaudit.errors import DataError, UnreadableImageError
 from memaudit.progress import Progress
-from memaudit.records import Image, Vectors
+from memaudit.records import Image
 from memaudit.similarity.embed import Embedder
-from memaudit.similarity.search import Index, IndexMeta, build_index, load_index
-from memaudit.similarity.search.storage import SIDECAR
+from memaudit.similarity.search import Index, IndexMeta, build_index
+from memaudit.similarity.search.index import OWN_SIZE
 
 SHARD = 64  # entries a part; a part is what an interruption can cost
 BATCH_BYTES = 128 << 20  # of pixels that are embedded together
-OWN_SIZE = "own size"
 LOCK = ".index.lock"  # not the name of a run directory's: one folder may be both
-KEY = b"memaudit.index"  # of a part's schema: which embedding pass it belongs to
-DAMAGED = (OSError, ValueError, pa.ArrowException)  # what reading a damaged part raises
-COLUMNS = (  # of the rows
-    ("row", "number of the entry in the listing"),
-    ("split", "member or control"),
-    ("source", "path of the image inside its data set"),
-    ("prompt", "caption in the data set, or blank"),
-    ("example_id", "sha256 of the image's mode, size and decoded pixels"),
-    *PROPERTIES,
-    ("changed", "what has no place in RGB of 8 bits: transparent, grey of 12 bits, ...; or blank"),
-    ("lost", "why the caption that is there cannot be read, or blank"),
-    ("error", "why the image cannot be read, or blank; then all from example_id on is missing"),
-)
 
 
 Described = tuple[dict[str, object], Image | None]  # a row, and the image that it is of
@@ -85,7 +78,7 @@ class View:
     @classmethod
     def of(cls, meta: IndexMeta) -> View:
         """The view an index was made with."""
-        how = cast(ResizePolicy, meta.resize), cast(AlphaPolicy, meta.alpha)
+        how = meta.resize, meta.alpha
         if meta.resolution == OWN_SIZE:
             return cls(None, *how)
         height, width = meta.resolution.split("x")
@@ -123,75 +116,49 @@ def embed_listing(
 ) -> Embedded:
     """Embed what no earlier pass embedded, and open the index on a device.
 
-    One process at a time builds an index; another one that wants the same waits for it. Raises
-    DataError if no image can be read and IndexMismatchError if `directory` holds other data,
-    finished or not.
+    One process at a time builds an index; another one that wants the same waits for it. What is
+    damaged is said and made anew. Raises DataError if no image can be read and IndexMismatchError
+    if `directory` holds other data, finished or not.
     """
     directory.mkdir(parents=True, exist_ok=True)
     made_of = (embedder.name, embedder.digest, listing.fingerprint)
     meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize, alpha=view.alpha)
     with FileLock(directory / LOCK):
-        reused = (directory / SIDECAR).is_file()
-        if reused:
-            index = load_index(directory, meta, device)
-        else:
+        found = finished(directory, meta, embedding_key(listing, embedder, view), device)
+        if found is None:
             _write_parts(listing, embedder, view, directory, progress)
-            index = _merge(directory, meta, len(listing.rows), device)
-    rows = _all_rows(directory, index)
+            index = _merge(directory, meta, listing, device)
+        else:
+            index = found
+        rows = all_rows(directory, index)
     failed = rows["error"] != ""
     return Embedded(
         table=rows[~failed].drop(columns="error").reset_index(drop=True),
         errors=rows.loc[failed, ["split", "source", "error"]].reset_index(drop=True),
         index=index,
         directory=directory,
-        reused=reused,
+        reused=found is not None,
     )
-
-
-def open_index(directory: Path, device: str = "cpu") -> Index:
-    """Open a finished index; raises IndexMismatchError for one of another version."""
-    index = load_index(directory, device=device)
-    if index.meta.version != IndexMeta.version:
-        raise IndexMismatchError(
-            f"the index in {directory} is of version {index.meta.version}, expected "
-            f"{IndexMeta.version}; remove that directory and build it again"
-        )
-    return index
-
-
-def readable_rows(directory: Path, index: Index) -> pd.DataFrame:
-    """Rows of the entries of an index that could be read."""
-    rows = _all_rows(directory, index)
-    return rows[rows["error"] == ""]
 
 
 def _write_parts(
     listing: Listing, embedder: Embedder, view: View, directory: Path, progress: Progress
 ) -> None:
-    key = embedding_key(listing, embedder, view).encode()
-    (directory / "parts").mkdir(exist_ok=True)
-    for number, rows in enumerate(listing.shards(SHARD)):
-        path = directory / "parts" / f"part-{number:05d}.parquet"
-        if not _is_done(path, key):
+    sealed = sealed_parts(directory)
+    whole = sealed.mend(PARTS)
+    for name, rows in _shards(listing).items():
+        if name not in whole:
             table = _embed_shard(listing, rows, embedder, view)
-            temporary = path.with_suffix(".tmp")
-            pq.write_table(table.replace_schema_metadata({KEY: key}), temporary)
-            temporary.replace(path)
+            buffer = pa.BufferOutputStream()
+            pq.write_table(table, buffer)
+            sealed.put(name, buffer.getvalue().to_pybytes(), len(table))
         progress("embed", rows.stop, len(listing.rows))
 
 
-def _is_done(path: Path, key: bytes) -> bool:
-    """Whether a part is there and whole; raises IndexMismatchError if it is another pass's."""
-    try:
-        found = pq.read_schema(path).metadata or {}
-    except DAMAGED:
-        return False
-    if found.get(KEY) != key:
-        raise IndexMismatchError(
-            f"{path.parents[1]} holds the unfinished index of other data, or of another embedder, "
-            "size or version; give another directory, or remove it"
-        )
-    return True
+def _shards(listing: Listing) -> dict[str, range]:
+    """The names of the parts, and the rows of the listing that each is of."""
+    shards = enumerate(listing.shards(SHARD))
+    return {f"{PARTS}/part-{number:05d}.parquet": rows for number, rows in shards}
 
 
 def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) -> pa.Table:
@@ -205,11 +172,6 @@ def _embed_shard(listing: Listing, rows: range, embedder: Embedder, view: View) 
     vector = pa.field("vector", pa.list_(pa.float32(), embedder.dim))
     schema = pa.schema([*ROW_SCHEMA, vector])
     return pa.Table.from_pylist(records, schema=schema)
-
-
-ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
-KINDS = {"row": "int"} | {field.name: str(field.type) for field in fields(Properties)}
-ROW_SCHEMA = pa.schema([(name, ARROW[KINDS.get(name, "str")]) for name, _ in COLUMNS])
 
 
 def _batches(described: Iterator[Described]) -> Iterator[list[Described]]:
@@ -246,14 +208,15 @@ def _describe(listing: Listing, row: int, view: View) -> Described:
     return record, view.apply(decoded.image)
 
 
-def _merge(directory: Path, meta: IndexMeta, entries: int, device: str) -> Index:
+def _merge(directory: Path, meta: IndexMeta, listing: Listing, device: str) -> Index:
     """Put the first vector of every distinct image into the index, in listing order."""
     ids: dict[str, int] = {}
-    firsts = {path: _first_of_id(path, ids) for path in _parts(directory)}
+    paths = [directory / name for name in _shards(listing)]
+    firsts = {path: _first_of_id(path, ids) for path in paths}
     if not ids:
-        first = _read_rows(next(iter(firsts)))["error"].iloc[0]
-        raise DataError(f"none of the {entries} images can be read; the first: {first}")
-    chunks = (_read_vectors(path, rows) for path, rows in firsts.items())
+        first = read_rows(paths[0])["error"].iloc[0]
+        raise DataError(f"none of the {len(listing.rows)} images can be read; the first: {first}")
+    chunks = (read_vectors(path, rows) for path, rows in firsts.items())
     filled = (chunk for chunk in chunks if len(chunk))
     return build_index(directory, list(ids), filled, meta, device)
 
@@ -261,42 +224,8 @@ def _merge(directory: Path, meta: IndexMeta, entries: int, device: str) -> Index
 def _first_of_id(path: Path, ids: dict[str, int]) -> list[int]:
     """Rows of a part whose pixels no earlier row had; adds them to `ids`."""
     rows = []
-    for row, example_id in enumerate(_read_rows(path)["example_id"]):
+    for row, example_id in enumerate(read_rows(path)["example_id"]):
         if isinstance(example_id, str) and example_id not in ids:
             ids[example_id] = len(ids)
             rows.append(row)
     return rows
-
-
-def _parts(directory: Path) -> list[Path]:
-    return sorted((directory / "parts").glob("part-*.parquet"))
-
-
-def _all_rows(directory: Path, index: Index) -> pd.DataFrame:
-    """Read the rows of all parts; raises IndexMismatchError if they are not the index's."""
-    try:
-        rows = pd.concat([_read_rows(path) for path in _parts(directory)], ignore_index=True)
-        whole = rows["example_id"].dropna().unique().tolist() == index.ids
-    except DAMAGED:
-        whole = False
-    if not whole:
-        raise IndexMismatchError(
-            f"the index in {directory} is damaged: its parts are missing or are not of "
-            "the images it lists; remove that directory, it is built again"
-        )
-    return rows
-
-
-def _read_rows(path: Path) -> pd.DataFrame:
-    rows: pd.DataFrame = pq.read_table(path, columns=ROW_SCHEMA.names).to_pandas()
-    return rows
-
-
-def _read_vectors(path: Path, rows: list[int]) -> Vectors:
-    table = pq.read_table(path, columns=["vector"])
-    taken = table.column("vector").take(pa.array(rows, pa.int64()))
-    arrays: Iterator[pa.Array] = iter(taken.chunks)
-    flat = [array.flatten().to_numpy(zero_copy_only=False) for array in arrays]
-    size = table.schema.field("vector").type.list_size
-    vectors: Vectors = np.concatenate([*flat, np.empty(0, np.float32)]).reshape(-1, size)
-    return vectors

@@ -17,7 +17,7 @@ from memaudit.audit.work import Task
 from memaudit.config import Sampler
 from memaudit.corruption.noise import generator, standard_normal
 from memaudit.records import Vectors
-from memaudit.run.parts import Part, Parts
+from memaudit.run.parts import Part
 from memaudit.similarity.quality import Quality, measure_quality
 
 STEPS = 50  # from pure noise; a scan's own steps start where an image is left
@@ -51,16 +51,13 @@ def _generated(scorer: Scorer, draw: _Draw, count: int) -> Vectors:
     """Embeddings of the generated images, [N, D]; parts that are there are not made again."""
     parts = scorer.run.parts("generated")
     tasks = scorer.crew.tasks("generated", map(str, range(count)))
+    whole = parts.done()
     for task in tasks:
-        _drop_short(parts, task)
+        name = parts.name(task.number)
+        if whole.get(name, len(task.ids)) < len(task.ids):  # fewer images were asked for
+            parts.store.remove(name)
     table = scorer.crew.complete(parts, tasks, draw).table
     return np.stack(table.loc[table["sample"] < count, "vector"].to_list())
-
-
-def _drop_short(parts: Parts, task: Task) -> None:
-    """Remove a part of a run that was asked for fewer images."""
-    if parts.has(task.number) and len(parts.read(task.number).table) < len(task.ids):
-        parts.store.remove(parts.name(task.number))
 
 
 @dataclass(frozen=True, eq=False)

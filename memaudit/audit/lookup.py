@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from memaudit.audit.embedding import Embedded, View, embed_listing, open_index, readable_rows
+from memaudit.audit.embedded import open_index, readable_rows
+from memaudit.audit.embedding import Embedded, View, embed_listing
 from memaudit.audit.listing import list_data
 from memaudit.config import DataConfig
 from memaudit.data import read_file

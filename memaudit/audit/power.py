@@ -39,7 +39,8 @@ def check_power(
     queries = [name for name in pool.candidates.ids if name in asked["member"] | asked["control"]]
     memorized = sides["member"][: _room(scorer)]
     tasks = scorer.crew.tasks("power", queries, (how,))
-    if not all(scorer.run.parts("power").has(task.number) for task in tasks):
+    parts = scorer.run.parts("power")
+    if not {parts.name(task.number) for task in tasks} <= parts.done().keys():
         training = _members(pool, told)
         memorizer = _memorizer(scorer, how.grid, memorized, training)
         if memorizer is None:

@@ -61,7 +61,8 @@ class Crew:
     def complete(self, parts: Parts, tasks: Sequence[Task], do: Do) -> Part:
         """Do what is not done yet, keep each part as it comes, and read all of them."""
         total = sum(len(task.ids) for task in tasks)
-        left = [task for task in tasks if not parts.has(task.number)]
+        whole = parts.done()
+        left = [task for task in tasks if parts.name(task.number) not in whole]
         done = total - sum(len(task.ids) for task in left)
         stage = "scan" if parts.work == "scores" else parts.work
         if done:

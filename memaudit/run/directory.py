@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -19,14 +19,16 @@ import pyarrow.parquet as pq
 
 from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
-from memaudit.files import to_csv, to_json, to_parquet
+from memaudit.files import to_csv, to_parquet
+from memaudit.run.manifest import Sealed
 from memaudit.run.parts import Parts, Work
 from memaudit.run.record import (
     FORMAT,
     Prepared,
+    Question,
     Record,
-    expect_format,
     read_prepared,
+    read_question,
     read_record,
     write,
 )
@@ -66,24 +68,23 @@ class RunDirectory:
         another version.
         """
         question = json.loads(json.dumps(asked))
+        now = Question(FORMAT, digest(question), question)
         if not self.store.has(RUN):
-            content = {"format": FORMAT, "digest": digest(question), "asked": question}
-            self.store.put(RUN, to_json(content))
-            return
-        text = self.store.get(RUN)
-        expect_format(text, f"{self.place}/{RUN}")
-        earlier = json.loads(text).get("asked")
-        if not isinstance(earlier, dict):
-            raise RunDirectoryError(
-                f"{self.place}/{RUN} cannot be read: it does not say what was asked; run its scan "
-                "again into another --out"
-            )
+            self.store.put(RUN, write(now))
+        earlier = read_question(self._get(RUN), f"{self.place}/{RUN}").asked
         if earlier != question:
             changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
             raise RunDirectoryError(
                 f"{self.place} holds the scan of other arguments or other data ({changed}); give "
                 "another --out, or the same arguments to continue it"
             )
+        if self.sealed.begin(now.digest, get_args(Work)):
+            self.store.remove(SCAN)  # whatever it says, its scores are not there
+
+    @property
+    def sealed(self) -> Sealed:
+        """The tables, and what vouches for them."""
+        return Sealed(self.store)
 
     def parts(self, work: Work) -> Parts:
         """The parts of some work."""
@@ -91,7 +92,7 @@ class RunDirectory:
 
     def keep_prepared(self, prepared: Prepared, pool: pd.DataFrame) -> None:
         """Write what is settled before the first score; the pool first."""
-        self.store.put(POOL, to_parquet(pool))
+        self.sealed.put(POOL, to_parquet(pool), len(pool))
         self.store.put(PREPARED, write(prepared))
 
     @property
@@ -132,7 +133,7 @@ class RunDirectory:
 
     def keep_findings(self, findings: pd.DataFrame, errors: pd.DataFrame, summary: str) -> None:
         """Write what people read."""
-        self.store.put(f"{FINDINGS}.parquet", to_parquet(findings))
+        self.sealed.put(f"{FINDINGS}.parquet", to_parquet(findings), len(findings))
         self.store.put(f"{FINDINGS}.csv", to_csv(findings))
         self.store.put(ERRORS, to_csv(errors))
         self.store.put(SUMMARY, f"{summary}\n".encode())
@@ -152,12 +153,12 @@ class RunDirectory:
 
     def _table(self, name: str) -> pd.DataFrame:
         try:
-            table: pd.DataFrame = pq.read_table(pa.BufferReader(self._get(name))).to_pandas()
-        except (OSError, pa.ArrowException) as error:
+            [content] = self.sealed.each([name])
+        except RunDirectoryError as error:
             raise RunDirectoryError(
-                f"{self.place}/{name} cannot be read ({error}); run its scan again with the same "
-                "arguments, it is written anew"
+                f"{error}; run its scan again with the same arguments, it is written anew"
             ) from error
+        table: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
         return table
 
 

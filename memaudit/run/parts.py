@@ -1,8 +1,9 @@
-"""Parts of a run's work: numbered tables that are written whole, and never again."""
+"""Parts of a run's work: numbered tables that are written whole, sealed, and never again."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_parquet
+from memaudit.progress import remark
+from memaudit.run.manifest import MANIFEST, Sealed, some
 from memaudit.run.store import Store
 
 # The scores that are calibrated; an adaptive scan's sample and first pass; the power check; and
@@ -37,43 +40,53 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one kind of work in a store."""
+    """The parts of one kind of work in a store, each under seal."""
 
     store: Store
     work: Work
+
+    @property
+    def sealed(self) -> Sealed:
+        """The tables of the store."""
+        return Sealed(self.store)
 
     def name(self, number: int) -> str:
         """What a part is called in the store."""
         return f"{self.work}/part-{number:05d}.parquet"
 
-    def has(self, number: int) -> bool:
-        """Whether a part is done."""
-        return self.store.has(self.name(number))
+    def done(self) -> dict[str, int]:
+        """The names of parts that are whole, and their rows; others are named and removed."""
+        return self.sealed.mend(self.work) if self.store.names(self.work) else {}
 
     def write(self, number: int, part: Part) -> None:
         """Keep a part."""
         content = to_parquet(part.table, {ERRORS.decode(): json.dumps(part.failed)})
-        self.store.put(self.name(number), content)
+        self.sealed.put(self.name(number), content, len(part.table))
 
     def read(self, number: int) -> Part:
-        """Read a part; raises RunDirectoryError if it is damaged."""
-        name = self.name(number)
-        place = f"{self.store.place}/{name}"
-        try:
-            table = pq.read_table(pa.BufferReader(self.store.get(name)))
-        except (OSError, pa.ArrowException) as error:
-            raise RunDirectoryError(
-                f"{place} is damaged ({error}); remove that file and run the same command again: "
-                "only its images are scored anew"
-            ) from error
-        if ERRORS not in (table.schema.metadata or {}):
-            raise RunDirectoryError(
-                f"{place} was not written by a scan; remove that file and run the same command "
-                "again"
-            )
-        return Part(table.to_pandas(), json.loads(table.schema.metadata[ERRORS]))
+        """Read a part; raises RunDirectoryError unless it is what was written."""
+        return self._read([self.name(number)])[0]
 
     def read_all(self, count: int | None = None) -> Part:
-        """Read the first `count` parts, or all there are."""
-        total = len(self.store.names(self.work)) if count is None else count
-        return Part.joined([self.read(number) for number in range(total)])
+        """Read the first `count` parts, or all that were written; others are named and left out."""
+        if count is not None:
+            return Part.joined(self._read([self.name(number) for number in range(count)]))
+        strays = self.sealed.strays(self.work)
+        if strays:
+            place = self.store.place
+            remark(f"{place}: {some(strays)} not listed in {MANIFEST}: left out")
+        return Part.joined(self._read(self.sealed.rows(self.work)))
+
+    def _read(self, names: Iterable[str]) -> list[Part]:
+        try:
+            return [_part(content) for content in self.sealed.each(names)]
+        except RunDirectoryError as error:
+            raise RunDirectoryError(
+                f"{error}; run its scan again with the same arguments: only the images of that "
+                "part are scored anew"
+            ) from error
+
+
+def _part(content: bytes) -> Part:
+    table = pq.read_table(pa.BufferReader(content))
+    return Part(table.to_pandas(), json.loads(table.schema.metadata[ERRORS]))

@@ -1,4 +1,4 @@
-"""What prepared.json and scan.json hold: one set of types, written and read by one mechanism."""
+"""What run.json, prepared.json and scan.json hold: one set of types and one way to read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from memaudit.config import PromptPolicy, ScanConfig
+from memaudit.config import PromptPolicy, ScanConfig, digest
 from memaudit.errors import ConfigError, RunDirectoryError
 from memaudit.files import to_json
 from memaudit.models.provenance import Provenance
@@ -20,6 +20,15 @@ from memaudit.statistics.summary import Summary
 from memaudit.statistics.verdict import Verdict
 
 FORMAT = 1  # of run directories; another one is refused
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a run was asked, in plain values; `digest` is theirs."""
+
+    format: int
+    digest: str
+    asked: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Record:
     calibrations: tuple[Calibration, ...] = ()
 
 
-def write(record: Record | Prepared) -> bytes:
+def write(record: Record | Prepared | Question) -> bytes:
     """The JSON of a record."""
     kind: Any = type(record)
     return to_json(_adapter(kind).dump_python(record, mode="json"))
@@ -186,6 +195,17 @@ def read_record(text: bytes, place: str) -> Record:
     return cast(Record, _read(Record, text, place))
 
 
+def read_question(text: bytes, place: str) -> Question:
+    """Read run.json; raises RunDirectoryError likewise, or if it was changed since."""
+    question = cast(Question, _read(Question, text, place))
+    if question.digest != digest(question.asked):
+        raise RunDirectoryError(
+            f"{place} cannot be read: its digest is not that of what it says was asked; run its "
+            "scan again into another --out"
+        )
+    return question
+
+
 def read_prepared(text: bytes, place: str) -> Prepared:
     """Read prepared.json; raises RunDirectoryError likewise."""
     return cast(Prepared, _read(Prepared, text, place))
@@ -196,10 +216,10 @@ def schema() -> dict[str, Any]:
     return _adapter(Record).json_schema(mode="serialization")
 
 
-def _read(kind: type, text: bytes, place: str) -> Record | Prepared:
+def _read(kind: type, text: bytes, place: str) -> Record | Prepared | Question:
     found = expect_format(text, place)
     try:
-        return cast("Record | Prepared", _adapter(kind).validate_json(text))
+        return cast("Record | Prepared | Question", _adapter(kind).validate_json(text))
     except (ValidationError, ConfigError) as error:
         raise RunDirectoryError(
             f"{place} cannot be read: {_wrong(error)}, expected what format {found} of "

@@ -1,15 +1,20 @@
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from runs import ask, assert_same_findings, written_at
 
 from memaudit.audit import scan
 from memaudit.audit.embedding import View, embed_listing, embedding_key
 from memaudit.audit.listing import list_data
+from memaudit.audit.lookup import search_index
 from memaudit.config import DataConfig
 from memaudit.errors import IndexMismatchError
 from memaudit.progress import silent
@@ -128,13 +133,10 @@ def test_a_sidecar_that_says_otherwise_is_refused(config, index, field, value, n
         scan(config)
 
 
-def test_ids_that_were_tampered_with_are_refused(config, index):
-    scan(config)
+def swap_ids(index):
     sidecar = json.loads((index / "index.json").read_text())
     sidecar["ids"][:2] = sidecar["ids"][1::-1]
     (index / "index.json").write_text(json.dumps(sidecar))
-    with pytest.raises(IndexMismatchError, match="not of the images it lists"):
-        scan(config)
 
 
 def remove_part(index):
@@ -146,12 +148,12 @@ def cut_part(index):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.mark.parametrize("damage", [remove_part, cut_part])
-def test_a_damaged_index_is_refused_and_the_remedy_named(config, index, damage):
-    scan(config)
-    damage(index)
-    with pytest.raises(IndexMismatchError, match=r"is damaged.*remove that directory"):
-        scan(config)
+def change_part(index):
+    path = index / "parts" / "part-00000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["sharpness"] = 0.0
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def remove_vectors(index):
@@ -163,12 +165,76 @@ def cut_vectors(index):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.mark.parametrize("damage", [remove_vectors, cut_vectors])
-def test_an_index_with_damaged_vectors_is_refused_and_the_remedy_named(config, index, damage):
+def break_sidecar(index):
+    (index / "index.json").write_text("[" * 100_000)
+
+
+def remove_manifest(index):
+    (index / "parts" / "manifest.json").unlink()
+
+
+def unfinish_and_change_part(index):
+    (index / "index.json").unlink()
+    change_part(index)
+
+
+DAMAGES = {
+    swap_ids: "its parts are not of the images it lists",
+    remove_part: "",
+    cut_part: "part-00000.parquet cannot be read (it is damaged",
+    change_part: "part-00000.parquet cannot be read (it is damaged",
+    remove_vectors: "index.faiss is missing",
+    cut_vectors: "index.faiss is missing or is not the file",
+    break_sidecar: "index.json cannot be read",
+    remove_manifest: "has no parts/manifest.json",
+    unfinish_and_change_part: "part-00000.parquet cannot be read (it is damaged",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_named_and_made_anew(config, index, damage, tmp_path, caplog):
+    expected = scan(config).findings
+    whole = read_bytes(index)
+    damage(index)
+    found = scan(replace(config, out=str(tmp_path / "again")))
+    assert not found.prepared.data.index_reused
+    assert DAMAGES[damage] in caplog.text
+    assert ("anew" in caplog.text) == bool(DAMAGES[damage])
+    pd.testing.assert_frame_equal(found.findings, expected)
+    assert read_bytes(index) == whole
+
+
+def read_bytes(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_refused_by_a_search(config, index, damage, sides):
     scan(config)
     damage(index)
-    with pytest.raises(IndexMismatchError, match=r"index\.faiss is missing or .*Build it again"):
+    with pytest.raises(IndexMismatchError, match=r"index in .* Build it again"):
+        search_index(str(index), str(sides.members / "003.png"), 1)
+
+
+def test_a_part_that_no_scan_wrote_is_no_part_of_an_index(config, index, sides, tmp_path, caplog):
+    expected = scan(config).findings
+    stray = index / "parts" / "part-00099.parquet"
+    shutil.copy(index / "parts" / "part-00000.parquet", stray)
+    assert len(search_index(str(index), str(sides.members / "003.png"), 99)) == 55
+    found = scan(replace(config, out=str(tmp_path / "again")))
+    assert found.prepared.data.index_reused
+    assert "part-00099.parquet cannot be read (it is not listed" in caplog.text
+    assert not stray.exists()
+    pd.testing.assert_frame_equal(found.findings, expected)
+
+
+def test_a_file_of_somebody_else_called_index_json_is_left_alone(config, index):
+    index.mkdir()
+    (index / "index.json").write_text("{}")
+    with pytest.raises(IndexMismatchError, match=r"index\.json cannot be read"):
         scan(config)
+    assert (index / "index.json").read_text() == "{}"
 
 
 def test_the_index_of_another_data_set_is_refused(config, sides, tmp_path):
@@ -186,19 +252,15 @@ def test_the_unfinished_index_of_another_data_set_is_refused(config, sides, inde
         scan(other)
 
 
-def test_a_part_that_lost_its_end_is_made_again(config, index, tmp_path):
-    expected = scan(config).findings
-    cut_part(index)
-    (index / "index.json").unlink()
-    found = scan(replace(config, out=str(tmp_path / "again")))
-    assert not found.prepared.data.index_reused
-    assert_same_findings(found.findings, expected)
-
-
 def test_one_directory_can_hold_the_run_and_its_index(config):
     both = replace(config, index=config.execution.out)
     first = scan(both)
-    assert_same_findings(scan(both).findings, first.findings)
+    written = {work: written_at(Path(both.execution.out) / work) for work in ("parts", "scores")}
+    again = scan(both)
+    assert again.prepared.data.index_reused
+    assert_same_findings(again.findings, first.findings)
+    for work, times in written.items():
+        assert written_at(Path(both.execution.out) / work) == times
 
 
 def test_of_two_that_want_the_same_index_one_builds_it_and_the_other_waits(sides, index):

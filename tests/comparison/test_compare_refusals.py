@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from memaudit.comparison import compare
@@ -144,6 +145,15 @@ def damage_scores(run: Path) -> None:
     (run / "scores" / "part-00000.parquet").write_bytes(b"PAR1")
 
 
+def exchange_findings(run: Path) -> None:
+    findings = pd.read_parquet(run / "findings.parquet")
+    findings.assign(flagged=False).to_parquet(run / "findings.parquet")
+
+
+def lose_the_manifest(run: Path) -> None:
+    (run / "manifest.json").unlink()
+
+
 def lose_scores(run: Path) -> None:
     shutil.rmtree(run / "scores")
 
@@ -156,8 +166,10 @@ def lose_scores(run: Path) -> None:
         (write_as_earlier_versions, "is of an earlier version of memaudit, expected format 1"),
         (write_as_a_later_version, "is of format 99, expected format 1.* run the scan again"),
         (damage_findings, "findings.parquet cannot be read"),
-        (damage_scores, "part-00000.parquet is damaged"),
-        (lose_scores, "has no scores"),
+        (damage_scores, r"part-00000.parquet cannot be read \(it is damaged"),
+        (lose_scores, r"part-00000.parquet cannot be read \(it is missing"),
+        (lose_the_manifest, "has no manifest.json, .* or an earlier memaudit wrote none"),
+        (exchange_findings, r"findings.parquet cannot be read \(it is damaged: its sha256"),
     ],
 )
 def test_a_damaged_run_is_refused(base, tmp_path, damage, named):
@@ -168,11 +180,13 @@ def test_a_damaged_run_is_refused(base, tmp_path, damage, named):
         compare(CompareConfig((base, str(run))))
 
 
-def test_a_run_that_lost_its_last_scores_is_refused(runs, tmp_path):
+def test_a_run_whose_scores_are_not_all_made_anew_is_refused(runs, tmp_path):
     run = runs.make("in parts", shard_size=30)
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    (copy / "scores" / "part-00001.parquet").unlink()
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["tables"]["scores/part-00001.parquet"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(RunDirectoryError, match=r"has lost the scores of \d+ of 55 images"):
         compare(CompareConfig((run, str(copy))))
 

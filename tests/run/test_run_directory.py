@@ -1,6 +1,7 @@
 """A run directory holds one question, is held by one process, and keeps what is finished."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -66,7 +67,11 @@ def test_another_question_is_refused_by_what_differs(run, change, said):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "asked": 3}']
+    "text",
+    [
+        *("", "{", "[]", "null", "[" * 100_000),
+        *('{"format": 1}', '{"format": 1, "asked": 3}', '{"format": 1, "digest": "", "asked": {}}'),
+    ],
 )
 def test_a_damaged_question_is_refused(run, text):
     run.store.put("run.json", text.encode())
@@ -97,7 +102,7 @@ def test_parts_come_back_in_order_with_what_failed(parts):
         assert found.table["example_id"].tolist() == ["a", "b", "c"]
         assert found.failed == {"x": "gone"}
     assert parts.read_all(1).table["example_id"].tolist() == ["a", "b"]
-    assert [parts.has(number) for number in range(3)] == [True, True, False]
+    assert parts.done() == {parts.name(0): 2, parts.name(1): 1}
 
 
 def test_a_shard_that_failed_whole_is_an_empty_part(parts):
@@ -111,27 +116,87 @@ def test_a_shard_that_failed_whole_is_an_empty_part(parts):
 
 def test_each_kind_of_work_has_parts_of_its_own(run, parts):
     parts.write(0, Part(scores("a")))
-    assert not run.parts("power").has(0)
+    assert not run.parts("power").done()
     assert run.parts("power").read_all().table.empty
 
 
-@pytest.mark.parametrize("kept", [0, 3, 200])
-def test_a_damaged_part_is_named(parts, kept):
+def cut(parts: Parts) -> None:
+    parts.store.put(parts.name(0), parts.store.get(parts.name(0))[:200])
+
+
+def replace_by_another(parts: Parts) -> None:
+    parts.store.put(parts.name(0), to_parquet(scores("x")))
+
+
+def empty(parts: Parts) -> None:
+    parts.store.put(parts.name(0), b"")
+
+
+@pytest.mark.parametrize("damage", [cut, replace_by_another, empty])
+def test_a_part_that_is_not_what_was_written_is_named_and_never_read(parts, damage, caplog):
+    for number, name in enumerate("ab"):
+        parts.write(number, Part(scores(name)))
+    damage(parts)
+    named = r"scores/part-00000.parquet cannot be read \(it is damaged"
+    for read in (parts.read_all, lambda: parts.read(0)):
+        with pytest.raises(RunDirectoryError, match=rf"{named}.*scan again"):
+            read()
+    assert parts.done() == {parts.name(1): 1}
+    assert re.search(rf"{named}.*made anew", caplog.text)
+    assert parts.store.names("scores") == [parts.name(1)]
+
+
+def test_a_part_that_no_scan_wrote_is_named_and_left_out(parts, caplog):
     parts.write(0, Part(scores("a")))
-    parts.store.put(parts.name(0), parts.store.get(parts.name(0))[:kept])
-    with pytest.raises(RunDirectoryError, match=r"part-00000.parquet is damaged .*remove that"):
-        parts.read_all(1)
+    parts.store.put(parts.name(7), parts.store.get(parts.name(0)))
+    assert parts.read_all().table["example_id"].tolist() == ["a"]
+    assert f"{parts.name(7)} not listed in manifest.json: left out" in caplog.text
+    assert parts.done() == {parts.name(0): 1}
+    assert f"{parts.name(7)} cannot be read (it is not listed in manifest.json" in caplog.text
 
 
-def test_a_part_of_another_program_is_refused(parts):
-    parts.store.put(parts.name(0), to_parquet(scores("a")))
-    with pytest.raises(RunDirectoryError, match="was not written by a scan"):
-        parts.read_all(1)
+def test_a_part_that_is_lost_is_named(parts):
+    parts.write(3, Part(scores("a")))
+    parts.store.remove(parts.name(3))
+    assert not parts.done()
+    with pytest.raises(RunDirectoryError, match=r"part-00003.parquet cannot be read .*is missing"):
+        parts.read_all()
 
 
-def test_a_part_that_is_not_there_is_named(parts):
-    with pytest.raises(RunDirectoryError, match=r"scores/part-00003.parquet is damaged"):
-        parts.read(3)
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"of": 3}', "[" * 100_000, '{"tables": {"a": 1}}']
+)
+def test_without_a_manifest_nothing_is_read_and_all_parts_are_made_anew(run, parts, text, caplog):
+    parts.write(0, Part(scores("a")))
+    if text is None:
+        run.store.remove("manifest.json")
+    else:
+        run.store.put("manifest.json", text.encode())
+    with pytest.raises(RunDirectoryError, match=r"manifest.json"):
+        parts.read_all()
+    run.start(ASKED)
+    assert "the tables that it should vouch for are made anew" in caplog.text
+    assert not parts.done()
+
+
+def test_parts_of_another_question_are_made_anew_with_their_manifest(run, tmp_path, caplog):
+    with hold(tmp_path / "other") as store:
+        RunDirectory(store).start(ASKED | {"seed": 1})
+    other = RunDirectory(store).parts("scores")
+    other.write(0, Part(scores("a")))
+    for name in ("manifest.json", other.name(0)):
+        run.store.put(name, store.get(name))
+    run.start(ASKED)
+    assert "manifest.json belongs to something else" in caplog.text
+    assert not run.parts("scores").done()
+
+
+def test_a_question_that_was_changed_by_hand_is_refused(run):
+    changed = json.loads(run.store.get("run.json"))
+    changed["asked"]["seed"] = 1
+    run.store.put("run.json", json.dumps(changed).encode())
+    with pytest.raises(RunDirectoryError, match="its digest is not that of what it says was asked"):
+        run.start(ASKED | {"seed": 1})
 
 
 def test_one_process_at_a_time_holds_a_directory(tmp_path):

@@ -10,7 +10,7 @@ from memaudit.similarity.duplicates import group_duplicates
 from memaudit.similarity.embed import load_embedder
 from memaudit.similarity.search import IndexMeta, build_index
 
-META = IndexMeta("test", "digest", "fingerprint", 64, "stretch")
+META = IndexMeta("test", "digest", "fingerprint", "64x64", "stretch")
 
 
 def photo_tiles(side):

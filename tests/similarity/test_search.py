@@ -1,6 +1,6 @@
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import faiss
 import numpy as np
@@ -19,7 +19,7 @@ from memaudit.similarity.search import (
     match,
 )
 
-META = IndexMeta("pixels", "digest", "fingerprint", 64, "center-crop")
+META = IndexMeta("pixels", "digest", "fingerprint", "64x64", "center-crop")
 PIXELS = load_embedder("pixels")
 SIDE = 32
 
@@ -199,11 +199,11 @@ def test_a_loaded_index_is_the_one_that_was_built(tmp_path):
 
 def test_an_index_of_another_embedder_names_the_difference(tmp_path):
     build(tmp_path)
-    other = replace(META, embedder="sscd", digest="else", resolution=32)
+    other = replace(META, embedder="sscd", digest="else", resolution="32x32")
     with pytest.raises(IndexMismatchError) as caught:
         load_index(tmp_path, other)
     assert "digest is 'digest', expected 'else'" in str(caught.value)
-    assert "resolution is 64, expected 32" in str(caught.value)
+    assert "resolution is '64x64', expected '32x32'" in str(caught.value)
     assert "made by pixels, wanted for sscd" in str(caught.value)
 
 
@@ -245,6 +245,20 @@ def test_a_damaged_sidecar_is_refused(tmp_path, text):
     build(tmp_path)
     (tmp_path / "index.json").write_text(text)
     with pytest.raises(IndexMismatchError, match="cannot be read"):
+        load_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("resolution", value) for value in ("axb", "0x0", "1000000x1000000", "-1x-1", 5)),
+        *(("resize", "evil"), ("embedder", 5), ("version", "x"), ("version", 1e999)),
+    ],
+)
+def test_a_sidecar_that_makes_no_sense_is_refused_by_its_field(tmp_path, field, value):
+    build(tmp_path)
+    edit_sidecar(tmp_path, meta=asdict(META) | {field: value})
+    with pytest.raises(IndexMismatchError, match=rf"index\.json cannot be read \(meta\.{field}: "):
         load_index(tmp_path)
 
 

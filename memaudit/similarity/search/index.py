@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Annotated
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from memaudit.config import AlphaPolicy, ResizePolicy
 from memaudit.errors import DependencyError
 from memaudit.records import Vectors
 from memaudit.similarity.search.backend import Backend, Neighbours, choose_backend, view_vectors
 
 UNIT_TOLERANCE = 1e-3
+OWN_SIZE = "own size"
+Resolution = Annotated[str, Field(pattern=rf"^({OWN_SIZE}|[1-9]\d{{0,4}}x[1-9]\d{{0,4}})$")]
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,10 @@ class IndexMeta:
     embedder: str  # as typed, for messages; the digest decides
     digest: str  # of the embedder's weights and preprocessing
     fingerprint: str  # of the data
-    resolution: str  # "HEIGHTxWIDTH" in pixels before embedding, or "own size"
-    resize: str  # policy: center-crop, stretch or pad
-    alpha: str = "white"  # what transparent pixels became: white, black or drop
-    version: int = 4  # of the layout on disk
+    resolution: Resolution  # in pixels before embedding
+    resize: ResizePolicy
+    alpha: AlphaPolicy = "white"  # what transparent pixels became
+    version: int = 5  # of the layout on disk
 
 
 @dataclass(frozen=True, eq=False)

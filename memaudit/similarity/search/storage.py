@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import faiss
+from pydantic import TypeAdapter, ValidationError
 
-from memaudit.errors import ConfigError, DependencyError, IndexMismatchError
+from memaudit.errors import ConfigError, DamagedIndexError, DependencyError, IndexMismatchError
+from memaudit.files import write_whole
 from memaudit.records import Vectors
 from memaudit.similarity.search.backend import view_vectors
 from memaudit.similarity.search.index import Index, IndexMeta, check_vectors
 
 VECTORS = "index.faiss"
 SIDECAR = "index.json"
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What `index.json` holds: what the vectors are of, and the sha256 of their file."""
+
+    meta: IndexMeta
+    sha256: str
+    ids: tuple[str, ...]
 
 
 def build_index(
@@ -46,24 +57,24 @@ def build_index(
     faiss.write_index(flat, str(temporary))
     if temporary.stat().st_size < len(ids) * flat.code_size:  # FAISS does not check its last write
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
-    sidecar = {"meta": asdict(meta), "sha256": _sha256(temporary), "ids": ids}
+    sidecar = Sidecar(meta, _sha256(temporary), tuple(ids))
     temporary.replace(directory / VECTORS)
-    temporary = directory / f"{SIDECAR}.tmp"
-    temporary.write_text(json.dumps(sidecar), encoding="utf-8")
-    temporary.replace(directory / SIDECAR)
+    write_whole(directory / SIDECAR, _adapter().dump_json(sidecar))
     return Index.create(ids, flat, meta, device)
 
 
 def load_index(directory: Path, expected: IndexMeta | None = None, device: str = "cpu") -> Index:
     """Load an index whose sidecar matches its vectors and, where given, `expected`.
 
-    Raises IndexMismatchError that names every difference.
+    Raises IndexMismatchError that names every difference, and DamagedIndexError where the files
+    are not what was written.
     """
-    meta, sha256, ids = _read_sidecar(directory)
+    sidecar = _read_sidecar(directory)
+    meta, ids = sidecar.meta, list(sidecar.ids)
     if expected is not None:
         _compare(directory, meta, expected)
     file = directory / VECTORS
-    if not file.is_file() or _sha256(file) != sha256:
+    if not file.is_file() or _sha256(file) != sidecar.sha256:
         raise _refuse(directory, f"{VECTORS} is missing or is not the file {SIDECAR} belongs to")
     flat = faiss.read_index(str(file))
     if not isinstance(flat, faiss.IndexFlatIP) or flat.ntotal != len(ids):
@@ -97,14 +108,18 @@ def _fill(total: int, chunks: Iterable[Vectors]) -> faiss.IndexFlatIP:
     return flat
 
 
-def _read_sidecar(directory: Path) -> tuple[IndexMeta, str, list[str]]:
+def _read_sidecar(directory: Path) -> Sidecar:
     try:
-        sidecar: dict[str, Any] = json.loads((directory / SIDECAR).read_text(encoding="utf-8"))
-        return IndexMeta(**sidecar["meta"]), sidecar["sha256"], [str(i) for i in sidecar["ids"]]
+        sidecar: Sidecar = _adapter().validate_json((directory / SIDECAR).read_bytes())
     except FileNotFoundError as error:
         raise _refuse(directory, f"it holds no {SIDECAR}, so it was never finished") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise _refuse(directory, f"{SIDECAR} cannot be read ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise _refuse(directory, f"{SIDECAR} cannot be read ({where}: {first['msg']})") from error
+    return sidecar
 
 
 def _compare(directory: Path, found: IndexMeta, expected: IndexMeta) -> None:
@@ -117,11 +132,20 @@ def _compare(directory: Path, found: IndexMeta, expected: IndexMeta) -> None:
     ]
     if differences:
         embedders = f"made by {found.embedder}, wanted for {expected.embedder}"
-        raise _refuse(directory, f"{'; '.join(differences)} ({embedders})")
+        raise IndexMismatchError(_refusal(directory, f"{'; '.join(differences)} ({embedders})"))
 
 
-def _refuse(directory: Path, reason: str) -> IndexMismatchError:
-    return IndexMismatchError(f"The index in {directory} cannot be used: {reason}. Build it again.")
+def _refuse(directory: Path, reason: str) -> DamagedIndexError:
+    return DamagedIndexError(_refusal(directory, reason))
+
+
+def _refusal(directory: Path, reason: str) -> str:
+    return f"The index in {directory} cannot be used: {reason}. Build it again."
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Sidecar)
 
 
 def _sha256(file: Path) -> str:

@@ -1,0 +1,167 @@
+"""What a store should hold: the sha256 and rows of each table, without which none is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from memaudit.errors import RunDirectoryError
+from memaudit.progress import remark
+from memaudit.run.store import Store
+
+MANIFEST = "manifest.json"
+PARTS = "part-*.parquet"  # what the numbered tables of a folder are called
+SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a table must be: the sha256 of its file, and its rows."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    rows: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The seals of tables by name; `of` is the digest of what they were made from."""
+
+    of: str = ""
+    tables: dict[str, Seal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The tables of a store, each under seal.
+
+    A seal is written before its table, so that a process that is killed leaves no table without
+    one. One process writes at a time.
+    """
+
+    store: Store
+    name: str = MANIFEST  # of the manifest
+
+    def begin(self, of: str, folders: Iterable[str]) -> bool:
+        """Start the manifest of tables that are made from `of`; False if it was started before.
+
+        Where it is lost, cannot be read or belongs to something else, nothing vouches for the
+        tables in the `folders`: that is said, and they are made anew.
+        """
+        if self.is_of(of):
+            return False
+        why = f"{self.place(self.name)} belongs to something else"
+        try:
+            self.manifest()
+        except RunDirectoryError as error:
+            why = str(error)
+        if self.store.has(self.name) or any(self._there(folder) for folder in folders):
+            remark(f"{why}; the tables that it should vouch for are made anew")
+        self._keep(Manifest(of))
+        return True
+
+    def manifest(self) -> Manifest:
+        """Read the manifest; raises RunDirectoryError if it is not there or makes no sense."""
+        if not self.store.has(self.name):
+            raise RunDirectoryError(
+                f"{self.store.place} has no {self.name}, which says what its tables hold: it was "
+                "lost, or an earlier memaudit wrote none"
+            )
+        try:
+            manifest: Manifest = _adapter().validate_json(self.store.get(self.name))
+        except (OSError, ValidationError) as error:
+            raise RunDirectoryError(
+                f"{self.place(self.name)} cannot be read: it holds no seals of tables"
+            ) from error
+        return manifest
+
+    def put(self, name: str, content: bytes, rows: int) -> None:
+        """Seal a table and write it."""
+        manifest = self.manifest() if self.store.has(self.name) else Manifest()
+        tables = {**manifest.tables, name: Seal(hashlib.sha256(content).hexdigest(), rows)}
+        self._keep(replace(manifest, tables=tables))
+        self.store.put(name, content)
+
+    def each(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Read tables; raises RunDirectoryError at one that is not what was sealed."""
+        sealed = self.manifest().tables
+        return (self._check(name, sealed.get(name)) for name in names)
+
+    def is_of(self, key: str) -> bool:
+        """Whether there is a manifest, of what has this digest."""
+        try:
+            return self.manifest().of == key
+        except RunDirectoryError:
+            return False
+
+    def rows(self, folder: str) -> dict[str, int]:
+        """The sealed tables of a folder in their order, there or not, and their rows."""
+        tables = self.manifest().tables
+        return {name: tables[name].rows for name in sorted(tables) if _is_part(name, folder)}
+
+    def strays(self, folder: str) -> list[str]:
+        """The tables of a folder that have no seal."""
+        sealed = self.manifest().tables
+        return [name for name in self._there(folder) if name not in sealed]
+
+    def mend(self, folder: str) -> dict[str, int]:
+        """Remove the tables that are not what was sealed, and say so; -> the rows of all others."""
+        sealed = self.manifest().tables
+        faults = []
+        for name in self._there(folder):
+            try:
+                self._check(name, sealed.get(name))
+            except RunDirectoryError as error:
+                faults.append(str(error))
+                self.store.remove(name)
+        if faults:
+            remark(f"{some(faults)}; what belongs there is made anew")
+        return {name: sealed[name].rows for name in self._there(folder)}
+
+    def place(self, name: str) -> str:
+        """Where a content stands, for messages."""
+        return f"{self.store.place}/{name}"
+
+    def _keep(self, manifest: Manifest) -> None:
+        self.store.put(self.name, _adapter().dump_json(manifest, indent=1))
+
+    def _there(self, folder: str) -> list[str]:
+        return [name for name in self.store.names(folder) if _is_part(name, folder)]
+
+    def _check(self, name: str, seal: Seal | None) -> bytes:
+        why, content = "", b""
+        if seal is None:
+            why = f"it is not listed in {self.name}, so no scan wrote it there"
+        elif not self.store.has(name):
+            why = "it is missing"
+        else:
+            try:
+                content = self.store.get(name)
+            except OSError as error:
+                why = str(error)
+        if seal is not None and not why and hashlib.sha256(content).hexdigest() != seal.sha256:
+            why = f"it is damaged: its sha256 is not the one listed in {self.name}"
+        if why:
+            raise RunDirectoryError(f"{self.place(name)} cannot be read ({why})")
+        return content
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few, and how many more there are."""
+    names = list(names)
+    more = f"; and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return "; ".join(names[:SHOWN]) + more
+
+
+def _is_part(name: str, folder: str) -> bool:
+    return fnmatch(name, f"{folder}/{PARTS}")
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Manifest)
