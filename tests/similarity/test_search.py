@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from dataclasses import asdict, replace
 
 import faiss
@@ -245,6 +246,14 @@ def test_a_damaged_sidecar_is_refused(tmp_path, text):
     build(tmp_path)
     (tmp_path / "index.json").write_text(text)
     with pytest.raises(IndexMismatchError, match="cannot be read"):
+        load_index(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_sidecar_is_refused_and_not_waited_for(tmp_path):
+    build(tmp_path)
+    (tmp_path / "index.json").unlink()
+    os.mkfifo(tmp_path / "index.json")
+    with pytest.raises(IndexMismatchError, match="expected a regular file, found a pipe"):
         load_index(tmp_path)
 
 

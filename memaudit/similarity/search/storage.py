@@ -14,8 +14,15 @@ from typing import Any
 import faiss
 from pydantic import TypeAdapter, ValidationError
 
-from memaudit.errors import ConfigError, DamagedIndexError, DependencyError, IndexMismatchError
+from memaudit.errors import (
+    ConfigError,
+    DamagedIndexError,
+    DependencyError,
+    ForeignFileError,
+    IndexMismatchError,
+)
 from memaudit.files import write_whole
+from memaudit.foreign import read_file
 from memaudit.records import Vectors
 from memaudit.similarity.search.backend import view_vectors
 from memaudit.similarity.search.index import Index, IndexMeta, check_vectors
@@ -109,11 +116,11 @@ def _fill(total: int, chunks: Iterable[Vectors]) -> faiss.IndexFlatIP:
 
 
 def _read_sidecar(directory: Path) -> Sidecar:
+    if not (directory / SIDECAR).exists():
+        raise _refuse(directory, f"it holds no {SIDECAR}, so it was never finished")
     try:
-        sidecar: Sidecar = _adapter().validate_json((directory / SIDECAR).read_bytes())
-    except FileNotFoundError as error:
-        raise _refuse(directory, f"it holds no {SIDECAR}, so it was never finished") from error
-    except OSError as error:
+        sidecar: Sidecar = _adapter().validate_json(read_file(directory / SIDECAR))
+    except ForeignFileError as error:
         raise _refuse(directory, f"{SIDECAR} cannot be read ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
