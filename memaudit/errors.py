@@ -76,3 +76,9 @@ class DependencyError(MemauditError):
 
 class TrainingDivergedError(MemauditError):
     """The loss stopped being finite; the last checkpoint is kept."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python, torch on a GPU, and torch on a CPU say it differently."""
+    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+    return named or "not enough memory" in str(error)

@@ -20,11 +20,9 @@ from memaudit.cli.plan import plan
 from memaudit.cli.scan import scan
 from memaudit.cli.split import split
 from memaudit.cli.train import train
-from memaudit.errors import MemauditError
+from memaudit.errors import MemauditError, out_of_memory
 
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
-OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")  # Python's and torch's
-NOT_ENOUGH_MEMORY = "not enough memory"  # torch on the CPU raises a plain RuntimeError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -66,7 +64,7 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename:
         _complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
         code = USAGE
-    elif type(error).__name__ in OUT_OF_MEMORY or NOT_ENOUGH_MEMORY in str(error):
+    elif out_of_memory(error):
         _complain(
             "error: out of memory; run the same command with a smaller --batch-size: what was "
             "finished is kept"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +12,7 @@ from torch import Tensor
 from memaudit.config import Mask
 from memaudit.corruption.mask import draw_mask
 from memaudit.errors import ConfigError, ModelError
+from memaudit.foreign import read_json, refusing
 
 RECORD = "ambient.json"
 NOISY = "noisy"  # the folder of its noisy copies
@@ -21,6 +20,8 @@ PARTS = "part-*.safetensors"  # in it
 DOUBLE_TWEEDIE = ("ambient", "ambient-mixed")  # losses that find the copy behind more noise
 MARGIN = 1.1  # times sigma_n: the lowest noise at which noisy copies tell anything
 MEMAUDIT = "memaudit"  # who drew the noise, if it is a function of seed, image and sigma_n
+SEEDS = 1 << 64
+LOUDEST = 1e4  # noise; nothing of an image is left behind so much
 LOSSES = ("ambient", "ambient-mixed", "ambient-mask", "sure", "gsure")
 
 
@@ -87,17 +88,20 @@ def read_ambient(folder: Path) -> Ambient | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    try:
-        record = _parse(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    expected = (
+        "expected loss, sigma_n and seed of an ambient training. Copy the model's folder again"
+    )
+    with refusing(lambda why: ModelError(f"{why}; {expected}"), f"{path} cannot be read"):
+        try:
+            record = _parse(read_json(path))
+        except ConfigError as error:  # speaks of options
+            raise ValueError(str(error)) from error
+    known = record.loss in LOSSES and 0 <= record.seed < SEEDS
+    if not known or not (record.told_its_mask or 0 < record.sigma_n <= LOUDEST):
         raise ModelError(
-            f"{path} cannot be read ({error!r}); expected loss, sigma_n and seed of an ambient "
-            "training. Copy the model's folder again"
-        ) from error
-    if record.loss not in LOSSES or not (record.told_its_mask or 0 < record.sigma_n < math.inf):
-        raise ModelError(
-            f"{path} says loss {record.loss!r} and sigma_n {record.sigma_n:g}; expected one of "
-            f"{', '.join(LOSSES)} and a number above 0"
+            f"{path} says loss {record.loss!r}, sigma_n {record.sigma_n:g} and seed "
+            f"{str(record.seed)[:30]}; expected one of {', '.join(LOSSES)}, a number above 0 up to "
+            f"{LOUDEST:g}, and a whole number from 0 to 2^64 - 1"
         )
     if record.told_its_mask and record.mask is None:
         raise ModelError(f"{path} says loss {record.loss!r} without a mask; expected its kind")

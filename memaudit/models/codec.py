@@ -8,6 +8,9 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from memaudit.models.limits import naming
+
+VAE = "the VAE of the model"
 PIXELS = 1 << 20  # in the VAE at a time, whose activations are far larger than the UNet's
 
 
@@ -72,10 +75,11 @@ class LatentCodec:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""
-        modes = [
-            self.vae.encode(encode_pixels(few.to(self.vae.device), 3)).latent_dist.mode()
-            for few in torch.split(images, self._at_a_time)
-        ]
+        with naming(VAE):
+            modes = [
+                self.vae.encode(encode_pixels(few.to(self.vae.device), 3)).latent_dist.mode()
+                for few in torch.split(images, self._at_a_time)
+            ]
         centred = torch.cat(modes) - (self.vae.config.shift_factor or 0.0)
         return cast(Tensor, centred * self.vae.config.scaling_factor)
 
@@ -86,9 +90,10 @@ class LatentCodec:
         parts = torch.split(
             x / config.scaling_factor + (config.shift_factor or 0.0), self._at_a_time
         )
-        return torch.cat(
-            [decode_pixels(self.vae.decode(few, return_dict=False)[0]) for few in parts]
-        )
+        with naming(VAE):
+            return torch.cat(
+                [decode_pixels(self.vae.decode(few, return_dict=False)[0]) for few in parts]
+            )
 
 
 class HasCodec(Protocol):

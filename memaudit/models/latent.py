@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
 
 REMEMBERED = 1024  # captions whose embeddings are kept
@@ -50,7 +51,8 @@ class LatentDenoiser(NetworkDenoiser):
 
         def predict(x_t: Tensor, time: Tensor) -> Tensor:
             unet = cast(Any, self.pipeline.unet)
-            return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
+            with naming("the UNet of the model"):
+                return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
 
         return self.parameterization.x0(x, sigma, predict)
 
@@ -73,12 +75,13 @@ class LatentDenoiser(NetworkDenoiser):
     def _caption(self, prompt: str) -> Caption:
         known = self._captions.get(prompt)
         if known is None:
-            encoded = self.pipeline.encode_prompt(
-                prompt=prompt,
-                device=self.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-            )
+            with naming("the text encoder of the model"):
+                encoded = self.pipeline.encode_prompt(
+                    prompt=prompt,
+                    device=self.device,
+                    num_images_per_prompt=1,
+                    do_classifier_free_guidance=False,
+                )
             pooled = encoded[2][0] if len(encoded) > 2 else None  # the second is the negative one
             if len(self._captions) >= REMEMBERED:
                 self._captions.clear()

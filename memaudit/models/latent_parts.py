@@ -15,17 +15,24 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
+from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, ModelOptions
+from memaudit.models.locate import read_config
 from memaudit.models.weights import (
     OF_DIFFUSERS,
     OF_TRANSFORMERS,
     freeze,
     has_weights,
+    numbers_in,
     require_fitting,
     staged,
     weight_files,
 )
 
+READ = (
+    "it needs its config.json and weights in .safetensors (a pickle can run any code, so it is "
+    "never loaded)"
+)
 STEMS = {UNet2DConditionModel: OF_DIFFUSERS, AutoencoderKL: OF_DIFFUSERS}  # else transformers'
 OF_BOTH: dict[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -47,8 +54,10 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
             f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
             ".safetensors, and no adapter_config.json, which names other models"
         )
-    try:
-        with quiet(), staged(folder, files, _stem(kind)) as stage:
+    config = read_config(folder / "config.json")
+    with quiet(), naming(f"the {kind.__name__} in {folder}", READ):
+        check_size(kind, config, numbers_in(files), folder)
+        with staged(folder, files, _stem(kind)) as stage:
             part, report = kind.from_pretrained(
                 stage,
                 torch_dtype=dtype,
@@ -57,12 +66,6 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
                 output_loading_info=True,
                 **({"low_cpu_mem_usage": False} if kind in STEMS else {}),
             )
-    except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
-        raise ModelError(
-            f"the {kind.__name__} in {folder} cannot be loaded: {brief(error)}; it needs its "
-            "config.json and weights in .safetensors (a pickle can run any code, so it is never "
-            "loaded)"
-        ) from error
     strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
     if kind in STEMS:  # text encoders of old carry tensors nobody needs
         strays += report["unexpected_keys"]
@@ -81,11 +84,6 @@ def part_files(kind: Any, folder: Path, variant: str | None) -> list[Path]:
 
 def _stem(kind: Any) -> str:
     return STEMS.get(kind, OF_TRANSFORMERS)
-
-
-def brief(error: Exception) -> str:
-    """What an error of a library says, in one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextmanager

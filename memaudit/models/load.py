@@ -7,6 +7,7 @@ from pathlib import Path
 
 from memaudit.errors import ConfigError
 from memaudit.models.families.registry import FAMILIES, Family
+from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import locate, read_json
 
@@ -19,6 +20,11 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
     ModelError for other families, pickled weights, NaN weights and folders that are not models.
     Nothing is ever unpickled and no code of the model is run.
     """
+    with naming(f"the model {spec}"):
+        return _load(spec, options)
+
+
+def _load(spec: str, options: ModelOptions) -> Loaded:
     name, colon, place = spec.partition(":")
     if colon and name in FAMILIES.available():
         family = FAMILIES.load(name)

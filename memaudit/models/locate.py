@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from memaudit import foreign
 from memaudit.errors import DependencyError, ModelError
+from memaudit.foreign import refusing
+from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
 
@@ -48,14 +50,22 @@ def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
     return Path(local), Path(local).name
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a model's folder; raises ModelError if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"the model lacks {path}; is the download complete?") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+def read_json(path: Path, *, lenient: bool = False) -> dict[str, Any]:
+    """Read a JSON object of a model's folder; raises ModelError if there is none.
+
+    `lenient` reads numbers that are not finite as None.
+    """
+    if not path.exists():
+        raise ModelError(f"the model lacks {path}; is the download complete?")
+    with refusing(ModelError, f"{path} cannot be read as JSON"):
+        content = foreign.read_json(path, lenient=lenient)
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds a {type(content).__name__}, expected a JSON object")
     return content
+
+
+def read_config(path: Path, *, lenient: bool = False) -> dict[str, Any]:
+    """Read the configuration of a network or a scheduler, and hold it to the stated bounds."""
+    config = read_json(path, lenient=lenient)
+    check_config(config, path)
+    return config

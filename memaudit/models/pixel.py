@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
 
 
@@ -50,7 +51,8 @@ class PixelDenoiser(NetworkDenoiser):
             seen = self.mask.to(x_t).expand(len(x_t), -1, -1, -1)
             x_t = torch.cat([x_t, seen], 1)
         x_t = x_t.to(dtype).contiguous(memory_format=torch.channels_last)
-        output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
+        with naming("the network of the model"):
+            output = cast(Any, self.network)(x_t, time, return_dict=False)[0]
         return cast(Tensor, output)[:, : self.shape[0]].float()
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memaudit.errors import ConfigError, ModelError
+from memaudit.models.limits import naming
 
 BETA_FIELDS = (
     "num_train_timesteps",
@@ -79,11 +80,8 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
             "SNR)"
         )
     betas = {key: config[key] for key in BETA_FIELDS if config.get(key) is not None}
-    try:
+    with naming("the scheduler's noise schedule", "correct its scheduler_config.json"):
         scheduler = DDPMScheduler(**betas)
-    except (NotImplementedError, TypeError, ValueError, RuntimeError, IndexError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the scheduler's noise schedule cannot be read: {line}") from error
     abar = scheduler.alphas_cumprod.double().numpy()
     if len(abar) and abar[-1] == 0:  # zero terminal SNR: sigma is infinite there
         abar = abar[:-1]

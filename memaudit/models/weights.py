@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,15 @@ def _tensors(path: Path) -> list[str]:
             f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
             "copy or download it again"
         ) from error
+
+
+def numbers_in(files: Sequence[Path]) -> int:
+    """How many numbers weight files hold, by their headers."""
+    total = 0
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total
 
 
 def _no_weights(folder: Path, expected: str) -> ModelError:

@@ -1,6 +1,8 @@
 """Models that cannot be audited end in a message and exit code 2; nothing is unpickled."""
 
 import json
+import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -153,7 +155,7 @@ def test_flow_models_are_refused(refusal, pipeline):
     ("field", "value", "said"),
     [
         ("prediction_type", "flow", "prediction_type is 'flow'; expected one of epsilon"),
-        ("beta_schedule", "none", "noise schedule cannot be read"),
+        ("beta_schedule", "none", "noise schedule cannot be used: NotImplementedError"),
         ("clip_sample_range", "wide", "clip_sample_range is 'wide', expected a number above 0"),
     ],
 )
@@ -167,10 +169,122 @@ def test_models_of_other_channels_are_refused(refusal, tmp_path):
     assert "the UNet maps 4 channels to 4" in refusal(tmp_path / "model")
 
 
-@pytest.mark.parametrize("size", [15, 0, "wide", [1, 2, 3]])
+@pytest.mark.parametrize("size", [15, [16, 15], [1, 2, 3]])
 def test_resolutions_the_network_cannot_take_are_refused(refusal, pipeline, size):
     change(pipeline / "unet" / "config.json", sample_size=size)
     assert f"the resolution is {size!r}, expected a multiple of 2" in refusal(pipeline)
+
+
+OUT_OF_BOUNDS = [
+    ("unet/config", "sample_size", [0, -32, "wide", 1.5, True, 10**6, 10**30]),
+    ("unet/config", "layers_per_block", [0, -1, "2", 10**9]),
+    ("unet/config", "block_out_channels", [[0, 0], [-8, 8], ["a"], [10**12], [8] * 100]),
+    ("unet/config", "norm_num_groups", [0, -1, "8", 10**30]),
+    ("unet/config", "in_channels", [0, -3, "3", 10**12]),
+    ("unet/config", "dropout", [10**9]),
+    ("unet/config", "act_fn", ["x" * 5000]),
+    ("scheduler/scheduler_config", "num_train_timesteps", [0, -1, "1000", 10**9, 1.5, True]),
+    ("scheduler/scheduler_config", "trained_betas", [[0.1] * 200_000]),
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [(file, field, value) for file, field, values in OUT_OF_BOUNDS for value in values],
+)
+def test_a_configuration_out_of_the_stated_bounds_is_refused_before_anything_is_made(
+    refusal, pipeline, file, field, value
+):
+    change(pipeline / f"{file}.json", **{field: value})
+    message = refusal(pipeline)
+    assert f"{file}.json gives {field} " in message
+    assert ", expected a" in message
+
+
+def test_numbers_that_are_not_finite_are_refused(refusal, pipeline):
+    file = pipeline / "unet" / "config.json"
+    file.write_text(file.read_text().replace('"sample_size": 16', '"sample_size": 1e999'))
+    assert "the number 1e999 is not finite" in refusal(pipeline)
+
+
+def test_a_scheduler_may_hold_numbers_that_are_not_finite(
+    memaudit_command, pipeline, members, tmp_path
+):
+    change(pipeline / "scheduler" / "scheduler_config.json", lambda_min_clipped=-math.inf)
+    words = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--steps", 1, "--no-self-check")
+    run = memaudit_command("scan", pipeline, members, "--out", tmp_path / "run", *words)
+    assert run.code == 4
+
+
+def test_more_layers_than_any_model_has_are_refused(refusal, pipeline):
+    change(pipeline / "unet" / "config.json", layers_per_block=60, block_out_channels=[8] * 60)
+    assert "describes 3600 layers (block_out_channels, layers_per_block" in refusal(pipeline)
+
+
+def test_a_network_larger_than_its_weights_is_refused_before_it_takes_memory(refusal, pipeline):
+    change(pipeline / "unet" / "config.json", block_out_channels=[16_384, 16_384])
+    message = refusal(pipeline)
+    assert "describes a network of" in message
+    assert "numbers, and its weights hold 41899" in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("act_fn", value) for value in (None, "x")),
+        *(("attention_head_dim", value) for value in ({}, [])),
+        *(("down_block_types", value) for value in (None, [], ["Evil"], 5)),
+        *(("block_out_channels", value) for value in (None, [], 5)),
+        ("time_embedding_dim", 7),
+    ],
+)
+def test_whatever_a_library_raises_over_a_network_names_its_folder(refusal, pipeline, field, value):
+    change(pipeline / "unet" / "config.json", **{field: value})
+    assert f"{pipeline}" in refusal(pipeline)
+
+
+@pytest.mark.parametrize("field", ["norm_eps", "mid_block_scale_factor", "freq_shift"])
+@pytest.mark.parametrize("value", ["x", []])
+def test_whatever_a_network_raises_when_it_is_asked_is_the_models_fault(
+    refusal, pipeline, field, value
+):
+    change(pipeline / "unet" / "config.json", **{field: value})
+    assert "the network of the model cannot be used: " in refusal(pipeline)
+
+
+@pytest.mark.parametrize("field", ["quantization_config", "_attn_implementation"])
+def test_what_brings_in_other_code_is_refused(refusal, pipeline, field):
+    change(pipeline / "unet" / "config.json", **{field: "some/kernels"})
+    assert f"({field}), which is not read" in refusal(pipeline)
+
+
+def test_a_pipe_in_place_of_a_configuration_is_refused_and_not_waited_for(refusal, pipeline):
+    (pipeline / "unet" / "config.json").unlink()
+    os.mkfifo(pipeline / "unet" / "config.json")
+    assert "expected a regular file, found a pipe" in refusal(pipeline)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "{", "null", "[" * 100_000, '{"loss": "ambient", "sigma_n": 1e999, "seed": 0}'),
+        *(
+            f'{{"loss": "ambient", "sigma_n": {sigma}, "seed": {seed}}}'
+            for sigma, seed in (
+                *(("1e300", 0), ("-1", 0), ('"x"', 0), ("0.2", -5), ("0.2", "1e300")),
+                *(("0.2", "1e999"), ("0.2", "9" * 5000), ("0.2", 1 << 64), ("0.2", "[]")),
+            )
+        ),
+        '{"loss": ["ambient"], "sigma_n": 0.2, "seed": 0}',
+        '{"loss": "ambient", "sigma_n": 0.2, "seed": 0, "mask": 5}',
+        '{"loss": "gsure", "sigma_n": 0.2, "seed": 0, "mask": {"kind": ["x"], "share": 0.5}}',
+        '{"loss": "gsure", "sigma_n": 0.2, "seed": 0, "mask": {"kind": "pixels", "share": "x"}}',
+        '{"loss": "ambient-mask", "sigma_n": 0, "seed": 0}',
+    ],
+)
+def test_a_record_of_noise_that_makes_no_sense_is_refused(refusal, pipeline, text):
+    (pipeline / "ambient.json").write_text(text)
+    assert f"{pipeline / 'ambient.json'} " in refusal(pipeline)
 
 
 def test_a_model_without_a_size_asks_for_one(refusal, pipeline):

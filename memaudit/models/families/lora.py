@@ -11,12 +11,14 @@ from torch import nn
 from memaudit.errors import DependencyError, ModelError
 from memaudit.models.families.registry import Family
 from memaudit.models.families.stable_diffusion import load_latent, provenance_of, with_ambient
-from memaudit.models.latent_parts import brief, quiet
+from memaudit.models.latent_parts import quiet
+from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import locate, read_json
 from memaudit.models.weights import freeze, sha256_file
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
+TRAINED_FOR = "name the pipeline that they were trained for with --base-model"
 RECORD = "lora.json"  # which base they belong to
 
 
@@ -31,11 +33,8 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
     there = _tensors(adapters)  # before the base, which may be large
     base, of_base = _base_folder(folder, options)
     denoiser = load_latent(base, of_base)
-    try:
-        with quiet():
-            denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
-    except Exception as error:  # whatever diffusers and peft raise at tensors they do not expect
-        raise _misfit(adapters, base, brief(error)) from error
+    with quiet(), naming(f"the adapters in {adapters}, put into {base},", TRAINED_FOR):
+        denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
     parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
     for part in parts:
         freeze(part, folder)

@@ -9,19 +9,29 @@ from typing import Any, cast
 
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
 from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import fixed_mask, read_ambient
 from memaudit.models.codec import PixelCodec
 from memaudit.models.families.registry import Family
+from memaudit.models.latent_parts import quiet
+from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
-from memaudit.models.locate import read_json
+from memaudit.models.locate import read_config, read_json
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.provenance import Provenance
-from memaudit.models.weights import freeze, require_fitting, sha256_file, staged, weight_files
+from memaudit.models.weights import (
+    freeze,
+    numbers_in,
+    require_fitting,
+    sha256_file,
+    staged,
+    weight_files,
+)
+
+SCHEDULER = "scheduler_config.json"
 
 
 def owns(folder: Path) -> bool:
@@ -41,7 +51,7 @@ def owns(folder: Path) -> bool:
 def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline folder without a VAE, or a bare UNet2DModel."""
     unet_folder, scheduler_config = _read_layout(folder)
-    config = read_json(unet_folder / "config.json")
+    config = read_config(unet_folder / "config.json")
     _require_unconditional(config, unet_folder)
     weights = weight_files(unet_folder, options.variant)
     network = _load_unet(unet_folder, weights, options)
@@ -113,7 +123,7 @@ def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
         unet, scheduler = folder / "unet", folder / "scheduler"
         return (
             unet if unet.is_dir() else folder,
-            read_json((scheduler if scheduler.is_dir() else folder) / "scheduler_config.json"),
+            _read_scheduler(scheduler if scheduler.is_dir() else folder),
         )
     if not (folder / "config.json").is_file():
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
@@ -121,11 +131,14 @@ def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
             f"{folder} holds no model: expected model_index.json (a pipeline) or config.json (a "
             f"bare UNet2DModel), found {found}"
         )
-    beside = (folder / "scheduler_config.json", folder.parent / "scheduler/scheduler_config.json")
-    for path in beside:
-        if path.is_file():
-            return folder, read_json(path)
+    for beside in (folder, folder.parent / "scheduler"):
+        if (beside / SCHEDULER).is_file():
+            return folder, _read_scheduler(beside)
     return folder, {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "assumed": True}
+
+
+def _read_scheduler(folder: Path) -> dict[str, Any]:
+    return read_config(folder / SCHEDULER, lenient=True)  # some hold -Infinity where it is honest
 
 
 def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
@@ -145,7 +158,9 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet2DModel:
-    try:
+    config = read_config(folder / "config.json")
+    with quiet(), naming(f"the UNet in {folder}", "check that its files are of one model"):
+        check_size(UNet2DModel, config, numbers_in(weights), folder)
         with staged(folder, weights) as stage:
             network, report = UNet2DModel.from_pretrained(
                 stage,
@@ -155,12 +170,6 @@ def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet
                 low_cpu_mem_usage=False,
                 output_loading_info=True,
             )
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        lines = " ".join(str(error).split("\n")[:2]) or type(error).__name__
-        raise ModelError(
-            f"the UNet in {folder} cannot be loaded: {' '.join(lines.split())}; check that its "
-            "config.json and its weights are of one model"
-        ) from error
     strays = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
     require_fitting(strays, folder)
     freeze(network, folder)

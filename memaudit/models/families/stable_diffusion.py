@@ -16,9 +16,10 @@ from memaudit.models.ambient import read_ambient
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import PARTS, brief, load_part, part_files, quiet
+from memaudit.models.latent_parts import PARTS, load_part, part_files, quiet
+from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
-from memaudit.models.locate import read_json
+from memaudit.models.locate import read_config, read_json
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.provenance import Provenance
 from memaudit.models.weights import sha256_file
@@ -79,33 +80,26 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
 def _assemble(folder: Path, name: str, parts: dict[str, nn.Module]) -> Any:
     """Put a pipeline together with its tokenizers and its scheduler, and nothing else it names."""
     without = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
-    try:
-        with quiet():
-            tokenizers = {
-                part.replace("text_encoder", "tokenizer"): CLIPTokenizer.from_pretrained(
-                    folder / part.replace("text_encoder", "tokenizer"), local_files_only=True
-                )
-                for part in parts
-                if part.startswith("text_encoder")
-            }
-            return CLASSES[name](
-                **parts,
-                **tokenizers,
-                scheduler=_scheduler(folder / "scheduler"),
-                **(without if name == "StableDiffusionPipeline" else {"add_watermarker": False}),
+    advice = "it needs the parts that its model_index.json names: copy it again"
+    with quiet(), naming(f"the {name} in {folder}", advice):
+        tokenizers = {
+            part.replace("text_encoder", "tokenizer"): CLIPTokenizer.from_pretrained(
+                folder / part.replace("text_encoder", "tokenizer"), local_files_only=True
             )
-    except ModelError:
-        raise
-    except Exception as error:  # whatever diffusers and transformers raise at a damaged folder
-        raise ModelError(
-            f"the {name} in {folder} cannot be loaded: {brief(error)}; it needs the parts that "
-            "its model_index.json names: copy it again"
-        ) from error
+            for part in parts
+            if part.startswith("text_encoder")
+        }
+        return CLASSES[name](
+            **parts,
+            **tokenizers,
+            scheduler=_scheduler(folder / "scheduler"),
+            **(without if name == "StableDiffusionPipeline" else {"add_watermarker": False}),
+        )
 
 
 def _scheduler(folder: Path) -> Any:
     """The scheduler, for its configuration; of the classes of diffusers and no other."""
-    name = read_json(folder / "scheduler_config.json").get("_class_name")
+    name = read_config(folder / "scheduler_config.json", lenient=True).get("_class_name")
     kind: Any = getattr(schedulers, str(name), None)
     if not inspect.isclass(kind) or not issubclass(kind, schedulers.SchedulerMixin):
         raise ModelError(
@@ -124,6 +118,11 @@ def _resolution(pipeline: Any, asked: int | None, folder: Path) -> tuple[int, in
             "number; say the side of the images with --resolution"
         )
     side = asked or size * scale
+    if asked is None and side > SIDE:
+        raise ModelError(
+            f"the model in {folder} says that its images are {side} px wide, expected {SIDE} at "
+            "most; say the side of the images with --resolution"
+        )
     factor = scale * 2 ** (len(pipeline.unet.config.block_out_channels) - 1)
     if side % factor:
         raise ModelError(
