@@ -22,6 +22,7 @@ ENTRIES = 64  # of a list
 STEPS = 100_000  # of a noise schedule, whose betas may be listed one by one
 TEXT = 4096  # characters of a text
 DEPTH = 1024  # layers: blocks, times the layers in each, times the transformers in each of those
+SPARE = 10_000_000  # parameters, 40 MB
 SIDE = 2048  # pixels of an image, where the model says how large its images are
 WHOLE = {  # whole numbers, each alone or in lists, and the range they must be in
     "sample_size": (1, SIDE),
@@ -72,14 +73,15 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
 
 
 def check_size(kind: Any, config: Mapping[str, Any], held: int, folder: Path) -> None:
-    """Refuse a configuration of more parameters than the weights hold, before they take memory.
+    """Refuse a configuration of far more parameters than the weights hold, before it takes memory.
 
-    `held` counts the numbers in the weight files. Raises ModelError.
+    `held` counts the numbers in the weight files. Smaller misfits are told tensor by tensor when
+    they are loaded. Raises ModelError.
     """
     with naming(f"the {kind.__name__} in {folder}"), torch.device("meta"):
         network = _blank(kind, config)
     asked = sum(parameter.numel() for parameter in network.parameters())
-    if asked > held:
+    if asked > 2 * held + SPARE:
         raise ModelError(
             f"the config.json in {folder} describes a network of {asked} numbers, and its weights "
             f"hold {held}: they do not fit; take both from one model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from memaudit.errors import ConfigError
+from memaudit.errors import ConfigError, ModelError
 from memaudit.models.families.registry import FAMILIES, Family
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
@@ -25,19 +25,33 @@ def load_model(spec: str, options: ModelOptions) -> Loaded:
 
 
 def _load(spec: str, options: ModelOptions) -> Loaded:
-    name, colon, place = spec.partition(":")
+    name, colon, rest = spec.partition(":")
     if colon and name in FAMILIES.available():
-        family = FAMILIES.load(name)
-        if family.owns is None:
-            loaded = family.load(Path(place), options)
-            return _asked_for(loaded, spec)
-    folder, revision = locate(spec, options)
-    family = _family_of(folder)
-    if options.base is not None and not family.on_base:
+        asked = FAMILIES.load(name)
+        if asked.owns is None:
+            return _asked_for(asked.load(Path(rest), options), spec)
+    place, revision = locate(spec, options)
+    family = _family_of(place)
+    if options.base is not None and family is not None and not family.on_base:
         raise ConfigError(
-            f"--base-model is the pipeline of LoRA adapters, and {folder} holds none; leave it out"
+            f"--base-model is the pipeline of LoRA adapters, and {place} is a model by itself: "
+            "leave it out, or give the file of the adapters as MODEL"
         )
-    return _asked_for(family.load(folder, options), spec, revision)
+    if family is None and place.is_file():
+        raise ModelError(
+            f"{place} is a file; give the folder of a diffusers model (model_index.json with its "
+            "sub-folders, or config.json with its .safetensors), or a file of LoRA adapters"
+        )
+    if family is None and options.base is not None:
+        raise ModelError(
+            f"{place} holds no LoRA adapters: expected a .safetensors file with tensors such as "
+            f"lora_A and lora_B, found {_names(place)}"
+        )
+    return _asked_for((family or _nearest(place)).load(place, options), spec, revision)
+
+
+def _names(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing"
 
 
 def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded:
@@ -45,12 +59,17 @@ def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded
     return replace(loaded, provenance=said)
 
 
-def _family_of(folder: Path) -> Family:
-    """The first family that owns a folder; where none does, the one that can best say why not."""
-    for name in FAMILIES.available():
+def _family_of(place: Path) -> Family | None:
+    """The first family that owns a folder; a file can only be of adapters."""
+    for name in FAMILIES.available() if place.is_dir() else ("lora",):
         family = FAMILIES.load(name)
-        if family.owns is not None and family.owns(folder):
+        if family.owns is not None and family.owns(place):
             return family
+    return None
+
+
+def _nearest(folder: Path) -> Family:
+    """The family that can best say why none owns a folder."""
     index = folder / "model_index.json"
     latent = index.is_file() and "vae" in read_json(index)
     return FAMILIES.load("stable-diffusion" if latent else "pixel")

@@ -17,15 +17,12 @@ from memaudit.models.loaded import ModelOptions
 
 
 def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
-    """Find a model: its folder, and the commit if it comes from the hub."""
+    """Find a model: its folder or file, and the commit if it comes from the hub."""
     path = Path(spec)
     if path.is_dir():
         return path, None
     if path.is_file():
-        raise ModelError(
-            f"{spec} is a file; give the folder of a diffusers model: model_index.json with its "
-            "sub-folders, or config.json with its .safetensors"
-        )
+        return path, None
     try:
         local = snapshot_download(
             spec,

@@ -20,7 +20,8 @@ from memaudit.audit.plan import estimate
 from memaudit.comparison import compare
 from memaudit.config import Base, CompareConfig, Corruption, LossName, ScanConfig, TrainConfig
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
-from memaudit.models.families.lora import ADAPTERS, RECORD
+from memaudit.models.families.adapters import ADAPTERS
+from memaudit.models.families.lora import RECORD
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.records import COPY, Image
@@ -237,7 +238,7 @@ def test_a_base_that_moved_is_asked_for(config: ScanConfig, base: Path, tmp_path
 
 def test_adapters_of_another_network_are_refused(lora: Path, tmp_path: Path) -> None:
     other = write_sdxl(tmp_path / "xl")
-    with pytest.raises(ModelError, match="cannot be put into"):
+    with pytest.raises(ModelError, match=r"the adapters in .* put into .* --base-model must name"):
         load_model(str(lora), ModelOptions(base=str(other)))
 
 
@@ -322,7 +323,7 @@ def test_a_part_that_names_another_model_is_refused(base: Path, tmp_path: Path) 
         ("scheduler/scheduler_config.json", {"_class_name": 5}, "names no scheduler of diffusers"),
         ("unet/config.json", {"sample_size": None}, "say the side of the images"),
         ("vae/config.json", {"scaling_factor": None}, "expected a number above 0"),
-        ("vae/config.json", {"latent_channels": 8}, "do not fit|cannot be loaded"),
+        ("vae/config.json", {"latent_channels": 8}, "do not fit|cannot be used"),
     ],
 )
 def test_a_damaged_pipeline_is_refused_in_words(
@@ -353,7 +354,7 @@ def test_a_damaged_record_of_adapters_is_refused_in_words(
 
 def test_adapters_without_tensors_are_refused(lora: Path) -> None:
     save_file({}, lora / ADAPTERS)
-    with pytest.raises(ModelError, match="cannot be put into"):
+    with pytest.raises(ModelError, match="holds nothing, expected LoRA adapters"):
         load_model(str(lora), ModelOptions())
 
 

@@ -1,14 +1,14 @@
-"""LoRA adapters, as `memaudit train` and diffusers write them, in their pipeline."""
+"""LoRA adapters, as `memaudit train`, diffusers, peft and kohya write them, in their pipeline."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from memaudit.errors import DependencyError, ModelError
+from memaudit.models.families.adapters import find_adapters, read_adapters
 from memaudit.models.families.registry import Family
 from memaudit.models.families.stable_diffusion import load_latent, provenance_of, with_ambient
 from memaudit.models.latent_parts import quiet
@@ -17,36 +17,52 @@ from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import locate, read_json
 from memaudit.models.weights import freeze, sha256_file
 
-ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
-TRAINED_FOR = "name the pipeline that they were trained for with --base-model"
+TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
 RECORD = "lora.json"  # which base they belong to
 
 
-def owns(folder: Path) -> bool:
-    """Whether a folder holds adapters and no pipeline of their own."""
-    return (folder / ADAPTERS).is_file() and not (folder / "model_index.json").is_file()
+def owns(place: Path) -> bool:
+    """Whether a place is a file of adapters, or a folder that holds them and no model."""
+    model = any((place / name).is_file() for name in ("model_index.json", "config.json"))
+    return not model and bool(find_adapters(place))
 
 
-def load(folder: Path, options: ModelOptions) -> Loaded:
+def load(place: Path, options: ModelOptions) -> Loaded:
     """Load LoRA adapters into the pipeline that they were trained for; raises ModelError."""
-    adapters = folder / ADAPTERS
-    there = _tensors(adapters)  # before the base, which may be large
+    adapters = _only(place)
+    folder = adapters.parent
+    tensors = read_adapters(adapters)  # before the base, which may be large
     base, of_base = _base_folder(folder, options)
     denoiser = load_latent(base, of_base)
     with quiet(), naming(f"the adapters in {adapters}, put into {base},", TRAINED_FOR):
-        denoiser.pipeline.load_lora_weights(folder, weight_name=ADAPTERS, use_safetensors=True)
+        denoiser.pipeline.load_lora_weights(tensors)
     parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
     for part in parts:
         freeze(part, folder)
+    there = sum(not name.endswith("alpha") for name in tensors)
     placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
-    if not there or placed != there:  # diffusers only warns of it
-        raise _misfit(adapters, base, f"{placed} of {there} tensors have a place there")
+    if placed != there:  # diffusers only warns of it
+        raise ModelError(
+            f"the adapters in {adapters} do not fit {base}: {placed} of {there} tensors have a "
+            f"place there; {TRAINED_FOR}"
+        )
     provenance = replace(
         provenance_of(denoiser, base, of_base),
         base=str(base),
-        adapters={ADAPTERS: sha256_file(adapters)},
+        adapters={adapters.name: sha256_file(adapters)},
     )
     return with_ambient(denoiser, folder, provenance)
+
+
+def _only(place: Path) -> Path:
+    found = find_adapters(place)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:4])
+        raise ModelError(
+            f"{place} holds {len(found)} files of LoRA adapters ({names}), expected one; give the "
+            "file itself as MODEL"
+        )
+    return found[0]
 
 
 def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOptions]:
@@ -79,24 +95,6 @@ def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOption
             f"the adapters in {folder} belong to {model}: {error}. If that pipeline is somewhere "
             "else, name it with --base-model"
         ) from error
-
-
-def _tensors(adapters: Path) -> int:
-    """How many tensors need a place; raises ModelError for a damaged file."""
-    try:
-        with safe_open(adapters, framework="pt") as file:
-            return sum(not name.endswith("alpha") for name in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{adapters} is not a whole .safetensors file: {error}; copy it again"
-        ) from error
-
-
-def _misfit(adapters: Path, base: Path, why: str) -> ModelError:
-    return ModelError(
-        f"the adapters in {adapters} cannot be put into {base}: {why}; name the pipeline that they "
-        "were trained for with --base-model"
-    )
 
 
 FAMILY = Family(load, owns, on_base=True)
