@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell as a formula
+from memaudit.text import cell, encodable
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -32,7 +33,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text."""
-    write_whole(path, text.encode())
+    write_whole(path, encodable(text).encode())
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -48,36 +49,43 @@ def to_json(content: Any) -> bytes:
 
 def to_parquet(table: pd.DataFrame, metadata: dict[str, str] | None = None) -> bytes:
     """Make a Parquet file of a table, with `metadata` in the schema."""
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **(metadata or {})})
+    metadata = {key: encodable(text) for key, text in (metadata or {}).items()}
+    arrow = pa.Table.from_pandas(_encodable(table), preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata})
     buffer = io.BytesIO()
     pq.write_table(arrow, buffer)
     return buffer.getvalue()
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
-    """Make a table for people: text cells that a spreadsheet would run are quoted with '.
+    """Make a table for people: text is made fit for a cell (`memaudit.text.cell`).
 
-    Carriage returns become spaces. Numbers are never touched; the raw text stays in Parquet.
+    Numbers are never touched; the raw text stays in Parquet.
     """
-    safe = table.copy()
-    for name in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(_escape)
+    safe = table.rename(columns=lambda name: cell(str(name)))
+    for name in _texts(safe):
+        safe[name] = safe[name].map(lambda one: cell(one) if isinstance(one, str) else one)
     return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
-def _escape(cell: object) -> object:
-    if not isinstance(cell, str):
-        return cell
-    text = cell.replace("\r", " ")  # a bare one is not quoted, and would start a row
-    return f"'{text}" if cell.startswith(RISKY) else text
+def _encodable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table that Arrow can write: bytes of a name that are no text are escaped."""
+    fit = table.copy(deep=False)
+    for name in _texts(fit):
+        fit[name] = fit[name].map(lambda one: encodable(one) if isinstance(one, str) else one)
+    return fit
+
+
+def _texts(table: pd.DataFrame) -> list[Hashable]:
+    return [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
 
 
 def finite(content: Any) -> Any:
-    """Make content fit for JSON: NaN and infinity become None."""
+    """Make content fit for JSON: NaN and infinity become None, and all text can be encoded."""
+    if isinstance(content, str):
+        return encodable(content)
     if isinstance(content, dict):
-        return {str(key): finite(value) for key, value in content.items()}
+        return {encodable(str(key)): finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):

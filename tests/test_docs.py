@@ -25,6 +25,7 @@ from memaudit.config import ScanConfig
 from memaudit.config.fields import all_options
 from memaudit.errors import MemauditError
 from memaudit.models.families.registry import FAMILIES
+from memaudit.models.limits import NUMBER, WHOLE
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.provenance import Provenance
 from memaudit.records import KEYS, Claim, Column
@@ -338,3 +339,14 @@ def test_every_make_target_that_is_mentioned_exists(path):
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     mentioned = re.findall(r"(?:`|^    )make ([a-z-]+)", path.read_text(encoding="utf-8"), re.M)
     assert set(mentioned) <= targets
+
+
+def test_the_bounds_of_configurations_are_those_that_are_stated():
+    table = between(read("docs/families.md"), "## What a configuration may ask for", "A list has")
+    rows = re.findall(r"^\| (`.+`|any other number) \| (-?\d+) \| (\d+) \|$", table, re.M)
+    stated = {
+        name: (int(low), int(high))
+        for names, low, high in rows
+        for name in re.findall(r"`(\w+)`", names) or ["any"]
+    }
+    assert stated == {**WHOLE, "any": (-NUMBER, NUMBER)}

@@ -16,6 +16,13 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     write_whole(path, to_parquet(table))
 
 
+class Unwritable:
+    """What neither a cell nor Arrow can hold."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -82,8 +89,6 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path):
     write_json(path, {"a": 1})
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(path, {"a": object()})
-    with pytest.raises(UnicodeEncodeError):
-        write_json(path, {"a": "\ud800"})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
@@ -122,6 +127,6 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_one(tmp_path, write):
     path = tmp_path / "table"
     write(path, pd.DataFrame({"a": [1]}))
     before = path.read_bytes()
-    with pytest.raises((UnicodeEncodeError, ValueError)):
-        write(path, pd.DataFrame({"a": ["\ud800"]}))
+    with pytest.raises((TypeError, ValueError)):
+        write(path, pd.DataFrame({"a": [Unwritable()]}))
     assert path.read_bytes() == before

@@ -19,6 +19,7 @@ from memaudit.cli.index import index
 from memaudit.cli.plan import plan
 from memaudit.cli.scan import scan
 from memaudit.cli.split import split
+from memaudit.cli.terminal import complain, listening, refuse
 from memaudit.cli.train import train
 from memaudit.errors import MemauditError, out_of_memory
 
@@ -42,15 +43,16 @@ for command in (scan, plan, calibrate, compare, gate, split, train, index, demo,
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code; never with a traceback."""
     try:
-        code = cli.main(arguments, prog_name="memaudit", standalone_mode=False)
+        with listening():
+            code = cli.main(arguments, prog_name="memaudit", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        refuse(error)
         code = USAGE
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted; what was finished is kept, the same command continues it")
+        complain("interrupted; what was finished is kept, the same command continues it")
         code = INTERRUPTED
     except MemauditError as error:
-        _complain(f"error: {error}")
+        complain(f"error: {error}")
         code = error.exit_code
     except SystemExit:  # click, where the reader of a pipe went away; 1 would be a failed gate
         code = INTERNAL
@@ -62,22 +64,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _unexpected(error: Exception) -> int:
     code = INTERNAL
     if isinstance(error, OSError) and error.filename:
-        _complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
+        complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
         code = USAGE
     elif out_of_memory(error):
-        _complain(
+        complain(
             "error: out of memory; run the same command with a smaller --batch-size: what was "
             "finished is kept"
         )
     else:
-        _complain(
+        complain(
             f"internal error: {type(error).__name__}: {error}. Finished work is kept. Set "
             "MEMAUDIT_DEBUG=1 to see where it happened, and please report it"
         )
     if os.environ.get("MEMAUDIT_DEBUG"):
         traceback.print_exception(error)
     return code
-
-
-def _complain(message: str) -> None:
-    click.echo(f"memaudit: {message}", err=True)

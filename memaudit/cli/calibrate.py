@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
+from memaudit.cli.terminal import say, say_json
 from memaudit.config import CalibrationConfig
 
 
@@ -34,5 +34,5 @@ def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any)
 
     with name_full_disk(run):
         result = recalibrate(run, config)
-    click.echo(json.dumps(result.report(), indent=2) if as_json else describe(result.record))
+    say_json(result.report()) if as_json else say(describe(result.record))
     context.exit(result.exit_code)

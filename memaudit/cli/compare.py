@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import say, say_json
 from memaudit.config import CompareConfig
 
 
@@ -26,8 +26,7 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     """
     config = CompareConfig(runs, out)
     from memaudit.comparison import compare as run
-    from memaudit.files import finite
 
     with bars() as progress, name_full_disk(out or Path.cwd()):
         result = run(config, progress)
-    click.echo(json.dumps(finite(result.report()), indent=2) if as_json else result.text)
+    say_json(result.report()) if as_json else say(result.text)

@@ -6,6 +6,7 @@ import click
 
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import say
 
 
 @click.command()
@@ -29,8 +30,8 @@ def demo(out: str, images_only: bool) -> None:
 
     with bars() as progress, name_full_disk(out):
         if images_only:
-            click.echo("\n".join(str(folder) for folder in write_images(out).values()))
+            say("\n".join(str(folder) for folder in write_images(out).values()))
             return
         for title, result in run_demo(out, progress):
-            click.echo(f"=== {title}\n{describe(result.record)}\n")
-        click.echo(f"=== clean against ambient training\n{compare_demo(out, progress).text}")
+            say(f"=== {title}\n{describe(result.record)}\n")
+        say(f"=== clean against ambient training\n{compare_demo(out, progress).text}")

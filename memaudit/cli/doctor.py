@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from memaudit.cli import options
+from memaudit.cli.terminal import say, say_json
 
 
 @click.command()
@@ -18,10 +17,10 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     checks = examine()
     if as_json:
-        click.echo(json.dumps([check.__dict__ for check in checks], indent=2))
+        say_json([check.__dict__ for check in checks])
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:14s} {check.found}")
+            say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:14s} {check.found}")
             if check.advice:
-                click.echo(f"{'':20s} {check.advice}")
+                say(f"{'':20s} {check.advice}")
     context.exit(0 if all(check.ok for check in checks) else 3)

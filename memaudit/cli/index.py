@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,7 +9,9 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import say, say_json
 from memaudit.config import AttackConfig, DataConfig
+from memaudit.text import shown
 
 
 @click.group()
@@ -42,8 +43,8 @@ def build(out: str, resolution: int | None, embedder: str, seed: int, **values: 
     with bars() as progress, name_full_disk(out):
         embedded = build_index(data, Wanted(out, embedder, resolution, seed), progress)
     captions = int((embedded.table["prompt"] != "").sum())
-    click.echo(
-        f"{out}: {len(embedded.index.ids)} different images of {len(embedded.table)} read, "
+    say(
+        f"{shown(out)}: {len(embedded.index.ids)} different images of {len(embedded.table)} read, "
         f"{len(embedded.errors)} failed, {captions} with a caption"
     )
 
@@ -61,7 +62,7 @@ def search(index_directory: str, image: str, count: int, as_json: bool) -> None:
 
     found = search_index(index_directory, image, count)
     if as_json:
-        click.echo(json.dumps([hit.__dict__ for hit in found], indent=2))
+        say_json([hit.__dict__ for hit in found])
         return
     for rank, hit in enumerate(found, start=1):
-        click.echo(f"{rank:4d}  {hit.similarity:.5f}  {hit.split:7s}  {hit.source}")
+        say(f"{rank:4d}  {hit.similarity:.5f}  {hit.split:7s}  {shown(hit.source)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from memaudit.cli import options
 from memaudit.cli.scan import NO_NOISE
+from memaudit.cli.terminal import say, say_json
 from memaudit.config import ScanConfig
 
 
@@ -32,4 +32,4 @@ def plan(as_json: bool, **values: Any) -> None:
     from memaudit.audit.plan_words import describe_plan
 
     cost = estimate(config)
-    click.echo(json.dumps(asdict(cost), indent=2) if as_json else describe_plan(cost))
+    say_json(asdict(cost)) if as_json else say(describe_plan(cost))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import complain, say, say_json
 from memaudit.config import ScanConfig
 
 NO_NOISE = options.retired(
@@ -43,9 +43,9 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
     with bars() as progress, name_full_disk(execution.out, execution.index or cache_directory()):
         result = run(config, progress)
     for line in remarks(result.record):
-        click.echo(f"memaudit: {line}", err=True)
+        complain(line)
     if as_json:
-        click.echo(json.dumps(result.report(), indent=2))
+        say_json(result.report())
     else:
-        click.echo(describe(result.record))
+        say(describe(result.record))
     context.exit(result.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import complain, say, say_json
 from memaudit.config import SplitConfig
 
 
@@ -34,5 +34,5 @@ def split(as_json: bool, **values: Any) -> None:
     with bars() as progress, name_full_disk(config.members, config.controls, cache_directory()):
         found = run(config, progress)
     for line in remarks(found, config):
-        click.echo(f"memaudit: {line}", err=True)
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else describe_split(found, config))
+        complain(line)
+    say_json(asdict(found)) if as_json else say(describe_split(found, config))

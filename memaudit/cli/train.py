@@ -9,8 +9,10 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
+from memaudit.cli.terminal import say
 from memaudit.config import TrainConfig
 from memaudit.config.fields import build
+from memaudit.text import shown
 
 
 @click.command()
@@ -27,7 +29,8 @@ def train(**values: Any) -> None:
     with bars() as progress, name_full_disk(config.out):
         folder = run(config, progress)
     if is_main():
-        click.echo(
-            f"{folder}: {config.steps} steps, {seen(folder)}; scan it with: memaudit scan "
-            f"{folder} DATASET ..."
+        name = shown(str(folder))
+        say(
+            f"{name}: {config.steps} steps, {seen(folder)}; scan it with: memaudit scan "
+            f"{name} DATASET ..."
         )

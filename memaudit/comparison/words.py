@@ -15,6 +15,7 @@ from memaudit.comparison.judgement import points, signed
 from memaudit.comparison.modes import ModeEvidence
 from memaudit.comparison.records import COLUMNS, Difference
 from memaudit.records import CLEAN, COPY, Input
+from memaudit.text import shown
 
 WIDTH = 118
 ASKED: dict[Input, str] = {CLEAN: "", COPY: ", asked for its noisy copies"}
@@ -92,13 +93,13 @@ def _favoured(row: Difference) -> str:
 
 
 def _against_one_step(full: ModeEvidence, one_step: ModeEvidence) -> str:
-    shown = f"{full.attack} {_shown(full)}, one step {_shown(one_step)}"
+    both_say = f"{full.attack} {_shown(full)}, one step {_shown(one_step)}"
     if full.evidence and not one_step.evidence:
-        return f"one step misses what full sampling detects ({shown}); rely on full sampling"
+        return f"one step misses what full sampling detects ({both_say}); rely on full sampling"
     if one_step.evidence and not full.evidence:
-        return f"one step gives evidence where full sampling shows nothing ({shown})"
+        return f"one step gives evidence where full sampling shows nothing ({both_say})"
     both = "both give evidence" if full.evidence else "neither gives evidence"
-    return f"one step and full sampling agree, {both} ({shown})"
+    return f"one step and full sampling agree, {both} ({both_say})"
 
 
 def _shown(one: ModeEvidence) -> str:
@@ -111,7 +112,7 @@ def _shown(one: ModeEvidence) -> str:
 def describe_runs(runs: Sequence[FinishedRun]) -> list[str]:
     """Name each run, its directory, its model and its verdict."""
     return [
-        f"  {run.name}: {run.path}, model {run.model}; {run.record.verdict.outcome}"
+        shown(f"  {run.name}: {run.path}, model {run.model}; {run.record.verdict.outcome}")
         for run in dict.fromkeys(runs)
     ]
 
@@ -155,7 +156,7 @@ def wrap(title: str, sentences: Sequence[str]) -> list[str]:
         line
         for sentence in sentences
         for line in textwrap.wrap(
-            sentence,
+            shown(sentence),
             WIDTH,
             initial_indent="  - ",
             subsequent_indent="    ",

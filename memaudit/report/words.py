@@ -16,6 +16,7 @@ from memaudit.statistics.power import Power
 from memaudit.statistics.roc import RocPoint
 from memaudit.statistics.summary import DatasetLevel, Summary
 from memaudit.statistics.verdict import Outcome, small
+from memaudit.text import shown
 
 COLUMNS = 100
 WIDTH = 16
@@ -43,7 +44,7 @@ def describe(record: Record) -> str:
     summary, verdict, config = record.summary, record.verdict, record.config
     conduct = summary.conduct
     lines = [
-        f"{config.target.spec} on {config.data.dataset}",
+        shown(f"{config.target.spec} on {config.data.dataset}"),
         f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
@@ -61,7 +62,7 @@ def describe(record: Record) -> str:
         *_literature(summary),
         "",
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
-        f"Findings: {config.execution.out}/findings.csv",
+        shown(f"Findings: {config.execution.out}/findings.csv"),
     ]
     if verdict.outcome is Outcome.EVIDENCE:
         lines.insert(2, f"         {'; '.join(verdict.reasons)}")
@@ -70,7 +71,7 @@ def describe(record: Record) -> str:
 
 def row(name: str, text: str) -> str:
     """One line of a summary: a name and what is said of it."""
-    return f"  {name:{WIDTH}}{text}"
+    return f"  {name:{WIDTH}}{shown(text)}"
 
 
 def _counts(summary: Summary) -> list[str]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
-from memaudit.files import to_csv, to_parquet
+from memaudit.files import to_csv, to_json, to_parquet
 from memaudit.run.manifest import Sealed
 from memaudit.run.parts import Parts, Work
 from memaudit.run.record import (
@@ -67,7 +67,7 @@ class RunDirectory:
         Raises RunDirectoryError, naming the differences, if it was not, or for a directory of
         another version.
         """
-        question = json.loads(json.dumps(asked))
+        question = json.loads(to_json(asked))
         now = Question(FORMAT, digest(question), question)
         if not self.store.has(RUN):
             self.store.put(RUN, write(now))
