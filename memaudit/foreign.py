@@ -18,7 +18,7 @@ from memaudit.errors import ForeignFileError, InputError, MemauditError
 MAX_BYTES = 1 << 30  # of a file that is read whole
 JSON_BYTES = 64 << 20
 JSON_DEPTH = 64  # lists and objects inside each other
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # also without its end, to stay linear
 BRACKET = re.compile(rb"[][{}]")
 
 

@@ -1,6 +1,7 @@
 """Files and JSON of another's making are read within bounds."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,12 @@ def test_a_file_out_of_bounds_is_named():
     what = "the config cannot be read"
     with pytest.raises(ModelError, match=f"{what}: 99 bytes"), refusing(ModelError, what):
         raise ForeignFileError("99 bytes are more than the limit")
+
+
+def test_json_with_a_string_that_never_ends_is_refused_as_fast_as_any_other():
+    started = time.monotonic()
+    with pytest.raises(ForeignFileError, match="deep"):
+        parse_json(b"[" * 65 + b'"' + b'\\"' * 300_000)
+    with pytest.raises(ForeignFileError, match="expected JSON"):
+        parse_json(b"[]," * 65 + b'"' + b'\\"' * 300_000)
+    assert time.monotonic() - started < 5
