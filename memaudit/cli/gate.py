@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import click
 
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
+from memaudit.cli.terminal import say, say_json
 from memaudit.config import GateConfig
 from memaudit.errors import ConfigError
+from memaudit.text import shown
 
 
 def _init(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -26,7 +27,8 @@ def _init(context: click.Context, _: click.Parameter, path: Path | None) -> None
             file.write(example())
     except FileExistsError as error:
         raise ConfigError(f"{path} is there already; name another file") from error
-    click.echo(f"wrote {path}; change it, then: memaudit gate RUN --policy {path}")
+    name = shown(str(path))
+    say(f"wrote {name}; change it, then: memaudit gate RUN --policy {name}")
     context.exit(0)
 
 
@@ -58,7 +60,10 @@ def gate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> N
 
     with name_full_disk(Path.cwd()):
         gated = decide(config)
-    click.echo(json.dumps(formats.to_json(gated), indent=2) if as_json else words.describe(gated))
+    if as_json:
+        say_json(formats.to_json(gated))
+    else:
+        say(words.describe(gated))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(formats.to_annotations(gated), words.markdown(gated))
     context.exit(gated.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memaudit.gate.observed import Finding
 from memaudit.gate.rules import Gated, State
+from memaudit.text import shown
 
 SHOWN = 10  # findings; all are in the files
 HEADS = {
@@ -51,7 +52,7 @@ def markdown(gated: Gated) -> str:
 def told(finding: Finding) -> str:
     """One finding in a line."""
     copy = "" if finding.snr_db is None else f", a copy from {finding.snr_db:.1f} dB"
-    return f"{finding.source}: {finding.claim}, q {finding.q:.2g}{copy}"
+    return f"{shown(finding.source)}: {finding.claim}, q {finding.q:.2g}{copy}"
 
 
 def _findings(gated: Gated) -> list[str]:
@@ -73,8 +74,8 @@ def _suppressions(gated: Gated) -> list[str]:
         state = state if one.used else "no such finding"
         said = one.suppression
         lines.append(
-            f"  {said.fingerprint}  {state}; until {said.expires}, {said.approved_by}: "
-            f"{said.statement}"
+            f"  {shown(said.fingerprint)}  {state}; until {said.expires}, "
+            f"{shown(said.approved_by)}: {shown(said.statement)}"
         )
     return lines
 
