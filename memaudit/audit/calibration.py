@@ -13,7 +13,7 @@ from memaudit.audit.result import ScanResult
 from memaudit.audit.scoring import assemble
 from memaudit.config import CalibrationConfig, ScanConfig
 from memaudit.report.words import describe
-from memaudit.run.directory import RunDirectory
+from memaudit.run.directory import PREFIX, RunDirectory
 from memaudit.run.parts import Part
 from memaudit.run.record import Calibration, Prepared, Record
 from memaudit.run.store import hold
@@ -145,7 +145,7 @@ def keep(run: RunDirectory, result: ScanResult) -> None:
 def _drop_pictures(run: RunDirectory, result: ScanResult) -> None:
     """Remove strips of images that are not flagged any more; new ones take the model."""
     rows = result.findings
-    flagged = {str(name)[:12] for name in rows.loc[rows["flagged"], "example_id"]}
-    for name in run.store.names("images"):
-        if Path(name).stem.rpartition("-")[2] not in flagged:
+    flagged = {str(name)[:PREFIX] for name in rows.loc[rows["flagged"], "example_id"]}
+    for shown, name in run.strips().items():
+        if shown not in flagged:
             run.store.remove(name)

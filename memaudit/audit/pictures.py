@@ -23,7 +23,7 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
     findings, attack = result.findings, how.attack
     flagged = findings[findings["flagged"] & findings["representative"]]
     flagged = flagged.head(result.config.execution.images)
-    for earlier in run.store.names("images"):
+    for earlier in run.strips().values():
         run.store.remove(earlier)
     if flagged.empty or not isinstance(attack, ReconstructionAttack):
         return
@@ -41,7 +41,7 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
         images: list[Image] = [source.image, *attack.show(ready.bench, source, sigma)]
         if other in examples:
             images.append(examples[other].image)
-        run.store.put(f"images/{rank:04d}-{example_id[:12]}.png", strip(images))
+        run.keep_strip(rank, example_id, strip(images))
 
 
 def _nearest_level(how: Pass, snr: float) -> float:

@@ -35,7 +35,8 @@ from memaudit.run.record import (
 from memaudit.run.store import RUN, Folder, Store
 
 PREPARED, POOL, SCAN = "prepared.json", "pool.parquet", "scan.json"
-FINDINGS, ERRORS, SUMMARY = "findings", "errors.csv", "summary.txt"
+FINDINGS, ERRORS, SUMMARY, REPORT = "findings", "errors.csv", "summary.txt", "report.html"
+STRIPS, PREFIX = "images", 12  # a strip is named after so many digits of the example_id
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
 NAMES = {
     "fingerprint": "the data",
@@ -141,6 +142,15 @@ class RunDirectory:
     def finish(self, record: Record) -> None:
         """Write scan.json, which says that the scan is complete."""
         self.store.put(SCAN, write(record))
+
+    def keep_strip(self, rank: int, example_id: str, png: bytes) -> None:
+        """Write the picture strip of an image."""
+        self.store.put(f"{STRIPS}/{rank:04d}-{example_id[:PREFIX]}.png", png)
+
+    def strips(self) -> dict[str, str]:
+        """Where the strips stand, by the first PREFIX digits of the example_id, by rank."""
+        names = self.store.names(STRIPS)
+        return {name.removesuffix(".png").rpartition("-")[2]: name for name in names}
 
     def _get(self, name: str) -> bytes:
         try:

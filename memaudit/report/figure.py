@@ -1,0 +1,38 @@
+"""A figure of a report, and what several of them need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memaudit.records import CLEAN, FULL
+from memaudit.report.charts import Bars, Drawn
+from memaudit.run.record import Record
+from memaudit.statistics.levels import Level
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart, what it shows (`alt`, for those who do not see it), and how to read it."""
+
+    key: str
+    title: str
+    alt: str
+    said: str
+    drawn: Drawn | None = None
+    bars: Bars | None = None
+
+
+def levels_of(record: Record) -> list[Level]:
+    """Levels of the attack that the verdict rests on, of clean images in full, strong to weak."""
+    summary = record.summary
+    found = [
+        one
+        for one in summary.levels
+        if (one.attack, one.input, one.phase) == (summary.attack, CLEAN, FULL)
+    ]
+    return sorted(found, key=lambda level: level.snr_db)
+
+
+def upper(text: str) -> str:
+    """Begin a sentence."""
+    return text[:1].upper() + text[1:]

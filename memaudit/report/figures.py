@@ -1,0 +1,32 @@
+"""The figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from memaudit.report.checks import duplicates, exchangeability, power
+from memaudit.report.curves import SIDES, distribution, roc, similarity
+from memaudit.report.figure import Figure, levels_of
+from memaudit.run.record import Record
+from memaudit.statistics.findings import calibrates
+
+
+def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
+    """All that can be drawn of a scan."""
+    scored = findings[calibrates(findings) & findings["score"].notna()]
+    sides = {name: scored[scored["split"] == name] for name, _ in SIDES}
+    if len(sides["member"]):
+        yield distribution(sides, "score", "Score")
+        if sides["member"]["own_similarity"].notna().any():
+            yield distribution(sides, "own_similarity", "Similarity of reconstruction and image")
+    levels = levels_of(record)
+    if any(level.own_similarity_members is not None for level in levels):
+        yield similarity(levels, record.prepared.embedder.copy_threshold)
+    if all(map(len, sides.values())):
+        yield roc(record, *(np.sort(rows["score"].to_numpy(float)) for rows in sides.values()))
+    yield from power(record)
+    yield from exchangeability(record)
+    yield duplicates(findings)

@@ -1,0 +1,108 @@
+"""All that stands in a report of one run, ready for templates/run.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memaudit.report import plain
+from memaudit.report.figure import Figure
+from memaudit.report.figures import figures
+from memaudit.report.finished import Reported
+from memaudit.report.pictures import STRONGEST, Picture, pictures
+from memaudit.report.repeat import command
+from memaudit.report.rows import Table, table
+from memaudit.report.words import describe
+from memaudit.run.record import Record
+from memaudit.statistics.findings import described
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A run in words, figures and rows; `key` tells its parts from those of other runs."""
+
+    key: str
+    name: str
+    outcome: str
+    headline: str
+    sentence: str
+    asked: tuple[str, ...]
+    kinds: tuple[plain.Kind, ...]
+    sure: tuple[str, ...]
+    untested: tuple[str, ...]
+    to_do: tuple[str, ...]
+    strongest: tuple[Picture, ...]
+    pictures: tuple[Picture, ...]
+    figures: tuple[Figure, ...]
+    table: Table
+    columns: tuple[Fact, ...]
+    provenance: tuple[Fact, ...]
+    weights: tuple[Fact, ...]
+    packages: tuple[Fact, ...]
+    command: str
+    summary: str
+    redacted: bool
+
+
+def page(run: Reported, key: str) -> Page:
+    """Put a run into words."""
+    record, model, packages = run.record, run.record.prepared.model, run.record.environment.packages
+    shown = tuple(pictures(run))
+    return Page(
+        key=key,
+        name=run.name,
+        outcome=record.verdict.outcome.name.lower(),
+        headline=plain.headline(record),
+        sentence=record.verdict.sentence,
+        asked=tuple(plain.asked(record)),
+        kinds=plain.kinds(record),
+        sure=tuple(plain.sure(record)),
+        untested=tuple(plain.untested(record)),
+        to_do=tuple(plain.to_do(record)),
+        strongest=shown[:STRONGEST],
+        pictures=shown[STRONGEST:],
+        figures=tuple(figures(record, run.findings)),
+        table=table(run),
+        columns=described(record.prepared.columns),
+        provenance=tuple(_provenance(record)),
+        weights=(*model.weights.items(), *model.adapters.items()),
+        packages=tuple((name, found or "not installed") for name, found in packages.items()),
+        command=command(record.config),
+        summary=describe(record),
+        redacted=run.redacted,
+    )  # fmt: skip
+
+
+def _provenance(record: Record) -> Iterator[Fact]:
+    prepared, environment = record.prepared, record.environment
+    model, data, commit = prepared.model, prepared.data, environment.commit
+    yield "model", f"{model.model} ({model.family or 'no family'})"
+    if model.revision:
+        yield "revision", model.revision
+    if model.base:
+        yield "base of the adapters", model.base
+    yield "read as", ", ".join(f"{k} {v}" for k, v in model.reading.items()) or "not said"
+    yield "number format", f"{model.dtype or 'not said'}, on {prepared.device}"
+    yield (
+        "data",
+        (
+            f"{data.read} of {data.entries} entries read at {data.resolution}, {data.failed} "
+            f"failed; fingerprint {data.fingerprint}"
+        ),
+    )
+    yield "embedder", f"{prepared.embedder.name}, digest {prepared.embedder.digest}"
+    yield "noise levels", ", ".join(f"sigma {sigma:g}" for sigma in prepared.levels.sigmas)
+    yield "seed", str(record.config.attack.seed)
+    yield "question", f"digest {prepared.question}"
+    changed = " with changes" if commit is not None and commit.dirty else ""
+    yield (
+        "memaudit",
+        f"{environment.memaudit}" + (f", commit {commit.sha}{changed}" if commit else ""),
+    )
+    yield "machine", f"{environment.platform}, Python {environment.python}"
+    yield "started as", " ".join(environment.command) or "left out"
+    yield "finished", environment.finished
+    for one in record.calibrations:
+        yield "calibrated", f"q {one.q:g}: {one.flagged} flagged, {one.outcome}, {one.finished}"

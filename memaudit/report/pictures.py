@@ -1,0 +1,96 @@
+"""Strips for a report: small, inline, and in words for those who do not see them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from PIL import Image as PillowImage
+
+from memaudit.report.finished import Reported
+from memaudit.report.noise import left
+from memaudit.report.strips import HEIGHT
+from memaudit.run.directory import PREFIX
+from memaudit.statistics.verdict import small
+
+STRONGEST = 3  # on page one
+QUALITY = 85  # of JPEG
+COLUMNS = ("original", "corrupted", "reconstruction", "nearest other")
+WORDS = {"reproduction": "recovered from a noised copy", "membership": "membership", "": "flagged"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A strip as a data URI (blank without one), and what is said of it; `key` is its finding's."""
+
+    key: str
+    rank: int
+    source: str
+    finding: str
+    uri: str
+    width: int
+    height: int
+    columns: tuple[str, ...]
+    alt: str
+    said: str
+
+
+def pictures(run: Reported) -> Iterator[Picture]:
+    """The strips of a run, those of the highest scores first; the strongest even without one."""
+    rows = run.findings[run.findings["flagged"] & run.findings["representative"]]
+    rows = rows.reset_index(drop=True)
+    has_strip = rows["example_id"].str[:PREFIX].isin([*run.strips])
+    weakest = max((level.snr_db for level in run.record.summary.levels), default=math.nan)
+    for place, row in rows[has_strip | (rows.index < STRONGEST)].iterrows():
+        strip = run.strips.get(str(row["example_id"])[:PREFIX])
+        yield _picture(row, int(str(place)) + 1, strip, weakest)
+
+
+def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: float) -> Picture:
+    kind, content, (width, height) = ("", b"", (0, 0)) if strip is None else _small(strip)
+    shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
+    snr = row["recovered_from_snr_db"]
+    back = not pd.isna(snr)
+    level = left(float(snr if back else weakest))
+    source, own = str(row["source"]), f"{row['own_similarity']:.2f}"
+    what = WORDS[str(row["claim"])]
+    nearest = row["nearest_other_source"]
+    other = f", and the most similar other image, {nearest}" if len(shown) == 4 else ""
+    return Picture(
+        key=str(row["example_id"])[:PREFIX],
+        rank=rank,
+        source=source,
+        finding=what,
+        uri=f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if kind else "",
+        width=width,
+        height=height,
+        columns=shown,
+        alt=(
+            f"{'Four' if other else 'Three'} pictures side by side: the image {source}, the same "
+            f"under noise ({level}), what the model made of that (similarity to the image {own} of "
+            f"1 on average){other}."
+        ),
+        said=(
+            f"{'Comes back as a copy from' if back else 'Shown from'} what the noise left, {level}."
+            f" On average over all noise, reconstructions have a similarity of {own} to the "
+            f"image (1: a perfect copy), and of {row['nearest_other_similarity']:.2f} to the "
+            f"nearest other. q {small(float(row['q_value']))}: so large a share of the images with "
+            "no larger q is expected to be flagged falsely."
+        ),
+    )
+
+
+def _small(png: bytes) -> tuple[str, bytes, tuple[int, int]]:
+    """Kind, content and size of a strip for a page; a large one becomes a smaller JPEG."""
+    with PillowImage.open(io.BytesIO(png)) as image:
+        if image.height <= HEIGHT:
+            return "png", png, image.size
+        size = (round(image.width * HEIGHT / image.height), HEIGHT)
+        shrunk = image.convert("RGB").resize(size, PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shrunk.save(buffer, format="JPEG", quality=QUALITY)
+    return "jpeg", buffer.getvalue(), size
