@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 46
+LEFT, RIGHT, TOP, BOTTOM = 52, 22, 34, 46
 ROW = 34  # height of a bar and its label
 Kind = Literal["member", "control", "other", "chance"]  # how a line is drawn, by templates/page.css
 Point = tuple[float, float]
@@ -81,11 +81,12 @@ class Bars:
 
 @dataclass(frozen=True)
 class Text:
-    """Words at a place."""
+    """Words at a place, which they end or start at."""
 
     x: float
     y: float
     text: str
+    anchor: Literal["start", "end"] = "end"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def _rule(chart: Chart, rule: Rule) -> tuple[Stroke, Text]:
         label = Text(WIDTH - RIGHT, _y(chart, rule.value) - 5, rule.label)
     else:
         ends = (rule.value, chart.y.low), (rule.value, chart.y.high)
-        label = Text(_x(chart, rule.value) - 5, TOP + 12, rule.label)
+        is_left = chart.x.share(rule.value) < 0.5
+        at = _x(chart, rule.value) + (5 if is_left else -5)
+        label = Text(at, TOP + 12, rule.label, "start" if is_left else "end")
     return _stroke(chart, Line(rule.label, "other", ends)), label
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from memaudit.records import COPY
 from memaudit.report.charts import Bar, Bars, Kind
 from memaudit.report.figure import Figure, levels_of, upper
 from memaudit.report.noise import decibels
@@ -23,7 +24,7 @@ def power(record: Record) -> Iterator[Figure]:
         return
     bars = []
     for level in levels:
-        label = f"{decibels(level.snr_db)} left"
+        label = f"{decibels(level.snr_db)} left{' of copies' if level.input == COPY else ''}"
         best, share = level.power or 0.0, level.share_above or 0.0
         bars.append(Bar(f"{label}: perfect memorizer", best, f"{best:.0%}", "control"))
         bars.append(Bar(f"{label}: this model ({level.grade})", share, f"{share:.0%}"))

@@ -18,7 +18,7 @@ from memaudit.report.charts import (
     logarithmic,
     steps,
 )
-from memaudit.report.figure import Figure
+from memaudit.report.figure import Figure, upper
 from memaudit.report.noise import decibels
 from memaudit.run.record import Record
 from memaudit.statistics.effects import upper_quantile
@@ -81,7 +81,8 @@ def similarity(levels: list[Level], copy_threshold: float | None) -> Figure:
     ]
     points = [point for _, _, some in sides for point in some]
     lowest = min(0.0, *(y for _, y in points))
-    said = "; ".join(_at(level) for level in levels if level.own_similarity_members is not None)
+    told = (_at(level) for level in levels if level.own_similarity_members is not None)
+    said = upper("; ".join(told))
     rules = () if copy_threshold is None else (Rule(copy_threshold, "called a copy", across=True),)
     return Figure(
         "similarity-by-noise",

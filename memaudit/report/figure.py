@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memaudit.records import CLEAN, FULL
+from memaudit.records import COPY, FULL
 from memaudit.report.charts import Bars, Drawn
 from memaudit.run.record import Record
 from memaudit.statistics.levels import Level
@@ -23,14 +23,10 @@ class Figure:
 
 
 def levels_of(record: Record) -> list[Level]:
-    """Levels of the attack that the verdict rests on, of clean images in full, strong to weak."""
+    """Levels of the verdict's attack in full, strong noise first, clean images before copies."""
     summary = record.summary
-    found = [
-        one
-        for one in summary.levels
-        if (one.attack, one.input, one.phase) == (summary.attack, CLEAN, FULL)
-    ]
-    return sorted(found, key=lambda level: level.snr_db)
+    found = [one for one in summary.levels if (one.attack, one.phase) == (summary.attack, FULL)]
+    return sorted(found, key=lambda level: (level.input == COPY, level.snr_db))
 
 
 def upper(text: str) -> str:

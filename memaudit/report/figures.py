@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from memaudit.records import CLEAN
 from memaudit.report.checks import duplicates, exchangeability, power
 from memaudit.report.curves import SIDES, distribution, roc, similarity
 from memaudit.report.figure import Figure, levels_of
@@ -22,7 +23,7 @@ def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
         yield distribution(sides, "score", "Score")
         if sides["member"]["own_similarity"].notna().any():
             yield distribution(sides, "own_similarity", "Similarity of reconstruction and image")
-    levels = levels_of(record)
+    levels = [one for one in levels_of(record) if one.input == CLEAN]
     if any(level.own_similarity_members is not None for level in levels):
         yield similarity(levels, record.prepared.embedder.copy_threshold)
     if all(map(len, sides.values())):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from PIL import Image as PillowImage
 
+from memaudit.records import COPY
 from memaudit.report.finished import Reported
 from memaudit.report.noise import left
 from memaudit.report.strips import HEIGHT
@@ -60,6 +61,11 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: flo
     what = WORDS[str(row["claim"])]
     nearest = row["nearest_other_source"]
     other = f", and the most similar other image, {nearest}" if len(shown) == 4 else ""
+    of_copy = str(row["input"]) == COPY
+    told = (
+        " What tells is not seen here: asked about the noisy copy that it was trained on, the "
+        f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
+    )
     return Picture(
         key=str(row["example_id"])[:PREFIX],
         rank=rank,
@@ -75,11 +81,10 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: flo
             f"1 on average){other}."
         ),
         said=(
-            f"{'Comes back as a copy from' if back else 'Shown from'} what the noise left, {level}."
-            f" On average over all noise, reconstructions have a similarity of {own} to the "
-            f"image (1: a perfect copy), and of {row['nearest_other_similarity']:.2f} to the "
-            f"nearest other. q {small(float(row['q_value']))}: so large a share of the images with "
-            "no larger q is expected to be flagged falsely."
+            f"{'Comes back as a copy from' if back else 'Shown from'} {level}. Average similarity "
+            f"to the image {own} (1: a perfect copy), to the nearest other "
+            f"{row['nearest_other_similarity']:.2f}. Share of false flags expected up to here (q): "
+            f"{small(float(row['q_value']))}.{told if of_copy else ''}"
         ),
     )
 

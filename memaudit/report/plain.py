@@ -15,8 +15,8 @@ from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, Outcome, small
 KINDS: dict[Claim, tuple[str, str]] = {
     "membership": (
         "Membership",
-        "The image comes back more faithfully than held-out images do: evidence that it was "
-        "trained on. No copy of it came back.",
+        "The image, or a noisy copy of it, comes back more faithfully than held-out images do: "
+        "evidence that it was trained on. No copy of the clean image came back.",
     ),
     "reproduction": (
         "Recovered from a noised copy",
@@ -66,6 +66,12 @@ def asked(record: Record) -> Iterator[str]:
         "bring it back. A model that has memorized an image brings it back from noise that hides "
         "it from others."
     )
+    noisy = record.summary.conduct.noisy
+    if noisy is not None and noisy.of_copies is not None:
+        yield (
+            "The model was trained on noisy copies of its images. It was asked about these too: "
+            "whether it gives back the noise that each copy was made with."
+        )
     if counts.controls:
         yield (
             f"The same was done with {counts.controls} images that the model is said never to "
@@ -109,6 +115,10 @@ def sure(record: Record) -> Iterator[str]:
             f"under which about {flagged.q:.0%} of the flags are false on average over many "
             "scans. A flag is a statement about a list, not a proof about one image."
         )
+    noisy = summary.conduct.noisy
+    if flagged.groups and noisy is not None and noisy.of_copies is not None:
+        by = " and ".join(f"{one.flagged} by their {one.input}" for one in noisy.by_input)
+        yield f"What tells of the flagged: {by}."
     yield from _power(record)
     check = summary.exchangeability
     if check is not None and check.p_value is not None and not check.alarm:

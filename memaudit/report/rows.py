@@ -15,7 +15,7 @@ from memaudit.statistics.findings import described
 
 IN_FULL = 1000  # rows that have all columns here; the others have them in findings.csv
 PAGE = 25  # rows that stand in the page itself, for those without scripts and for print
-LONGEST = 100  # characters of a caption
+LONGEST = 60  # characters of a caption; details have all of it
 DIGITS = 4
 FLAGGED, UNFLAGGED = "flagged, no claim", ""
 

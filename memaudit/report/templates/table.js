@@ -91,7 +91,7 @@ function findings(section) {
     const made = document.createElement("tr");
     names.forEach((name, k) => {
       const cell = element("td", say(data.values[k][row]), made);
-      if (data.columns[k][1]) cell.className = "number";
+      cell.className = data.columns[k][1] ? "number" : name;
     });
     const cell = element("td", null, made);
     if (row < data.further[0].length) {
