@@ -12,6 +12,8 @@ from memaudit.audit.pool import UNREAD
 from memaudit.audit.result import ScanResult
 from memaudit.audit.scoring import assemble
 from memaudit.config import CalibrationConfig, ScanConfig
+from memaudit.report.finished import reported
+from memaudit.report.html import html
 from memaudit.report.words import describe
 from memaudit.run.directory import PREFIX, RunDirectory
 from memaudit.run.parts import Part
@@ -139,6 +141,9 @@ def recorded(record: Record, config: ScanConfig, summary: Summary) -> Record:
 def keep(run: RunDirectory, result: ScanResult) -> None:
     """Write what people read; scan.json comes last and says that the scan is complete."""
     run.keep_findings(result.findings, result.errors, describe(result.record))
+    wanted = result.record.config.execution.report
+    told = html([reported(run, result.record, result.findings)]) if wanted else None
+    run.keep_report(told)
     run.finish(result.record)
 
 

@@ -17,6 +17,7 @@ from memaudit.cli.doctor import doctor
 from memaudit.cli.gate import gate
 from memaudit.cli.index import index
 from memaudit.cli.plan import plan
+from memaudit.cli.report import report
 from memaudit.cli.scan import scan
 from memaudit.cli.split import split
 from memaudit.cli.terminal import complain, listening, refuse
@@ -36,7 +37,10 @@ def cli() -> None:
     """
 
 
-for command in (scan, plan, calibrate, compare, gate, split, train, index, demo, doctor):
+for command in (
+    *(scan, plan, calibrate, compare, report, gate),
+    *(split, train, index, demo, doctor),
+):
     cli.add_command(command)
 
 

@@ -7,6 +7,7 @@ import click
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 from memaudit.cli.terminal import say
+from memaudit.text import shown
 
 
 @click.command()
@@ -25,7 +26,7 @@ def demo(out: str, images_only: bool) -> None:
     the first and none for the second. The third was trained on noisy copies of the members; it is
     compared with the first.
     """
-    from memaudit.demo.run import compare_demo, run_demo, write_images
+    from memaudit.demo.run import compare_demo, report_demo, run_demo, write_images
     from memaudit.report.words import describe
 
     with bars() as progress, name_full_disk(out):
@@ -34,4 +35,7 @@ def demo(out: str, images_only: bool) -> None:
             return
         for title, result in run_demo(out, progress):
             say(f"=== {title}\n{describe(result.record)}\n")
-        say(f"=== clean against ambient training\n{compare_demo(out, progress).text}")
+        comparison = compare_demo(out, progress)
+        say(f"=== clean against ambient training\n{comparison.text}\n")
+        path = shown(str(report_demo(out, comparison)))
+        say(f"=== all of it for people to read\nReport: {path}")

@@ -19,6 +19,7 @@ from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
+from memaudit.config.report import Format, ReportConfig
 from memaudit.config.scan import (
     CalibrationConfig,
     Device,
@@ -58,6 +59,7 @@ __all__ = [
     "Device",
     "Dtype",
     "ExecutionConfig",
+    "Format",
     "GateConfig",
     "LossName",
     "Mask",
@@ -67,6 +69,7 @@ __all__ = [
     "Prediction",
     "PromptPolicy",
     "Reconstruction",
+    "ReportConfig",
     "ResizePolicy",
     "Sampler",
     "ScanConfig",

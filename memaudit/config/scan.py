@@ -100,6 +100,7 @@ class ExecutionConfig:
         "Leave out the power check (the perfect memorizer in the same scan); a scan that "
         "finds nothing is then inconclusive.",
     )
+    report: bool = option(True, "Write no report.html into the run directory.")
     generate: int = option(
         0,
         "Images to generate and compare with the controls: quality beside memorization, for "

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from memaudit.audit import ScanResult, scan
 from memaudit.comparison import ComparisonResult, compare
+from memaudit.comparison.report import told
 from memaudit.config import CompareConfig, ScanConfig
 from memaudit.demo.tiles import write_tiles
 from memaudit.progress import Progress, silent
+from memaudit.report.finished import read_reported
+from memaudit.report.write import write_reports
 
 MODELS = Path(__file__).parent / "models"
 TITLES = {
@@ -36,6 +40,13 @@ def compare_demo(out: str | Path, progress: Progress = silent) -> ComparisonResu
     """Compare training on clean images with training on noisy copies, once both are scanned."""
     runs = tuple(str(Path(out) / name) for name in COMPARED)
     return compare(CompareConfig(runs, str(Path(out) / "comparison")), progress)
+
+
+def report_demo(out: str | Path, comparison: ComparisonResult) -> Path:
+    """Report all scans, with the comparison of two of them."""
+    runs = [replace(read_reported(str(Path(out) / name)), name=name) for name in TITLES]
+    [written] = write_reports(runs, Path(out), ("html",), told(comparison))
+    return written
 
 
 def demo_config(model: str, folders: dict[str, Path], run: Path) -> ScanConfig:

@@ -63,6 +63,11 @@ def describe(record: Record) -> str:
         "",
         *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
         shown(f"Findings: {config.execution.out}/findings.csv"),
+        *(
+            [shown(f"Report: {config.execution.out}/report.html")]
+            if config.execution.report
+            else []
+        ),
     ]
     if verdict.outcome is Outcome.EVIDENCE:
         lines.insert(2, f"         {'; '.join(verdict.reasons)}")

@@ -139,6 +139,13 @@ class RunDirectory:
         self.store.put(ERRORS, to_csv(errors))
         self.store.put(SUMMARY, f"{summary}\n".encode())
 
+    def keep_report(self, report: str | None) -> None:
+        """Write the report, or remove that of an earlier calibration."""
+        if report is None:
+            self.store.remove(REPORT)
+        else:
+            self.store.put(REPORT, report.encode())
+
     def finish(self, record: Record) -> None:
         """Write scan.json, which says that the scan is complete."""
         self.store.put(SCAN, write(record))
