@@ -51,9 +51,16 @@ def listening() -> Iterator[None]:
 
 
 class _Complaining(logging.Handler):
-    """Prints each record as one line."""
+    """Prints each record as one line, and no line twice."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; of a warning the line of code that follows is left out."""
         text = record.getMessage().strip()
-        complain(text.split("\n")[0] if record.name == "py.warnings" else text)
+        text = text.split("\n")[0] if record.name == "py.warnings" else text
+        if text not in self._said:
+            self._said.add(text)
+            complain(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.quality import drawn_alike
 from memaudit.comparison.shares import THRESHOLDS, Distribution
+from memaudit.progress import remark
 from memaudit.records import CLEAN, COPY, Input
 
 if TYPE_CHECKING:
@@ -123,10 +125,14 @@ def _plain(name: str) -> str:
 def _save(figure: Figure, path: Path) -> None:
     from matplotlib import rc_context
 
-    with rc_context({"svg.hashsalt": "memaudit"}):  # ids of an SVG file are random without it
+    # Ids of an SVG file are random without the salt.
+    with catch_warnings(record=True) as said, rc_context({"svg.hashsalt": "memaudit"}):
+        simplefilter("always")
         for kind in KINDS:
             target = path.with_name(f"{path.name}.{kind}")
             temporary = target.with_name(f"{target.name}.tmp")
             undated = {"Date": None} if kind == "svg" else {}
             figure.savefig(temporary, format=kind, dpi=110, metadata=undated)
             temporary.replace(target)
+    for text in dict.fromkeys(str(one.message) for one in said):
+        remark(f"{path.name}: {text}")

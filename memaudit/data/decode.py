@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageOps
 
+from memaudit.data.heard import heard
 from memaudit.data.jpeg import chroma_sampling, jpeg_quality
 from memaudit.errors import UnreadableImageError
 from memaudit.foreign import refusing
@@ -24,6 +26,7 @@ TRANSPARENT = "transparent"
 
 MAX_PIXELS = 178_956_970 // 2
 MAX_SIDE = 1 << 16
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files begin
 # Only these: other plugins of Pillow start programs (EPS runs Ghostscript) or parse documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 DEPTHS = (8, 10, 12, 14, 16)  # bits of grey in files of 16
@@ -72,7 +75,8 @@ def decode(data: bytes, alpha: Alpha = "white") -> Decoded:
     with warnings.catch_warnings(), refusing(UnreadableImageError, "the image is damaged"):
         warnings.simplefilter("ignore")
         try:
-            return _decode(data, alpha)
+            with heard("libtiff") if data[:4] in TIFF else nullcontext():
+                return _decode(data, alpha)
         except PIL.UnidentifiedImageError as error:
             raise UnreadableImageError(
                 f"{len(data)} bytes of {_kind(data)}: expected one of {', '.join(FORMATS)}"

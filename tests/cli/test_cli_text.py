@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from memaudit.cli import app
 
@@ -123,3 +125,19 @@ def test_nothing_but_the_terminal_room_prints():
     rooms = sorted(Path(app.__file__).parent.glob("*.py"))
     printing = [one.name for one in rooms if "click.echo" in one.read_text(encoding="utf-8")]
     assert printing == ["terminal.py"]
+
+
+def test_what_libtiff_writes_is_one_remark_for_all_images(memaudit_command, members, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    for k in range(3):
+        path = members / f"broken-{k}.tif"
+        PillowImage.fromarray(pixels).save(path, compression="tiff_deflate")
+        content = bytearray(path.read_bytes())
+        content[500] ^= 255
+        path.write_bytes(content)
+    to = ("--out", tmp_path / "index", "--embedder", "pixels")
+    run = memaudit_command("index", "build", members, *to)
+    assert run.code == 0
+    assert "6 read, 3 failed" in run.out
+    assert run.err.startswith("memaudit: libtiff says of an image: ")
+    assert run.err.count("\n") == 1

@@ -134,3 +134,9 @@ def test_without_a_distance_there_is_no_picture(measured, tmp_path):
     assert not draw_quality(tmp_path / "quality", [without_excess(measured)])
     assert not draw_quality(tmp_path / "quality", [])
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_letter_that_no_font_has_is_a_remark_and_no_warning(tmp_path, caplog):
+    draw_distributions(tmp_path / "similarity", both("\U000f0000 東"))
+    assert "similarity: Glyph" in caplog.text
+    assert (tmp_path / "similarity.png").is_file()
