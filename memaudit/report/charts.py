@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 22, 34, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 22, 34, 46
 ROW = 34  # height of a bar and its label
 Kind = Literal["member", "control", "other", "chance"]  # how a line is drawn, by templates/page.css
 Point = tuple[float, float]
