@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import re
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from published import published
 from recorded import ALL, evidence, inconclusive, none
 
 from memaudit.report.html import html
+from memaudit.report.page import page
 from memaudit.report.rows import IN_FULL, PAGE
 
 HOSTILE = (
@@ -200,3 +203,12 @@ def test_a_hundred_thousand_findings_make_a_file_below_20_mb():
     text = html([published(none(), count=100_000, flagged=200, prompt=caption)])
     assert len(text.encode()) < 20e6
     assert len(island(parsed(text))["values"][0]) == 100_000
+
+
+def test_the_page_for_reviewers_names_figures_that_a_report_has():
+    text = (Path(__file__).parents[2] / "docs" / "for-reviewers.md").read_text(encoding="utf-8")
+    titles = " ".join(one.title for one in page(published(none()), "run").figures)
+    table = text.partition("| Question |")[2].partition("\n\n")[0]
+    named = [name for name in re.findall(r"\*([^*]+)\*", table) if name != "left"]
+    assert len(named) >= 6
+    assert [name for name in named if name not in titles] == []
