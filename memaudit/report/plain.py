@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memaudit.records import CLEAN, Claim
+from memaudit.report.figure import upper
 from memaudit.report.noise import left
 from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
@@ -32,7 +33,7 @@ HEADLINES = {
     Outcome.NONE: "No evidence beyond the controls",
     Outcome.INCONCLUSIVE: "Inconclusive: this scan says nothing for or against the model",
 }
-NOT_ASKED = "not tested"
+NOT_ASKED, NOT_SAID = "not tested", "no statement"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def asked(record: Record) -> Iterator[str]:
     """What was done, to which model and which images."""
     counts, data, levels = record.summary.counts, record.config.data, record.prepared.levels
     yield (
-        f"The question: did the model {record.config.target.spec} memorize images that it was "
+        f"The question: did the model '{record.config.target.spec}' memorize images that it was "
         f"trained on? Asked about {counts.members} images that it is said to be trained on, the "
-        f"members ({data.dataset})."
+        f"members ('{data.dataset}')."
     )
     strengths = "one strength" if len(levels.sigmas) == 1 else f"{len(levels.sigmas)} strengths"
     yield (
@@ -75,7 +76,7 @@ def asked(record: Record) -> Iterator[str]:
     if counts.controls:
         yield (
             f"The same was done with {counts.controls} images that the model is said never to "
-            f"have seen, the controls ({data.controls}). Only what comes back better than "
+            f"have seen, the controls ('{data.controls}'). Only what comes back better than "
             "those counts."
         )
     else:
@@ -84,10 +85,10 @@ def asked(record: Record) -> Iterator[str]:
 
 def kinds(record: Record) -> tuple[Kind, ...]:
     """The kinds of finding, apart from each other."""
-    flagged = record.summary.flagged
+    flagged, silent = record.summary.flagged, record.verdict.outcome is Outcome.INCONCLUSIVE
     found: dict[Claim, str] = {
-        "membership": str(flagged.memberships),
-        "reproduction": str(flagged.reproductions),
+        "membership": NOT_SAID if silent else str(flagged.memberships),
+        "reproduction": NOT_SAID if silent else str(flagged.reproductions),
         "generation": NOT_ASKED,
     }
     return tuple(Kind(*_named(KINDS[claim], count)) for claim, count in found.items())
@@ -183,10 +184,13 @@ def untested(record: Record) -> Iterator[str]:
         yield "Images beyond the random sample that was taken (--sample)."
     screened = record.summary.conduct.effort
     if screened is not None and screened.screen:
-        yield f"In full, all but {screened.promoted} images: a first pass chose them."
+        yield (
+            f"Most images in full: a cheap first pass chose the {screened.promoted} that were "
+            "scanned so."
+        )
     if all(one.input == CLEAN for one in levels) and record.summary.conduct.noisy is not None:
         yield "The noisy copies that the model was trained on."
-    yield from remarks(record)
+    yield from map(upper, remarks(record))
     yield "Law: this is evidence, neither a certificate nor legal advice."
 
 

@@ -1,5 +1,6 @@
 """The demo: the main job on real images with the bundled models."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image as PillowImage
 from memaudit.audit import ScanResult, scan
 from memaudit.cli import main
 from memaudit.config import Corruption
-from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config
+from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config, report_demo
 from memaudit.demo.tiles import Tile
 from memaudit.statistics.verdict import Outcome
 
@@ -46,6 +47,8 @@ def test_the_demo_detects_the_overfit_model_clears_its_twin_and_sees_memorized_n
     assert (tmp_path / "demo/comparison/comparison.csv").is_file()
     strips = list((tmp_path / "demo/overfit/images").glob("*.png"))
     assert len(strips) == (overfit["flagged"] & overfit["representative"]).sum()
+    assert printed.splitlines()[-1] == f"Report: {tmp_path / 'demo' / 'report.html'}"
+    assert (tmp_path / "demo" / "report.html").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +98,16 @@ def test_of_few_images_the_demo_names_no_winner_that_memorized_its_noisy_copies(
     few: tuple[Path, dict[str, ScanResult]],
 ) -> None:
     root, _ = few
-    said = " ".join(compare_demo(root).text.split())
+    comparison = compare_demo(root)
+    said = " ".join(comparison.text.split())
     assert (
         "clean images show less of ambient than of overfit, but ambient memorized its noisy copies"
         in said
     )
     assert (root / "comparison" / "comparison.csv").is_file()
+    report = report_demo(root, comparison).read_text(encoding="utf-8")
+    headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", report)
+    assert [one.partition(":")[0] for one in headings] == ["The comparison", *TITLES]
 
 
 def test_the_images_alone_are_written_where_it_is_said(

@@ -139,6 +139,7 @@ def test_an_inconclusive_scan_says_why_in_place_of_how_sure():
     text = " ".join(html([published(inconclusive())]).split())
     assert "Not at all, because:" in text
     assert "no controls; give at least 39" in text
+    assert text.count("no statement") == 2  # of membership and of reproduction
 
 
 def test_every_finding_is_there():
