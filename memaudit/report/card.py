@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from memaudit.report import plain
 from memaudit.report.finished import Reported
 from memaudit.run.record import Record
+from memaudit.text import shown
 from memaudit.version import __version__
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
@@ -47,4 +48,4 @@ def _section(record: Record) -> str:
 
 def _plain(text: str) -> str:
     """Text in which nothing is markup, on one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", shown(" ".join(text.split())))

@@ -17,8 +17,10 @@ from markupsafe import Markup
 from memaudit.report import charts
 from memaudit.report.finished import Reported
 from memaudit.report.page import page
+from memaudit.text import KEPT, shown
 from memaudit.version import __version__
 
+SEVERAL_LINES = f"{KEPT}\n"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -64,11 +66,17 @@ def _dumps(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def _visible(value: object) -> object:
+    """Escape in texts what is not seen and what turns the direction of writing."""
+    return shown(value, SEVERAL_LINES) if type(value) is str else value
+
+
 @cache
 def _templates() -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -12,6 +12,7 @@ from memaudit.report.finished import Reported
 from memaudit.report.plain import KINDS
 from memaudit.run.directory import PREFIX
 from memaudit.statistics.findings import described
+from memaudit.text import shown
 
 IN_FULL = 1000  # rows that have all columns here; the others have them in findings.csv
 PAGE = 25  # rows that stand in the page itself, for those without scripts and for print
@@ -110,7 +111,9 @@ def _value(value: Any) -> Any:
     """A value as JSON has it: numbers to DIGITS significant digits, blanks as null."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value if isinstance(value, str | bool | int) else None
+    if isinstance(value, str):
+        return value if value.isprintable() else shown(value)
+    return value if isinstance(value, bool | int) else None
 
 
 def _said(value: Any) -> str:

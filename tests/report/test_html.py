@@ -11,6 +11,7 @@ import pytest
 from published import published
 from recorded import ALL, evidence, inconclusive, none
 
+from memaudit.report.card import card
 from memaudit.report.html import html
 from memaudit.report.page import page
 from memaudit.report.rows import IN_FULL, PAGE
@@ -96,7 +97,20 @@ def test_hostile_names_captions_and_models_add_no_element_and_no_script():
     for one in attacked.elements:
         assert not [name for name in one.attributes if name.startswith("on")]
     rows = island(attacked)
-    assert rows["values"][0][0] == HOSTILE
+    assert rows["values"][0][0] == HOSTILE.replace("\u2028", "\\u2028")
+
+
+def test_names_cannot_turn_the_direction_of_writing_nor_keep_a_report_from_being_written():
+    name = "photo\u202egpj.exe\x1b[31m.png"
+    record = hostile_record()
+    record = replace(record, config=replace(record.config, model=f"{name}\udcff"))
+    run = published(record, source=name, prompt=name, reason=name)
+    for text in (html([replace(run, name=f"{name}\udcff")]), card([run])):
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+        assert text.encode()
+    text = html([run])
+    assert island(parsed(text))["values"][0][0] == r"photo\u202egpj.exe\x1b[31m.png"
 
 
 def test_scripts_and_styles_are_allowed_by_their_digests_alone():
