@@ -80,17 +80,16 @@ class LatentCodec:
                 self.vae.encode(encode_pixels(few.to(self.vae.device), 3)).latent_dist.mode()
                 for few in torch.split(images, self._at_a_time)
             ]
-        centred = torch.cat(modes) - (self.vae.config.shift_factor or 0.0)
-        return cast(Tensor, centred * self.vae.config.scaling_factor)
+            centred = torch.cat(modes) - (self.vae.config.shift_factor or 0.0)
+            return cast(Tensor, centred * self.vae.config.scaling_factor)
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, 3, H, W] uint8."""
         config = self.vae.config
-        parts = torch.split(
-            x / config.scaling_factor + (config.shift_factor or 0.0), self._at_a_time
-        )
         with naming(VAE):
+            latents = x / config.scaling_factor + (config.shift_factor or 0.0)
+            parts = torch.split(latents, self._at_a_time)
             return torch.cat(
                 [decode_pixels(self.vae.decode(few, return_dict=False)[0]) for few in parts]
             )

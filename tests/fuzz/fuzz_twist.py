@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -96,11 +97,11 @@ def _value(random: Random, content: Any) -> None:
         at, depth = random.choice(further), depth - 1
     keys = list(at) if isinstance(at, dict) else list(range(len(at)))
     if isinstance(at, dict) and (not keys or random.random() < 0.2):
-        at[random.choice(ADDED)] = random.choice(VALUES)
+        at[random.choice(ADDED)] = deepcopy(random.choice(VALUES))
     elif keys and random.random() < 0.1:
         del at[random.choice(keys)]
     elif keys:
-        at[random.choice(keys)] = random.choice(VALUES)
+        at[random.choice(keys)] = deepcopy(random.choice(VALUES))
 
 
 def _header(random: Random, path: Path) -> None:
