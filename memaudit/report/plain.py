@@ -21,8 +21,8 @@ KINDS: dict[Claim, tuple[str, str]] = {
     ),
     "reproduction": (
         "Recovered from a noised copy",
-        "A recognisable copy of the image came back, from noise from which held-out images do not "
-        "come back as copies.",
+        "What came back is called a copy by the embedder, from noise from which at most 1 in 100 "
+        "held-out images come back as one.",
     ),
     "generation": (
         "Generated without the image",
@@ -106,7 +106,7 @@ def sure(record: Record) -> Iterator[str]:
         yield from verdict.reasons
         return
     if verdict.outcome is Outcome.EVIDENCE:
-        yield "About 5 in 100 scans of models that memorized nothing end in evidence by chance."
+        yield "Of scans of models that memorized nothing, at most 5 in 100 end in evidence."
     if summary.dataset is not None:
         yield from _dataset(summary.dataset)
     flagged = summary.flagged
