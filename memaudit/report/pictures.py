@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from memaudit.records import COPY
 from memaudit.report.finished import Reported
 from memaudit.report.noise import left
+from memaudit.report.plain import KINDS
 from memaudit.report.strips import HEIGHT
 from memaudit.run.directory import PREFIX
 from memaudit.statistics.verdict import small
@@ -21,7 +22,7 @@ from memaudit.statistics.verdict import small
 STRONGEST = 3  # on page one
 QUALITY = 85  # of JPEG
 COLUMNS = ("original", "corrupted", "reconstruction", "nearest other")
-WORDS = {"reproduction": "recovered from a noised copy", "membership": "membership", "": "flagged"}
+NAMES: dict[str, str] = {claim: name for claim, (name, _) in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -55,37 +56,44 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: flo
     kind, content, (width, height) = ("", b"", (0, 0)) if strip is None else _small(strip)
     shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
     snr = row["recovered_from_snr_db"]
-    back = not pd.isna(snr)
-    level = left(float(snr if back else weakest))
-    source, own = str(row["source"]), f"{row['own_similarity']:.2f}"
-    what = WORDS[str(row["claim"])]
-    nearest = row["nearest_other_source"]
-    other = f", and the most similar other image, {nearest}" if len(shown) == 4 else ""
-    of_copy = str(row["input"]) == COPY
-    told = (
-        " What tells is not seen here: asked about the noisy copy that it was trained on, the "
-        f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
-    )
+    level = left(float(weakest if pd.isna(snr) else snr))
+    claim = str(row["claim"])
     return Picture(
         key=str(row["example_id"])[:PREFIX],
         rank=rank,
-        source=source,
-        finding=what,
+        source=str(row["source"]),
+        finding=NAMES[claim].lower() if claim else "flagged",
         uri=f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if kind else "",
         width=width,
         height=height,
         columns=shown,
-        alt=(
-            f"{'Four' if other else 'Three'} pictures side by side: the image {source}, the same "
-            f"under noise ({level}), what the model made of that (similarity to the image {own} of "
-            f"1 on average){other}."
-        ),
-        said=(
-            f"{'Comes back as a copy from' if back else 'Shown from'} {level}. Average similarity "
-            f"to the image {own} (1: a perfect copy), to the nearest other "
-            f"{row['nearest_other_similarity']:.2f}. Share of false flags expected up to here (q): "
-            f"{small(float(row['q_value']))}.{told if of_copy else ''}"
-        ),
+        alt=_seen(row, level, len(shown)),
+        said=_said(row, f"{'Shown' if pd.isna(snr) else 'Comes back as a copy'} from {level}"),
+    )
+
+
+def _seen(row: pd.Series[float], level: str, count: int) -> str:
+    """What a strip shows, for those who do not see it."""
+    other = f", and the most similar other image, {row['nearest_other_source']}"
+    return (
+        f"{'Four' if count == 4 else 'Three'} pictures side by side: the image {row['source']}, "
+        f"the same under noise ({level}), what the model made of that (similarity to the image "
+        f"{row['own_similarity']:.2f} of 1 on average){other if count == 4 else ''}."
+    )
+
+
+def _said(row: pd.Series[float], shown: str) -> str:
+    """What is to be known of a finding; a strip shows nothing of a noisy copy."""
+    of_copy = (
+        " What tells is not seen here: asked about the noisy copy that it was trained on, the "
+        f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
+        if str(row["input"]) == COPY
+        else ""
+    )
+    return (
+        f"{shown}. Average similarity to the image {row['own_similarity']:.2f} (1: a perfect "
+        f"copy), to the nearest other {row['nearest_other_similarity']:.2f}. Share of false flags "
+        f"expected up to here (q): {small(float(row['q_value']))}.{of_copy}"
     )
 
 
