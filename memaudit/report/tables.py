@@ -1,0 +1,56 @@
+"""The two tables of a summary: noise levels, and published thresholds."""
+
+from __future__ import annotations
+
+from memaudit.statistics.levels import Level
+from memaudit.statistics.summary import Summary
+
+LABEL = 38  # the longest name of a published threshold
+
+
+def threshold_table(summary: Summary) -> list[str]:
+    """Published thresholds, without controls: shares of members and controls level by level."""
+    if not summary.literature:
+        return []
+    shown: dict[str, list[str]] = {}
+    for level in summary.literature:
+        cell = f"{_share(level.members)}/{_share(level.controls)}"
+        shown.setdefault(f"{level.label}, {level.source}", []).append(f"{cell:>15}")
+    snr = dict.fromkeys(f"{level.snr_db:.1f} dB" for level in summary.literature)
+    head = "".join(f"{name:>15}" for name in snr)
+    title = (
+        "  Published thresholds (set without controls, no part of the verdict): members/controls"
+    )
+    return [title, f"  {'':{LABEL}}{head}"] + [
+        f"  {name:{LABEL}}{''.join(cells)}" for name, cells in shown.items()
+    ]
+
+
+def level_table(summary: Summary) -> list[str]:
+    """What each noise level shows, a line an attack and level."""
+    width = 2 + max((len(level.probe.label) for level in summary.levels), default=0)
+    head = (
+        f"  {'':{width}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
+        f"  {'source is nearest':^19}",
+        f"  {'':{width}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
+    )
+    return [*head, *(_level(level, width) for level in summary.levels)]
+
+
+def _level(level: Level, width: int) -> str:
+    return (
+        f"  {level.probe.label:{width}}{level.sigma:8.4g}{level.snr_db:8.1f}"
+        f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
+        f"{_number(level.auc):>7}{_share(level.share_above):>10}"
+        f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"
+        f"{'' if level.power is None else f'{level.power:7.0%}  {level.grade}'}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
