@@ -254,13 +254,14 @@ def command(work: Path) -> Callable[[Random], str]:
     ]
 
     def attempt(random: Random) -> str:
-        name = random.choice(
-            (("scan",), ("plan",), ("split",), ("index", "build"), ("index", "search"))
-        )
-        words = [*name, *(str(random.choice(places)) for _ in range(random.randrange(1, 4)))]
+        names = (("scan",), ("plan",), ("split",), ("index", "build"), ("index", "search"))
+        words = [*random.choice(names)]
+        words += [str(random.choice(places)) for _ in range(random.randrange(1, 4))]
+        if random.random() < 0.3:
+            words = ["index", "build", str(members), "--embedder", "pixels"]
         for _ in range(random.randrange(4)):
             words += [random.choice(OPTIONS), random.choice(plain)]
-        if random.random() < 0.7:
+        if words[1] == "build" or random.random() < 0.7:
             words += ["--out", str(work / "out" / str(random.randrange(5)))]
         return f"exit {_command(*words)[0]}"
 
