@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from memaudit.config import SplitConfig, digest
 from memaudit.data import whole_of
 from memaudit.errors import RunDirectoryError
 from memaudit.files import write_json
+from memaudit.foreign import read_json, refusing
 from memaudit.models.device import resolve_device
 from memaudit.progress import Progress, silent
 from memaudit.similarity.embed import Embedder, load_embedder
@@ -162,10 +162,11 @@ def _written(out: Path, key: str) -> Side | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
-        content = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        if content["digest"] == key:
-            return _at(out, Side(**content["written"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        with refusing(RunDirectoryError, "the record of a split"):
+            content = read_json(out / RECORD)
+            if content["digest"] == key:
+                return _at(out, Side(**content["written"]))
+    except RunDirectoryError:
         content = None
     what = "other things" if content is None else "the split of other images or other arguments"
     raise RunDirectoryError(

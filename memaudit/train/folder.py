@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from memaudit.config import TrainConfig, digest
 from memaudit.data import TRANSPARENT
 from memaudit.errors import RunDirectoryError
 from memaudit.files import write_json
+from memaudit.foreign import read_json, refusing
 from memaudit.models import ambient
 from memaudit.train.corrupted import MASKS
 from memaudit.train.images import TrainingImages
@@ -39,13 +39,9 @@ def check(out: Path, key: str) -> bool:
                 "another --out"
             )
         return False
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunDirectoryError(
-            f"{path} cannot be read ({error!r}); expected the record of a training. Give another "
-            "--out"
-        ) from error
+    what = f"{path} is no record of a training that can be read; give another --out. What is wrong"
+    with refusing(RunDirectoryError, what):
+        found = read_json(path)["digest"]
     if found != key:
         raise other_training(out)
     return True
@@ -75,7 +71,7 @@ def _evidence(out: Path) -> list[Path]:
 
 def seen(out: Path) -> str:
     """What a training saw, in words: images, those not read, captions, and what was changed."""
-    content = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    content = read_json(out / RECORD)
     images, lost, captions = content["images"], content["unreadable"], content.get("captions", 0)
     said = [f"{images} images"]
     if lost:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from published import published
 from recorded import ALL, evidence, inconclusive, none
@@ -227,3 +228,18 @@ def test_the_page_for_reviewers_names_figures_that_a_report_has():
     named = [name for name in re.findall(r"\*([^*]+)\*", table) if name != "left"]
     assert len(named) >= 6
     assert [name for name in named if name not in titles] == []
+
+
+def test_a_scan_that_scored_nothing_has_a_report():
+    run = published(inconclusive(), count=3, flagged=0)
+    rows = run.findings.assign(score=np.nan, own_similarity=np.nan, reason="could not be scored")
+    for found in (rows, rows.head(1), rows.head(0)):
+        page = parsed(html([replace(run, findings=found)]))
+        assert len(island(page)["values"][0]) == len(found)
+
+
+def test_scores_that_are_all_alike_are_drawn():
+    run = published(none())
+    alike = replace(run, findings=run.findings.assign(score=1.0, own_similarity=0.5))
+    drawn = parsed(html([alike])).named("svg")
+    assert len(drawn) == len(parsed(html([run])).named("svg"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from memaudit.data.resize import resize
 from memaudit.errors import ConfigError, DependencyError, ModelError
+from memaudit.foreign import read_json, refusing
 from memaudit.models.weights import OF_TRANSFORMERS, staged, weight_files
 from memaudit.records import Image
 from memaudit.similarity.embed.base import Embedder, embedder_digest
@@ -102,9 +102,10 @@ def _load_model(folder: Path, weights: list[Path]) -> Dinov2Model:
 def _read_colours(folder: Path) -> Tensor:
     """Mean and standard deviation of the colours, [2, 3, 1, 1], in 0..1."""
     file = folder / "preprocessor_config.json"
-    stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    values = IMAGENET | {key: stated[key] for key in IMAGENET if key in stated}
-    return torch.tensor([values["image_mean"], values["image_std"]]).reshape(2, 3, 1, 1)
+    with refusing(ConfigError, f"{file} does not state mean and deviation of three colours"):
+        stated = read_json(file) if file.is_file() else {}
+        values = IMAGENET | {key: stated[key] for key in IMAGENET if key in stated}
+        return torch.tensor([values["image_mean"], values["image_std"]]).reshape(2, 3, 1, 1)
 
 
 def _preprocess(image: Image, colours: Tensor) -> Tensor:
