@@ -4,14 +4,17 @@ BIN := .venv/bin
 STAMP := .venv/.setup-stamp
 GPU ?= 0
 DEMO_STEPS ?= 8000
+COUNT ?= 10000
+SEED ?= 1000
 
-.PHONY: help setup demo test test-long test-coverage lint format schema demo-models benchmark benchmark-data benchmark-models clean
+.PHONY: help setup demo test test-long fuzz test-coverage lint format schema demo-models benchmark benchmark-data benchmark-models clean
 
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
 	@echo "make demo         scan three bundled models on real images"
 	@echo "make test         run the tests but those marked long (about six minutes on two slow cores)"
 	@echo "make test-long    run the tests marked long, which take minutes each"
+	@echo "make fuzz         try COUNT damaged inputs of each kind on the readers of data, from SEED on"
 	@echo "make test-coverage  run the tests and show which lines of memaudit/ they do not reach"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
@@ -54,6 +57,9 @@ test: setup
 
 test-long: setup
 	$(PYTEST) -m long
+
+fuzz: setup
+	FUZZ_COUNT=$(COUNT) FUZZ_SEED=$(SEED) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/fuzz
 
 test-coverage: setup
 	COVERAGE_CORE=sysmon $(PYTEST) --cov memaudit --cov-report term-missing:skip-covered
