@@ -10,7 +10,7 @@ import click
 
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
-from memaudit.cli.terminal import say, say_json
+from memaudit.cli.terminal import say, say_json, tell_runner
 from memaudit.config import GateConfig
 from memaudit.errors import ConfigError
 from memaudit.text import shown
@@ -72,7 +72,7 @@ def gate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> N
 def _tell_github(annotations: list[str], summary: str) -> None:
     """Workflow commands are read from stderr too, so that --json stays whole."""
     for line in annotations:
-        click.echo(line, err=True)
+        tell_runner(line)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(summary)

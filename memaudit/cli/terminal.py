@@ -31,6 +31,11 @@ def complain(text: str) -> None:
     click.echo(f"memaudit: {shown(text)}", err=True)
 
 
+def tell_runner(command: str) -> None:
+    """Print a workflow command on stderr, which the runner of a pipeline reads too."""
+    click.echo(shown(command), err=True)
+
+
 def refuse(error: click.ClickException) -> None:
     """Print what click says of the command line."""
     vars(error)["message"] = shown(error.message)

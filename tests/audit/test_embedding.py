@@ -121,7 +121,7 @@ def test_a_changed_file_is_embedded_again_under_the_cache(config, sides, tmp_pat
         ("digest", "0", "digest is '0'"),
         ("fingerprint", "0", "fingerprint is '0'"),
         ("resize", "pad", "resize is 'pad', expected 'center-crop'"),
-        ("version", 1, "version is 1, expected 4"),
+        ("version", 1, "version is 1, expected 5"),
     ],
 )
 def test_a_sidecar_that_says_otherwise_is_refused(config, index, field, value, named):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from runs import ask
 
@@ -35,7 +37,8 @@ def test_images_are_compared_at_the_size_of_the_model(tiles, write_folder, unet,
     folder = write_folder("large", [tile.repeat(3, 0).repeat(2, 1) for tile in tiles[:4]])
     config = ask(folder, tmp_path / "run", model=unet, self_check=False, index=tmp_path / "index")
     assert len(scan(config).findings) == 4
-    assert '"resolution": "16x16"' in (tmp_path / "index" / "index.json").read_text()
+    sidecar = json.loads((tmp_path / "index" / "index.json").read_text())
+    assert sidecar["meta"]["resolution"] == "16x16"
 
 
 @pytest.mark.parametrize("few", [5, 20])

@@ -65,7 +65,8 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     }
     assert prepared["question"] == config.digest
     assert prepared["data"].keys() == {
-        *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused")
+        *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused"),
+        *("captions", "lost", "changed"),
     }
     assert report["environment"].keys() == {
         *("memaudit", "commit", "python", "platform", "packages", "command", "threads"),

@@ -73,7 +73,7 @@ def test_bad_images_become_rows_and_the_scan_goes_on(scan, members, controls, tm
     found = errors(tmp_path / "run")
     assert "damaged" in found["truncated.jpg"]
     assert "0 bytes" in found["empty.png"]
-    assert "no image" in found["text.png"]
+    assert "15 bytes of no kind that is known" in found["text.png"]
     assert "3600000000 pixels" in found["bomb.png"]
     assert "broken link" in found["lost.png"]
     assert "symbolic links" in found["itself.png"]

@@ -149,7 +149,7 @@ def test_images_that_cannot_be_read_are_named_and_on_neither_side(split, data, t
     run = split(data)
     assert run.code == 0
     assert "left out        5 images that cannot be read" in run.out
-    assert "bad-0.png is on neither side: 8 bytes that begin with" in run.err
+    assert "bad-0.png is on neither side: 8 bytes of no kind that is known" in run.err
     assert f"{RECORD} in either directory names all 5" in run.err
     for side in (kept(tmp_path), held(tmp_path)):
         assert not any(name.startswith("bad") for name in sources(side))
@@ -346,7 +346,7 @@ def test_a_side_that_cannot_be_written_leaves_nothing_half_written(split, data, 
     (tmp_path / "t.pq").rename(tmp_path / "in/t.parquet")
     run = split(tmp_path / "in", "--count", "1")
     assert run.code == 2
-    assert "name images outside of it" in run.err
+    assert "name a file outside the data set" in run.err
     assert list((tmp_path / "sides").iterdir()) == []
     assert data.is_dir()
 

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from fuzz_memory import peak_memory
 from fuzz_twist import VALUES, copy, twist
 from PIL import Image as PillowImage
 
@@ -73,7 +73,7 @@ def main(kind: str, first: int, count: int, work: Path) -> None:
         except BaseException:
             said = "FAULT " + "".join(traceback.format_exc().splitlines(keepends=True)[-8:])
         signal.alarm(0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        peak = peak_memory()
         print(json.dumps({"end": number, "said": said, "peak": peak}), flush=True)
 
 

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 from fuzz_inputs import MAKERS, png
+from fuzz_memory import peak_memory
 from PIL import Image as PillowImage
 
 from memaudit.data import decode, fingerprint, open_source
@@ -50,7 +50,7 @@ def main(kind: str, first: int, count: int, work: Path, command: bool) -> None:
         except BaseException:
             said = "FAULT " + "".join(traceback.format_exc().splitlines(keepends=True)[-6:])
         signal.alarm(0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        peak = peak_memory()
         print(json.dumps({"end": number, "said": said, "peak": peak}), flush=True)
 
 
