@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from memaudit.data.source import Columns, shown
+from memaudit.data.source import Columns, listed, shown
 from memaudit.errors import DataError
 from memaudit.foreign import parse_json, refusing
 
@@ -135,7 +135,7 @@ def _named(columns: list[str], wanted: str, where: str, kind: str) -> str:
         )
     if wanted not in columns:
         raise DataError(
-            f"{where} has no {kind} column {wanted!r}; its columns are {', '.join(columns)}. "
+            f"{where} has no {kind} column {wanted!r}; its columns are {listed(columns)}. "
             f"Name one of them with --{kind}-column."
         )
     return wanted

@@ -24,7 +24,7 @@ from memaudit.data.captions import (
 )
 from memaudit.data.columns import open_table, value_of
 from memaudit.data.rows import write_runs
-from memaudit.data.source import Columns
+from memaudit.data.source import Columns, listed
 from memaudit.errors import DataError
 from memaudit.foreign import open_regular, parse_json, refusing
 
@@ -77,7 +77,7 @@ def _told(path: Path, columns: Columns, lines: Iterator[Line]) -> Iterator[tuple
         if not isinstance(name, str):
             raise DataError(
                 f"row {number} of {path} has no text in `{FILE_NAME}`; it has the columns "
-                f"{', '.join(header)}. Each row must name its image there."
+                f"{listed(header)}. Each row must name its image there."
             )
         told = caption(cells[spoken]) if spoken and spoken in cells else Told()
         group = cluster(cells[grouped]) if grouped and grouped in cells else ""

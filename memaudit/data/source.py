@@ -22,6 +22,7 @@ IMAGE_NAMES = frozenset([
     "cr2", "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
 ])
 # fmt: on
+LISTED = 500  # characters
 FOLDER = "folder"  # instead of a column of clusters: the folder of each image
 
 
@@ -137,6 +138,12 @@ def shown(text: str) -> str:
     except UnicodeEncodeError:
         raw = text.encode("utf-8", "backslashreplace")
     return raw.decode("utf-8", "backslashreplace")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Name columns in one line of bounded length, whatever is in their names."""
+    text = " ".join(shown(", ".join(names)).split())
+    return text if len(text) <= LISTED else f"{text[:LISTED]} ..."
 
 
 def folder_of(name: str) -> str:

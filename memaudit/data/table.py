@@ -22,6 +22,7 @@ from memaudit.data.source import (
     Damage,
     Entry,
     Row,
+    listed,
     ordered,
     refusal,
     shown,
@@ -182,7 +183,7 @@ def _image_name(schema: Any, wanted: str | None, where: str) -> str:
             usual = [name for name in schema.names if name.lower() in _USUAL_NAMES]
             candidates = [name for name in usual if _holds_images(schema, name)]
     if len(candidates) != 1:
-        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+        columns = listed(f"{field.name} ({field.type})" for field in schema)
         missing = "single image column" if wanted is None else f"image column {wanted!r}"
         raise DataError(
             f"{where} has no {missing}; its columns are {columns}. Name one that holds encoded "

@@ -75,7 +75,7 @@ def seen(out: Path) -> str:
     images, lost, captions = content["images"], content["unreadable"], content.get("captions", 0)
     said = [f"{images} images"]
     if lost:
-        said.append(f"{len(lost)} entries or captions could not be read, see {RECORD} there")
+        said.append(f"{len(lost)} could not be read, see {RECORD} there")
     if content["asked"]["base"]:
         said.append(f"captions of {captions}")
         if captions < images:

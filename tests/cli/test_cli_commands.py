@@ -17,7 +17,7 @@ def test_an_image_finds_itself_in_an_index(memaudit_command, members, tmp_path):
     index = tmp_path / "index"
     run = build(memaudit_command, members, index)
     assert run.code == 0
-    assert "6 different images of 6 read, 0 failed" in run.out
+    assert "6 different images of 6 read, 0 failed, 0 with a caption" in run.out
     run = memaudit_command("index", "search", index, members / "003.png", "-k", 2, "--json")
     hits = json.loads(run.out)
     assert (run.code, len(hits)) == (0, 2)

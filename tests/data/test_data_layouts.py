@@ -283,6 +283,16 @@ def test_a_cell_becomes_a_caption_or_none(tmp_path, name):
     assert [bool(entry.lost) for entry in entries] == lost
 
 
+def test_names_of_columns_are_told_in_one_line_of_bounded_length(tmp_path):
+    put(tmp_path, {"0.png": png(0)})
+    for header in ("b.png,a\n", '"a\nb",text\n', "y" * 90_000 + "\n"):
+        (tmp_path / "metadata.csv").write_text(header + "1,2\n")
+        with pytest.raises(DataError, match="has no text in `file_name`") as caught:
+            open_source(tmp_path).entries()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
+
 def test_nan_in_json_is_no_caption(tmp_path):
     put(tmp_path, {"0.png": png(0), "1.png": png(1)})
     rows = [{"file_name": "0.png", "text": float("nan")}, {"file_name": "1.png", "text": "one"}]
