@@ -151,7 +151,8 @@ def _from_float(grey: NDArray[np.floating]) -> NDArray[np.uint8]:
     low, high = float(grey.min()), float(grey.max())
     if not (low >= 0 and high <= 255):  # NaN fails both
         raise UnreadableImageError(f"floats in [{low:g}, {high:g}]: expected [0, 1] or [0, 255]")
-    return np.rint(grey * 255 if high <= 1 else grey).astype(np.uint8)
+    scaled = grey * 255 if high <= 1 else grey.copy()
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def _kind(data: bytes) -> str:

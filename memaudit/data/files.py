@@ -7,7 +7,7 @@ import posixpath
 import shutil
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from memaudit import foreign
 from memaudit.data.source import Damage, Entry, shown
@@ -65,7 +65,7 @@ def named_in(root: Path, folder: str, name: str) -> str:
 
 def is_outside(path: str) -> bool:
     """Tell whether a normalized path leads out of the root that it starts from."""
-    return path == ".." or path.startswith(("/", "../")) or bool(PurePath(path).anchor)
+    return path == ".." or path.startswith(("/", "../")) or bool(os.path.splitdrive(path)[0])
 
 
 def read_named(root: Path, path: str) -> bytes:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from random import Random
@@ -34,6 +35,7 @@ def main(kind: str, first: int, count: int, work: Path, command: bool) -> None:
     """Try some inputs; stop at the first that hangs."""
     signal.signal(signal.SIGALRM, _hang)
     (work / "outside.png").write_bytes(png(SECRET))
+    tempfile.tempdir = str(work)  # what libraries write to stderr goes through a file there
     watch = _watch(work)
     for number in range(first, first + count):
         print(json.dumps({"start": number}), flush=True)
