@@ -207,10 +207,7 @@ def test_images_that_a_training_could_not_read_are_told(memaudit_command, member
     (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
     shape = ("--resolution", 16, "--channels", "8,16", "--steps", 1)
     run = memaudit_command("train", tmp_path / "images", "--out", tmp_path / "model", *shape)
-    assert (
-        "1 steps, 6 images; 1 entries or captions could not be read, see training.json there"
-        in run.out
-    )
+    assert "1 steps, 6 images; 1 could not be read, see training.json there" in run.out
     told = json.loads((tmp_path / "model" / "training.json").read_text())["unreadable"]
     assert [one["source"] for one in told] == ["broken.png"]
 
