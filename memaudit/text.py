@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 KEPT = "\u200c\u200d\u00a0\u3000"  # joiners of letters and of emoji, and spaces: they do no harm
 FORMULA = ("=", "+", "-", "@")
+MARKUP = re.compile(r"([\\`*_{}\[\]>#|!~$])")
 
 
 def shown(text: str, kept: str = KEPT) -> str:
@@ -30,9 +32,19 @@ def cell(text: str) -> str:
     return f"'{visible}" if first.startswith(FORMULA) or text.startswith(("\t", "\r")) else visible
 
 
+def markdown(text: str) -> str:
+    """Fit for one line of Markdown, in a table too: nothing in it is markup."""
+    line = MARKUP.sub(r"\\\1", shown(" ".join(text.split())))
+    return line.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def encodable(text: str) -> str:
-    """Fit for UTF-8: bytes of a name that are no text are escaped."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    r"""Fit for UTF-8: bytes that are none, and lone surrogates, become \x.. and \u...."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _escaped(letter: str) -> str:

@@ -65,7 +65,7 @@ def gate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> N
     else:
         say(words.describe(gated))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(formats.to_annotations(gated), words.markdown(gated))
+        _tell_github(formats.to_annotations(gated), words.section(gated))
     context.exit(gated.exit_code)
 
 

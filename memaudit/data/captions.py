@@ -8,9 +8,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from memaudit.data.source import Columns, listed, shown
+from memaudit.data.source import Columns, listed
 from memaudit.errors import DataError
 from memaudit.foreign import parse_json, refusing
+from memaudit.text import encodable
 
 CAPTION_NAMES = ("text", "caption", "prompt")  # tried in this order where no column is named
 CAPTION_BYTES = 1 << 16  # of one caption, in UTF-8
@@ -79,7 +80,7 @@ def prompt_of(value: object) -> str:
         value = text_of(value)
     if isinstance(value, Mapping):
         raise ValueError("expected text, found a structure of several fields")
-    text = shown(str(value).removeprefix("\ufeff").strip())
+    text = encodable(str(value).removeprefix("\ufeff").strip())
     if len(text.encode()) > CAPTION_BYTES:
         raise ValueError(f"{len(text)} characters: expected at most {CAPTION_BYTES} bytes")
     return text
@@ -110,7 +111,7 @@ def cluster_of(value: object) -> str:
             "or a number that names the cluster of the image. Name another column."
         )
     whole = isinstance(value, float) and value.is_integer()
-    return shown(str(int(value) if whole else value).strip())  # type: ignore[call-overload]
+    return encodable(str(int(value) if whole else value).strip())  # type: ignore[call-overload]
 
 
 def caption_name(columns: Iterable[str], wanted: str | None, where: str) -> str | None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from memaudit import foreign
-from memaudit.data.source import Damage, Entry, shown
+from memaudit.data.source import Damage, Entry
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.foreign import reason
+from memaudit.text import encodable
 
 IMAGE_BYTES = 512 << 20  # no image within decode.MAX_PIXELS comes near it
 
@@ -136,4 +137,4 @@ def _place(child: os.DirEntry[str], name: str, listing: Listing, folders: deque[
 
 
 def _note(listing: Listing, name: str, why: str) -> None:
-    listing.unreadable.append(Entry(shown(name), Damage(why), "unreadable"))
+    listing.unreadable.append(Entry(encodable(name), Damage(why), "unreadable"))

@@ -21,11 +21,11 @@ from memaudit.data.source import (
     is_image,
     ordered,
     refusal,
-    shown,
     suffix,
 )
 from memaudit.errors import DataError
 from memaudit.foreign import read_file
+from memaudit.text import encodable
 
 Names = dict[str, str]  # extension in lower case -> file
 
@@ -124,7 +124,7 @@ class ImageFolder:
         return sorted(found, key=lambda name: (name.count("/"), name))
 
     def _entry(self, name: str, told: Told) -> Entry:
-        source, mark = shown(name), stamp(self.root / name)
+        source, mark = encodable(name), stamp(self.root / name)
         # One string for both where they are equal: there may be millions.
         key = source if source == name else name
         cluster = folder_of(name) if self._columns.cluster == FOLDER else told.cluster
@@ -156,7 +156,9 @@ class ImageFolder:
             names = beside[name.rpartition(".")[0]]
             if kind in names:
                 why = f"another file, {names[kind]}, has its name but for the case of letters"
-                twice.append(Entry(shown(name), Damage(shown(why)), stamp(self.root / name)))
+                twice.append(
+                    Entry(encodable(name), Damage(encodable(why)), stamp(self.root / name))
+                )
             names.setdefault(kind, name)
         return beside, twice
 
@@ -181,7 +183,7 @@ class ImageFolder:
             return
         why = Damage("a text without an image of its name, where other images have such captions")
         for stem in texts.keys() - stems:
-            yield Entry(shown(texts[stem]), why, stamp(self.root / texts[stem]))
+            yield Entry(encodable(texts[stem]), why, stamp(self.root / texts[stem]))
 
     def _expect(self, metadata: bool, beside: dict[str, Names]) -> None:
         asked = {

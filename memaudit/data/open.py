@@ -12,10 +12,11 @@ from memaudit.data.files import Listing, is_outside, stamp, walk
 from memaudit.data.folder import Above, ImageFolder
 from memaudit.data.metadata import is_metadata
 from memaudit.data.shards import ShardSource
-from memaudit.data.source import Columns, Damage, Entry, Source, is_image, shown, suffix
+from memaudit.data.source import Columns, Damage, Entry, Source, is_image, suffix
 from memaudit.data.table import TableSource, holds_bytes
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.foreign import open_regular, reason, refusing
+from memaudit.text import encodable
 
 _TABLES = frozenset(["parquet", "arrow", "feather"])
 _PACKED = re.compile(
@@ -94,7 +95,7 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
         counts = ", ".join(f"{len(files)} {kind}" for kind, files in kinds.items())
         raise DataError(f"{root} mixes kinds: {counts}. Give the sub-folder or file to read.")
     if not kinds and packed:
-        raise _packed(shown(packed[0]))
+        raise _packed(encodable(packed[0]))
     if not kinds:
         failed = "; ".join(
             f"{entry.source}: {getattr(entry.key, 'reason', '')}"
@@ -106,7 +107,7 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
     [(kind, files)] = kinds.items()
     why = Damage("a packed archive, of which nothing is read: unpack it, or move it away")
     unreadable = listing.unreadable + [
-        Entry(shown(name), why, stamp(root / name)) for name in packed
+        Entry(encodable(name), why, stamp(root / name)) for name in packed
     ]
     return Listing(root, listing.files if kind == "images" else files, unreadable), kind
 
@@ -151,12 +152,12 @@ def _holds_bytes(path: Path) -> bool:
 
 def _of_split(kinds: dict[str, list[str]], split: str, listing: Listing) -> dict[str, list[str]]:
     kept: dict[str, list[str]] = {}
-    prefixes = {shown(name.partition("/")[0]) for name in listing.files if "/" in name}
+    prefixes = {encodable(name.partition("/")[0]) for name in listing.files if "/" in name}
     for kind, files in kinds.items():
         if kind == "images":
             continue
         parts = {name: re.split(r"[-_.]", Path(name).name, maxsplit=1)[0] for name in files}
-        prefixes |= {shown(part) for part in parts.values()}
+        prefixes |= {encodable(part) for part in parts.values()}
         starts = re.compile(re.escape(split) + r"[-_.]")
         if chosen := [name for name in files if starts.match(Path(name).name)]:
             kept[kind] = chosen

@@ -25,10 +25,10 @@ from memaudit.data.source import (
     is_image,
     ordered,
     refusal,
-    shown,
     suffix,
 )
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
+from memaudit.text import encodable
 
 NOT_PLAIN = "the member is a link, a device or a sparse file: store it as a plain file"
 
@@ -116,12 +116,12 @@ class ShardSource:
                     continue
                 with_images = True
                 told = Told() if isinstance(key, Damage) else keep(beside.told(extension))
-                source = f"{shown(name)}#{shown(_numbered(member.name, sample))}"
+                source = f"{encodable(name)}#{encodable(_numbered(member.name, sample))}"
                 yield Entry(source, key, mark, told.prompt, self._cluster(sample, told), told.lost)
         if with_images and self._extension is None:
             yield from self._without_image(name, samples, mark)
         if damage:
-            yield Entry(shown(name), Damage(damage), mark)
+            yield Entry(encodable(name), Damage(damage), mark)
 
     def _key(self, name: str, sample: Sample, extension: str) -> Member | Damage | None:
         """Where an image is; why it cannot be read; None if another one is asked for."""
@@ -144,7 +144,7 @@ class ShardSource:
                     if suffix(extension) in TEXTS:
                         what = _numbered(sample.members[extension].name, sample)
                         why = "a caption without an image of its key"
-                        yield Entry(f"{shown(name)}#{shown(what)}", Damage(why), mark)
+                        yield Entry(f"{encodable(name)}#{encodable(what)}", Damage(why), mark)
 
     def _expect(self, kind: str, field: str | None, found: bool) -> None:
         if field is not None and not found:

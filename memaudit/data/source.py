@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from memaudit.errors import DataError, UnreadableImageError
+from memaudit.text import encodable
 
 # What looks like an image: all that Pillow reads but documents, films and arrays of science, and
 # what cameras and browsers write. Those that cannot be read are counted, with the reason.
@@ -131,24 +132,15 @@ def is_image(name: str) -> bool:
     return suffix(name) in IMAGE_NAMES
 
 
-def shown(text: str) -> str:
-    r"""Make text valid UTF-8: bytes that are none, and lone surrogates, become \x.. and \u...."""
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raw = text.encode("utf-8", "backslashreplace")
-    return raw.decode("utf-8", "backslashreplace")
-
-
 def listed(names: Iterable[str]) -> str:
     """Name columns in one line of bounded length, whatever is in their names."""
-    text = " ".join(shown(", ".join(names)).split())
+    text = " ".join(encodable(", ".join(names)).split())
     return text if len(text) <= LISTED else f"{text[:LISTED]} ..."
 
 
 def folder_of(name: str) -> str:
     """Give the folder of a path inside a data set, up to the last slash; "" at the top."""
-    return shown(name.rpartition("/")[0])
+    return encodable(name.rpartition("/")[0])
 
 
 def ordered(entries: Iterable[Entry], root: Path) -> list[Entry]:

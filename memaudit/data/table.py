@@ -25,10 +25,10 @@ from memaudit.data.source import (
     listed,
     ordered,
     refusal,
-    shown,
 )
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.foreign import refusing
+from memaudit.text import encodable
 
 _USUAL_NAMES = frozenset(["image", "img", "jpg", "jpeg", "png", "webp"])
 
@@ -109,7 +109,7 @@ class TableSource:
         for name in self._listing.files:
             try:
                 with refusing(UnreadableImageError, "it is damaged"):
-                    return open_table(self.root / name).schema, shown(name)
+                    return open_table(self.root / name).schema, encodable(name)
             except UnreadableImageError as error:
                 why = str(error)
         raise DataError(
@@ -120,7 +120,7 @@ class TableSource:
     def _rows(self, name: str) -> list[Entry]:
         path = self.root / name
         mark = stamp(path)
-        source = shown(name)
+        source = encodable(name)
         try:
             with refusing(UnreadableImageError, "the file cannot be read"):
                 rows = list(self._told(open_table(path)))

@@ -13,6 +13,7 @@ import memaudit
 from memaudit.gate.observed import Finding
 from memaudit.gate.rules import Gated, Rule, State
 from memaudit.gate.words import told
+from memaudit.text import shown
 
 MOST_RESULTS = 5000  # that code scanning shows of a SARIF file
 MOST_ANNOTATIONS = 10  # of one level, that GitHub shows of a step
@@ -36,7 +37,7 @@ def to_junit(gated: Gated) -> bytes:
         case = TestCase(rule.name, classname="memaudit.gate", time=0)
         if rule.state is not State.PASS:
             kind = Failure if rule.state is State.FAIL else Error
-            case.result = [kind(_clean(_told(rule)), str(rule.state))]
+            case.result = [kind(shown(_told(rule)), str(rule.state))]
         suite.add_testcase(case)
     xml = JUnitXml("memaudit")
     xml.add_testsuite(suite)
@@ -71,11 +72,11 @@ def to_gitlab(gated: Gated) -> list[dict[str, Any]]:
     """Code quality of GitLab: one issue for each finding that counts."""
     return [
         {
-            "description": _clean(told(one)),
+            "description": told(one),
             "check_name": f"memaudit-{one.claim}",
             "fingerprint": one.fingerprint,
             "severity": "critical" if one.claim == "reproduction" else "major",
-            "location": {"path": _clean(one.source), "lines": {"begin": 1}},
+            "location": {"path": shown(one.source), "lines": {"begin": 1}},
         }
         for one in gated.findings[:MOST_RESULTS]
     ]
@@ -99,12 +100,12 @@ def _result(finding: Finding, hidden: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.claim,
         "level": "error" if finding.claim == "reproduction" else "warning",
-        "message": {"text": _clean(told(finding))},
+        "message": {"text": told(finding)},
         "partialFingerprints": {"memaudit/v1": finding.fingerprint},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(_clean(finding.source))},
+                    "artifactLocation": {"uri": quote(shown(finding.source))},
                     "region": {"startLine": 1},
                 }
             }
@@ -115,12 +116,6 @@ def _result(finding: Finding, hidden: bool) -> dict[str, Any]:
     return result
 
 
-def _clean(text: str) -> str:
-    """Text without what no file of these formats may hold: control characters, surrogates."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(char if char.isprintable() else " " for char in whole)
-
-
 def _command(text: str) -> str:
     """Text that ends no workflow command."""
-    return _clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return shown(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

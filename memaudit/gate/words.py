@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memaudit.gate.observed import Finding
 from memaudit.gate.rules import Gated, State
-from memaudit.text import shown
+from memaudit.text import markdown, shown
 
 SHOWN = 10  # findings; all are in the files
 HEADS = {
@@ -25,20 +25,20 @@ def describe(gated: Gated) -> str:
     return "\n".join(lines)
 
 
-def markdown(gated: Gated) -> str:
+def section(gated: Gated) -> str:
     """The same as a section of Markdown, for the summary of a job."""
     rows = [
-        f"| {rule.state} | `{rule.name}` | {_cell(rule.value)} | {_cell(rule.limit)} | "
-        f"{_cell(rule.reason)} |"
+        f"| {rule.state} | `{rule.name}` | {markdown(rule.value)} | {markdown(rule.limit)} | "
+        f"{markdown(rule.reason)} |"
         for rule in gated.rules
     ]
     head = ["| | Rule | Found | Limit | Reason |", "|---|---|---|---|---|"]
-    listed = [_cell(line.strip()) for line in (*_findings(gated), *_suppressions(gated)) if line]
+    listed = [markdown(line.strip()) for line in (*_findings(gated), *_suppressions(gated)) if line]
     return "\n".join(
         [
             f"### memaudit gate: {gated.state}",
             "",
-            _cell(gated.verdict),
+            markdown(gated.verdict),
             "",
             *head,
             *rows,
@@ -78,11 +78,3 @@ def _suppressions(gated: Gated) -> list[str]:
             f"{shown(said.approved_by)}: {shown(said.statement)}"
         )
     return lines
-
-
-def _cell(text: str) -> str:
-    """Text that stays in its cell and is no markup."""
-    flat = " ".join(text.split())
-    for mark, meant in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"), ("[", "\\[")):
-        flat = flat.replace(mark, meant)
-    return flat

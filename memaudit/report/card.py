@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from memaudit.report import plain
 from memaudit.report.finished import Reported
 from memaudit.run.record import Record
-from memaudit.text import shown
+from memaudit.text import markdown
 from memaudit.version import __version__
-
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
 
 
 def card(runs: Sequence[Reported]) -> str:
@@ -24,9 +21,9 @@ def _section(record: Record) -> str:
     lines = [
         "## Memorization",
         "",
-        f"**{plain.headline(record)}.** {_plain(record.verdict.sentence)}.",
+        f"**{plain.headline(record)}.** {markdown(record.verdict.sentence)}.",
         "",
-        *(_plain(said) for said in plain.asked(record)),
+        *(markdown(said) for said in plain.asked(record)),
         "",
         "| Kind of finding | Images |",
         "|---|---|",
@@ -34,18 +31,13 @@ def _section(record: Record) -> str:
         "",
         "How sure is it?",
         "",
-        *(f"- {_plain(said)}" for said in plain.sure(record)),
+        *(f"- {markdown(said)}" for said in plain.sure(record)),
         "",
         "What was not tested:",
         "",
-        *(f"- {_plain(said)}" for said in plain.untested(record)),
+        *(f"- {markdown(said)}" for said in plain.untested(record)),
         "",
         f"Measured with memaudit {__version__}, {record.environment.finished}.",
         "",
     ]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text in which nothing is markup, on one line."""
-    return SPECIAL.sub(r"\\\1", shown(" ".join(text.split())))

@@ -15,7 +15,7 @@ from memaudit.gate.formats import to_annotations, to_gitlab, to_json, to_junit, 
 from memaudit.gate.observed import Observed, fingerprint
 from memaudit.gate.policy import Policy, Suppression, example, read_policy
 from memaudit.gate.rules import State, gate
-from memaudit.gate.words import describe, markdown
+from memaudit.gate.words import describe, section
 
 TODAY = date(2026, 6, 1)
 FAR = date(2027, 1, 1)
@@ -204,7 +204,7 @@ def test_hostile_names_end_no_file_and_no_workflow_command():
         assert not {"\x1b", "\n", "\udc80"} & set(text)
         text.encode("utf-8")
     assert all("\n" not in line and line.count("::error") <= 2 for line in to_annotations(gated))
-    assert "<script" not in markdown(gated)
+    assert "<script" not in section(gated)
 
 
 def test_sarif_has_fingerprints_places_and_marks_what_is_suppressed():
