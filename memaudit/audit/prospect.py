@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from memaudit.audit.listing import Listed
 from memaudit.config import CalibrationConfig
@@ -49,6 +50,7 @@ def prospect(listed: Sequence[Listed], calibration: CalibrationConfig, *, inputs
     few = tolerated(members, calibration.tolerated_count, calibration.tolerated_share)
     memory = Memory.partly(1.0, inputs)
 
+    @cache
     def finds(count: int) -> int | None:
         return detectable(lambda _: memory, members, count, 0).count
 

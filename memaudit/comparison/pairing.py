@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ class Paired:
         both = self.compared[0]
         return both.members.clusters, both.controls.clusters
 
-    @property
+    @cached_property
     def compared(self) -> list[Compared]:
         """The scores of base and of run, split by side."""
         ids = [*self.sides.members, *self.sides.controls]

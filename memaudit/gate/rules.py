@@ -74,10 +74,11 @@ def gate(run: str, seen: Observed, policy: Policy, today: date, base: Observed |
     there, or if the baseline is of other images.
     """
     flagged = _flagged(seen, policy)
+    there = {one.fingerprint for one in flagged}
     expired = {one.fingerprint for one in policy.suppress if one.expires <= today}
     named = {one.fingerprint for one in policy.suppress} - expired
     counting = tuple(one for one in flagged if one.fingerprint not in named)
-    facts = _Facts(seen, policy, counting, bool(named & {one.fingerprint for one in flagged}))
+    facts = _Facts(seen, policy, counting, bool(named & there))
     return Gated(
         run=run,
         verdict=seen.record.verdict.sentence,
@@ -87,7 +88,7 @@ def gate(run: str, seen: Observed, policy: Policy, today: date, base: Observed |
         suppressions=tuple(
             Suppressed(
                 one,
-                used=one.fingerprint in {each.fingerprint for each in flagged},
+                used=one.fingerprint in there,
                 expired=one.fingerprint in expired,
             )
             for one in policy.suppress
