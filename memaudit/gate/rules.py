@@ -194,41 +194,44 @@ def _excess(facts: _Facts) -> Iterator[Rule]:
 
 def _enough(facts: _Facts) -> Iterator[Rule]:
     """Could the scan have seen what the policy is about?"""
-    policy, summary = facts.policy, facts.seen.record.summary
-    counts, conduct = summary.counts, summary.conduct
+    policy, counts = facts.policy, facts.seen.record.summary.counts
     for name, value, fewest, what in (
         ("fewest_members", counts.member_units, policy.fewest_members, "members calibrate"),
         ("fewest_controls", counts.control_units, policy.fewest_controls, "controls calibrate"),
     ):
         if fewest is not None:
-            state = State.PASS if value >= fewest else State.CANNOT_TELL
-            yield Rule(name, state, str(value), f"at least {fewest}", f"{value} {what}")
+            said = f"{value} {what}"
+            yield _needed(name, value >= fewest, (str(value), f"at least {fewest}"), said)
+    yield from _power(facts)
+    yield from _lost(facts)
+    if policy.adaptive == "cannot tell":
+        effort = facts.seen.record.summary.conduct.effort
+        adaptive = effort is not None and bool(effort.screen)
+        found = "adaptive" if adaptive else "in full"
+        yield _needed("adaptive", not adaptive, (found, "in full"), "how scanned")
+
+
+def _power(facts: _Facts) -> Iterator[Rule]:
+    """What a perfect memorizer shows, and how few memorized images are found."""
+    policy, conduct = facts.policy, facts.seen.record.summary.conduct
     if policy.least_power is not None:
         power = None if conduct.power is None else conduct.power.share
-        enough = power is not None and power >= policy.least_power
-        yield Rule(
+        yield _needed(
             "least_power",
-            State.PASS if enough else State.CANNOT_TELL,
-            "not measured" if power is None else f"{power:.0%}",
-            f"at least {policy.least_power:.0%}",
+            power is not None and power >= policy.least_power,
+            (
+                "not measured" if power is None else f"{power:.0%}",
+                f"at least {policy.least_power:.0%}",
+            ),
             "share of a perfect memorizer's images that the scan finds",
         )
     if policy.most_detectable is not None:
         count = None if conduct.detectable is None else conduct.detectable.count
-        enough = count is not None and count <= policy.most_detectable
-        yield Rule(
+        yield _needed(
             "most_detectable",
-            State.PASS if enough else State.CANNOT_TELL,
-            "unknown" if count is None else str(count),
-            f"at most {policy.most_detectable}",
+            count is not None and count <= policy.most_detectable,
+            ("unknown" if count is None else str(count), f"at most {policy.most_detectable}"),
             "fewest memorized images that the scan finds",
-        )
-    yield from _lost(facts)
-    if policy.adaptive == "cannot tell":
-        adaptive = conduct.effort is not None and bool(conduct.effort.screen)
-        state = State.CANNOT_TELL if adaptive else State.PASS
-        yield Rule(
-            "adaptive", state, "adaptive" if adaptive else "in full", "in full", "how scanned"
         )
 
 
@@ -237,9 +240,9 @@ def _lost(facts: _Facts) -> Iterator[Rule]:
     if most is not None:
         entries = counts.members + counts.controls + counts.unreadable
         share = counts.unreadable / entries if entries else 1.0
-        state = State.CANNOT_TELL if share > most else State.PASS
         said = f"{counts.unreadable} of {entries} images could not be read"
-        yield Rule("most_unreadable", state, f"{share:.1%}", f"at most {most:.1%}", said)
+        found = f"{share:.1%}", f"at most {most:.1%}"
+        yield _needed("most_unreadable", share <= most, found, said)
 
 
 def _against(base: Observed | None, facts: _Facts) -> Iterator[Rule]:
@@ -280,6 +283,11 @@ def _new(base: Observed, facts: _Facts) -> tuple[int, str]:
     before = {one.example_id for one in _flagged(base, facts.policy)}
     new = [one for one in facts.findings if one.example_id in shared - before]
     return len(new), f"of {len(shared)} images in both"
+
+
+def _needed(name: str, there: bool, found: tuple[str, str], why: str) -> Rule:
+    """A rule that cannot tell where what it needs is not there; what was found, and the limit."""
+    return Rule(name, State.PASS if there else State.CANNOT_TELL, *found, why)
 
 
 def _at_most(name: str, value: int, most: int, what: str) -> Rule:
