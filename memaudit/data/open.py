@@ -46,11 +46,7 @@ def open_source(
     Raises DataError for a path that holds no such data, or more than one kind.
     """
     root = Path(path)
-    try:
-        is_folder = stat.S_ISDIR(root.stat().st_mode)
-        in_split = is_folder and split is not None and (root / split).is_dir()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot open {root}: {reason(error)}. Expected {_EXPECTED}.") from error
+    is_folder, in_split = _look(root, split)
     above: list[Above] = []
     if in_split:
         above = _above(root, str(split))
@@ -67,6 +63,15 @@ def open_source(
     if kind == "archives":
         return ShardSource(listing, columns)
     return ImageFolder(listing, columns, above)
+
+
+def _look(root: Path, split: str | None) -> tuple[bool, bool]:
+    """Whether there is a folder, and whether the split is a folder in it; raises DataError."""
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+        return is_folder, is_folder and split is not None and (root / split).is_dir()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot open {root}: {reason(error)}. Expected {_EXPECTED}.") from error
 
 
 def _above(root: Path, split: str) -> list[Above]:
