@@ -38,7 +38,7 @@ def weight_files(folder: Path, variant: str | None, stem: str = OF_DIFFUSERS) ->
     else:
         raise _no_weights(folder, single.name)
     for path in files:
-        _tensors(path)
+        tensors_in(path)
     return files
 
 
@@ -66,7 +66,7 @@ def staged(folder: Path, files: Sequence[Path], stem: str = OF_DIFFUSERS) -> Ite
         for number, path in enumerate(files, start=1):
             name = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
             (stage / name).symlink_to(path.resolve())
-            places |= dict.fromkeys(_tensors(path), name)
+            places |= dict.fromkeys(tensors_in(path), name)
         index = {"metadata": {"total_size": 0}, "weight_map": places}
         (stage / f"{stem}.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
         yield stage
@@ -110,8 +110,8 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def _tensors(path: Path) -> list[str]:
-    """Names of the tensors in a file; raises ModelError if it is not whole."""
+def tensors_in(path: Path) -> list[str]:
+    """Names of the tensors in a file of weights; raises ModelError if it is not whole."""
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())

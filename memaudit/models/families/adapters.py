@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.foreign import parse_json, refusing
 from memaudit.models.locate import read_json
+from memaudit.models.weights import tensors_in
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
 OF_PEFT = "adapter_config.json"  # what peft writes beside them
@@ -42,7 +43,7 @@ def holds_adapters(path: Path) -> bool:
     if path.name == ADAPTERS:
         return path.is_file()
     try:
-        return any(LORA.search(name) for name in _names(path))
+        return any(LORA.search(name) for name in tensors_in(path))
     except ModelError:
         return False
 
@@ -63,7 +64,7 @@ def read_adapters(path: Path) -> dict[str, Tensor]:
     What a file says of modules and ranks are patterns and numbers of another's making: of these
     only the scale is read. Raises ModelError.
     """
-    names = _names(path)
+    names = tensors_in(path)
     strange = [name for name in names if not LORA.search(name)]
     if strange or not names:
         raise ModelError(
@@ -75,16 +76,6 @@ def read_adapters(path: Path) -> dict[str, Tensor]:
     placed = {_placed(name, path): tensor for name, tensor in tensors.items()}
     said = _said(path)
     return {name: tensor * _scale(name, tensor, said, path) for name, tensor in placed.items()}
-
-
-def _names(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return list(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is not a whole .safetensors file: {error}; copy it again"
-        ) from error
 
 
 def _placed(name: str, path: Path) -> str:
