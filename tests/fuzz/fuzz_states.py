@@ -1,16 +1,11 @@
-"""Opens twisted models, runs and indexes in a process of its own: KIND FIRST COUNT FOLDER.
-
-Prints a line of JSON before and after each input, so that a crash or a hang can be told apart.
-"""
+"""Opens twisted models, runs and indexes in a process of its own: KIND FIRST COUNT FOLDER."""
 
 import contextlib
 import io
 import json
 import os
-import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -19,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fuzz_memory import peak_memory
+from fuzz_trials import FaultError, try_all
 from fuzz_twist import VALUES, copy, twist
 from PIL import Image as PillowImage
 
@@ -51,34 +46,13 @@ OPTIONS = (
 )
 
 
-class FaultError(Exception):
-    """What no input may lead to."""
-
-
 def main(kind: str, first: int, count: int, work: Path) -> None:
     """Try some inputs."""
     os.environ |= {"MEMAUDIT_CACHE": str(work / "cache"), "HF_HUB_OFFLINE": "1"}
     torch.set_num_threads(1)
-    signal.signal(signal.SIGALRM, _hang)
     attempt = KINDS[kind](work)
-    written = _watch(work)
-    for number in range(first, first + count):
-        print(json.dumps({"start": number}), flush=True)
-        signal.alarm(LIMIT)
-        written.clear()
-        try:
-            said = attempt(Random(f"{kind} {number}"))
-            if written:
-                raise FaultError(f"wrote {written}")
-        except BaseException:
-            said = "FAULT " + "".join(traceback.format_exc().splitlines(keepends=True)[-8:])
-        signal.alarm(0)
-        peak = peak_memory()
-        print(json.dumps({"end": number, "said": said, "peak": peak}), flush=True)
-
-
-def _hang(*_: object) -> None:
-    raise FaultError(f"no end after {LIMIT} seconds")
+    numbers = range(first, first + count)
+    try_all(numbers, LIMIT, lambda number: attempt(Random(f"{kind} {number}")), _watch(work))
 
 
 def _watch(work: Path) -> list[str]:

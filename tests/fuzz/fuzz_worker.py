@@ -1,22 +1,16 @@
-"""Reads data sets made to be hard in a process of its own: KIND FIRST COUNT FOLDER [command].
-
-Prints a line of JSON before and after each input, so that a crash or a hang can be told apart.
-"""
+"""Reads data sets made to be hard in a process of its own: KIND FIRST COUNT FOLDER [command]."""
 
 import contextlib
 import io
-import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from random import Random
 
 from fuzz_inputs import MAKERS, png
-from fuzz_memory import peak_memory
+from fuzz_trials import FaultError, try_all
 from PIL import Image as PillowImage
 
 from memaudit.data import decode, fingerprint, open_source
@@ -27,37 +21,21 @@ SECRET = 251  # first pixel of an image outside of every data set
 ALLOWED = ("/proc/", "/sys/", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/etc/localtime")
 
 
-class FaultError(Exception):
-    """What no reader may do."""
-
-
 def main(kind: str, first: int, count: int, work: Path, command: bool) -> None:
-    """Try some inputs; stop at the first that hangs."""
-    signal.signal(signal.SIGALRM, _hang)
+    """Try some inputs."""
     (work / "outside.png").write_bytes(png(SECRET))
     tempfile.tempdir = str(work)  # what libraries write to stderr goes through a file there
-    watch = _watch(work)
-    for number in range(first, first + count):
-        print(json.dumps({"start": number}), flush=True)
+
+    def attempt(number: int) -> str:
         folder = work / "data"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         put = MAKERS[kind](Random(f"{kind} {number}"), folder)
-        signal.alarm(LIMIT)
         watch.clear()
-        try:
-            said = _commanded(folder, work) if command else _read(folder, put)
-            if watch:
-                raise FaultError(f"opened {watch}")
-        except BaseException:
-            said = "FAULT " + "".join(traceback.format_exc().splitlines(keepends=True)[-6:])
-        signal.alarm(0)
-        peak = peak_memory()
-        print(json.dumps({"end": number, "said": said, "peak": peak}), flush=True)
+        return _commanded(folder, work) if command else _read(folder, put)
 
-
-def _hang(*_: object) -> None:
-    raise FaultError(f"no end after {LIMIT} seconds")
+    watch = _watch(work)
+    try_all(range(first, first + count), LIMIT, attempt, watch)
 
 
 def _watch(work: Path) -> list[str]:
