@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,15 @@ def readable_rows(directory: Path, index: Index) -> pd.DataFrame:
     return rows[rows["error"] == ""]
 
 
-def finished(directory: Path, meta: IndexMeta, key: str, device: str) -> Index | None:
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished index, and the rows of all entries that it was made from."""
+
+    index: Index
+    rows: pd.DataFrame
+
+
+def finished(directory: Path, meta: IndexMeta, key: str, device: str) -> Finished | None:
     """Open the index of a directory; None if it is not complete. What is damaged is removed.
 
     Raises IndexMismatchError if it is of other data, finished or not.
@@ -83,8 +91,7 @@ def finished(directory: Path, meta: IndexMeta, key: str, device: str) -> Index |
     whole = sealed.mend(PARTS)
     if index is not None and not begun and whole == sealed.rows(PARTS):
         try:
-            all_rows(directory, index)
-            return index
+            return Finished(index, all_rows(directory, index))
         except DamagedIndexError as error:
             remark(f"{error} It is made anew")
     sidecar.unlink(missing_ok=True)

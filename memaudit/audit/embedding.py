@@ -18,6 +18,7 @@ from filelock import FileLock
 from memaudit.audit.embedded import (
     PARTS,
     ROW_SCHEMA,
+    Finished,
     all_rows,
     finished,
     read_rows,
@@ -125,17 +126,17 @@ def embed_listing(
     meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize, alpha=view.alpha)
     with FileLock(directory / LOCK):
         found = finished(directory, meta, embedding_key(listing, embedder, view), device)
-        if found is None:
+        whole = found
+        if whole is None:
             _write_parts(listing, embedder, view, directory, progress)
             index = _merge(directory, meta, listing, device)
-        else:
-            index = found
-        rows = all_rows(directory, index)
+            whole = Finished(index, all_rows(directory, index))
+    rows = whole.rows
     failed = rows["error"] != ""
     return Embedded(
         table=rows[~failed].drop(columns="error").reset_index(drop=True),
         errors=rows.loc[failed, ["split", "source", "error"]].reset_index(drop=True),
-        index=index,
+        index=whole.index,
         directory=directory,
         reused=found is not None,
     )
