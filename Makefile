@@ -12,7 +12,7 @@ SEED ?= 1000
 help:
 	@echo "make setup        create .venv and install memaudit into it (GPU=1: the GPU build of FAISS)"
 	@echo "make demo         scan three bundled models on real images"
-	@echo "make test         run the tests but those marked long (about six minutes on two slow cores)"
+	@echo "make test         run the tests but those marked long (about a quarter of an hour on two slow cores)"
 	@echo "make test-long    run the tests marked long, which take minutes each"
 	@echo "make fuzz         try COUNT damaged inputs of each kind on the readers of data, from SEED on"
 	@echo "make test-coverage  run the tests and show which lines of memaudit/ they do not reach"
