@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from memaudit.models.denoiser import Denoiser
 from memaudit.records import CLEAN, COPY, Claim, Column, Example, Images, Input, Phase, Vectors
 from memaudit.similarity.embed import Embedder
 from memaudit.similarity.search import Index
+
+# Noise that hides an image from sight, or so little that a network's error shows what it knows.
+Noise = Literal["strong", "weak"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class Grid:
     def of(self, what: Input) -> tuple[float, ...]:
         """The levels of an input."""
         return self.copies if what == COPY else self.sigmas
+
+
+@dataclass(frozen=True)
+class Grids:
+    """The levels of attacks that work with strong noise, and of those that work with weak noise."""
+
+    strong: Grid
+    weak: Grid
+
+    def of(self, noise: Noise) -> Grid:
+        """The levels of an attack."""
+        return self.weak if noise == "weak" else self.strong
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,14 @@ class Attack(Protocol):
     @property
     def claim(self) -> Claim:
         """What its evidence is evidence of."""
+
+    @property
+    def noise(self) -> Noise:
+        """How strong the noise is that it works with."""
+
+    @property
+    def needs_captions(self) -> bool:
+        """Whether it can ask text-to-image models only."""
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from memaudit.attacks.base import Bench, Query, Shard
-from memaudit.corruption.noise import corrupt, generator, per_row, snr_db, standard_normal
+from memaudit.attacks.sources import Sources, generators
+from memaudit.corruption.noise import corrupt, snr_db, standard_normal
 from memaudit.errors import ModelError
 from memaudit.models.denoiser import Denoiser
-from memaudit.records import COPY
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,28 +31,12 @@ class Corrupted:
     @classmethod
     def of(cls, bench: Bench, shard: Shard, batch: list[Query], model: Denoiser) -> Corrupted:
         """Corrupt a batch; a reference model is given the same images as the model under audit."""
-        ids = [shard.ids[query.example] for query in batch]
-        generators = [
-            generator(bench.seed, name, query.sigma, query.draw)
-            for name, query in zip(ids, batch, strict=True)
-        ]
+        drawn = generators(bench, shard, batch)
         sigma = torch.tensor([query.sigma for query in batch], device=model.device)
-        noise = standard_normal(generators, model.shape).to(model.device)
-        x = corrupt(*_sources(bench, shard, batch, sigma), noise)
-        return cls(x, sigma, generators, [bench.captions.get(name, "") for name in ids])
-
-
-def _sources(
-    bench: Bench, shard: Shard, batch: list[Query], sigma: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What is corrupted, [B, *shape], and the noise that is added to it, [B]."""
-    which = [query.example for query in batch]
-    if bench.copies is None or shard.copies is None:
-        return shard.x0[which], sigma
-    noisy = torch.tensor([query.input == COPY for query in batch], device=sigma.device)
-    held = noisy * bench.copies.training.sigma_n
-    sources = torch.where(per_row(noisy, shard.x0), shard.copies[which], shard.x0[which])
-    return sources, torch.where(noisy, (sigma**2 - held**2).sqrt(), sigma)
+        noise = standard_normal(drawn, model.shape).to(model.device)
+        sources = Sources.of(bench, shard, batch, model)
+        x = corrupt(sources.x, sources.added, noise)
+        return cls(x, sigma, drawn, sources.captions)
 
 
 def keys(shard: Shard, batch: list[Query]) -> pd.DataFrame:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memaudit.attacks.base import Attack, Grid, Pass
+from memaudit.attacks.base import Attack, Grids, Pass
 from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
 from memaudit.config import RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
+from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
 
 FEW_STEPS = 3
@@ -17,8 +18,23 @@ COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
 
 def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
     """The attacks that are asked for: reconstructions, then those of plug-ins."""
-    names = [*(RECONSTRUCTIONS[mode] for mode in config.reconstruct), *config.extra_attacks]
+    names = [*(RECONSTRUCTIONS[mode] for mode in config.reconstruct), *config.attacks]
     return tuple(load_attack(name, config) for name in names)
+
+
+def with_weak_noise(config: AttackConfig) -> bool:
+    """Whether any of them works with weak noise."""
+    return any(attack.noise == "weak" for attack in attacks_of(config))
+
+
+def refuse_unfit(config: AttackConfig, conditioning: Conditioning) -> None:
+    """Raise ConfigError for an attack that cannot ask a model that is told so much."""
+    for attack in attacks_of(config):
+        if attack.needs_captions and conditioning != "caption":
+            raise ConfigError(
+                f"the attack {attack.name} is for text-to-image models, and this one is told no "
+                "captions; leave it out of --attacks"
+            )
 
 
 def check_attacks(config: AttackConfig) -> None:
@@ -56,25 +72,29 @@ def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
     return tuple(known[name] for name in names)
 
 
-def full_passes(config: AttackConfig, grid: Grid) -> tuple[Pass, ...]:
-    """All that was asked for, each attack at every level and draw."""
-    draws, paired = config.corruption.draws, config.reference is not None
-    return tuple(Pass(attack, FULL, grid, draws, paired) for attack in attacks_of(config))
+def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
+    """All that was asked for, each attack at every level and draw of its own."""
+    corruption, paired = config.corruption, config.reference is not None
+    draws = {"strong": corruption.draws, "weak": corruption.weak_draws}
+    return tuple(
+        Pass(attack, FULL, grids.of(attack.noise), draws[attack.noise], paired)
+        for attack in attacks_of(config)
+    )
 
 
-def chief_pass(config: AttackConfig, grid: Grid) -> Pass:
+def chief_pass(config: AttackConfig, grids: Grids) -> Pass:
     """The full pass that the verdict rests on."""
-    by_name = {how.attack.name: how for how in full_passes(config, grid)}
+    by_name = {how.attack.name: how for how in full_passes(config, grids)}
     return by_name[preferred(by_name)]
 
 
-def screens(config: AttackConfig, grid: Grid) -> tuple[Pass, ...]:
+def screens(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     """First passes of an adaptive scan, cheapest first: one draw each.
 
     One step at every level; or, because one step misses what full sampling detects in models that
     were trained on noisy data, few steps at every other level.
     """
-    paired = config.reference is not None
+    paired, grid = config.reference is not None, grids.strong
     half = grid.at(grid.sigmas[1::2] or grid.sigmas)
     few = replace(config, steps=FEW_STEPS)
     return (

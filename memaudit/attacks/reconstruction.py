@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memaudit.attacks import samplers
-from memaudit.attacks.base import Bench, Cost, Pass, Query, Shard, to_images
+from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard, to_images
 from memaudit.attacks.corrupted import Corrupted, keys, refuse_infinite
 from memaudit.attacks.scores import (
     COLUMNS,
@@ -106,6 +106,8 @@ class ReconstructionAttack:
     solve: Solve
     primary: tuple[str, ...] = SCORE
     claim: Claim = "reproduction"
+    noise: Noise = "strong"
+    needs_captions: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -9,9 +9,17 @@ from memaudit.config import AttackConfig
 from memaudit.plugins import Plugins
 
 BUILT_IN = {
+    "clid": "memaudit.attacks.clid:clid",
+    "denoising-loss": "memaudit.attacks.residual:denoising_loss",
+    "mean-residual": "memaudit.attacks.residual:mean_residual",
+    "pia": "memaudit.attacks.pia:pia",
+    "pian": "memaudit.attacks.pia:pian",
     "reconstruction-ode": "memaudit.attacks.reconstruction:ode",
     "reconstruction-one-step": "memaudit.attacks.reconstruction:one_step",
     "reconstruction-sample": "memaudit.attacks.reconstruction:sample",
+    "residual-correlation": "memaudit.attacks.residual:residual_correlation",
+    "secmi": "memaudit.attacks.secmi:secmi",
+    "sima": "memaudit.attacks.sima:sima",
 }
 # A factory makes an attack of what a scan is asked to do.
 ATTACKS = Plugins[Callable[[AttackConfig], Attack]]("attack", "memaudit.attacks", BUILT_IN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from memaudit.attacks.base import Bench, Grid
+from memaudit.attacks.base import Bench, Grid, Grids
 from memaudit.attacks.copies import Copies, open_copies
 from memaudit.attacks.rivals import PixelSample
 from memaudit.audit.captions import captions
@@ -19,6 +19,7 @@ from memaudit.audit.spec import BenchSpec
 from memaudit.models.loaded import Loaded
 from memaudit.records import Example
 from memaudit.run.directory import RunDirectory
+from memaudit.run.record import Levels
 from memaudit.similarity.embed import Embedder, load_embedder
 
 PIXELS = 1000  # images against which distances in pixels are relative
@@ -75,7 +76,12 @@ def make_bench(
     )
 
 
-def grid_of(bench: Bench, sigmas: tuple[float, ...]) -> Grid:
+def grids_of(bench: Bench, levels: Levels) -> Grids:
+    """The levels of attacks with strong and with weak noise."""
+    return Grids(_grid(bench, levels.sigmas), _grid(bench, levels.weak))
+
+
+def _grid(bench: Bench, sigmas: tuple[float, ...]) -> Grid:
     """The levels, and those at which noisy copies are asked for: above the noise they hold."""
     if bench.copies is None:
         return Grid(sigmas)

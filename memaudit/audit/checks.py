@@ -23,7 +23,7 @@ def describe_training(ready: Ready, scored: Scored, asked: str | None) -> NoisyT
         sigma_n=ambient.sigma_n,
         lowest=ambient.lowest,
         advice=_advice(ready, asked) if ambient.mask is None else MASKED,
-        digest=copies.digest if copies is not None and ready.grid.copies else "",
+        digest=copies.digest if copies is not None and ready.grids.strong.copies else "",
         masked=ambient.mask is not None,
         one_step=ready.prepared.primary.attack == ONE_STEP,
         correlation=_correlation(ready, scored),
@@ -32,7 +32,7 @@ def describe_training(ready: Ready, scored: Scored, asked: str | None) -> NoisyT
 
 def _advice(ready: Ready, asked: str | None) -> str:
     """Why the verdict rests on clean images alone, and what to do; empty if on copies as well."""
-    if ready.grid.copies:
+    if ready.grids.strong.copies:
         return _doubt(ready) and f"its noisy copies carry no verdict: {_doubt(ready)}"
     if ready.bench.copies is not None:
         return (

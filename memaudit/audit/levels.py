@@ -14,6 +14,7 @@ from memaudit.corruption.noise import (
     noise_grid,
     sigma_of_snr_db,
     snr_db,
+    weak_grid,
 )
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Denoiser
@@ -21,6 +22,7 @@ from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
 ENOUGH = 2  # images from which a distance can be taken
+WEAK_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,32 @@ def choose_levels(
                 "in both"
             )
     return Levels(tuple(inside), tuple(outside), limit)
+
+
+def choose_weak_levels(
+    corruption: Corruption, denoiser: Denoiser, images: Tensor, crowd: Crowd
+) -> tuple[float, ...]:
+    """Resolve the levels of attacks that work with weak noise, as `choose_levels` does the others.
+
+    Raises ConfigError if no level lies in the model's range.
+    """
+    if corruption.weak_sigmas:
+        wanted = [float(f"{sigma:.6g}") for sigma in corruption.weak_sigmas]
+    else:
+        limit = _limit(images, crowd.members)
+        if limit is None:
+            raise ConfigError(
+                "the noise levels of --attacks are derived from the distances between images, and "
+                "there are fewer than two different ones; give --membership-sigma"
+            )
+        wanted = weak_grid(limit, WEAK_LEVELS, denoiser.sigma_min)
+    inside, _ = within_range(denoiser, sorted(set(wanted)))
+    if not inside:
+        raise ConfigError(
+            f"none of the weak noise levels (sigma {_row(wanted)}) lies in the model's range "
+            f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --membership-sigma"
+        )
+    return tuple(inside)
 
 
 def _row(sigmas: list[float]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import check_attacks, chief_pass
+from memaudit.attacks.passes import check_attacks, chief_pass, refuse_unfit
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -49,13 +49,14 @@ def scan(
         run = RunDirectory(store)
         opened = open_parts(spec, loaded)
         check_captions(opened.listing, config.attack.prompt, opened.loaded.denoiser)
+        refuse_unfit(config.attack, opened.loaded.denoiser.conditioning)
         run.start(_question(config, opened))
         ready = prepare(spec, opened, run, config.digest, progress)
         crew = Crew(engine, ready.prepared.shard_size, progress)
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
-        scored = score_pool(scorer, config.attack, ready.grid, ready.prepared.primary)
+        scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.primary)
         result = _found(config, ready, scorer, scored)
-        write_pictures(ready, run, chief_pass(config.attack, ready.grid), result)
+        write_pictures(ready, run, chief_pass(config.attack, ready.grids), result)
         keep(run, result)
         return result
 
@@ -107,7 +108,7 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
 def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> Conduct:
     """All that is checked beside the scores."""
     prepared, execution = ready.prepared, config.execution
-    how = chief_pass(config.attack, ready.grid)
+    how = chief_pass(config.attack, ready.grids)
     told = tells_own(config.attack.prompt, ready.bench.denoiser)
     power = (
         check_power(scorer, ready.pool, how, prepared.primary, told) if execution.power else None

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from memaudit.attacks.base import Grid
-from memaudit.attacks.passes import check_attacks, chief_pass
+from memaudit.attacks.base import Grid, Grids
+from memaudit.attacks.passes import check_attacks, chief_pass, refuse_unfit
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
-from memaudit.audit.levels import Crowd, explicit_levels
+from memaudit.audit.levels import WEAK_LEVELS, Crowd, explicit_levels
 from memaudit.audit.power import queries_of
 from memaudit.audit.prospect import Prospect, prospect
 from memaudit.audit.scoring import Extent
@@ -59,19 +59,20 @@ def estimate(config: ScanConfig) -> Plan:
 
 def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     opened = open_parts(spec)
+    refuse_unfit(spec.attack, opened.loaded.denoiser.conditioning)
     sides = [listed.split for listed in opened.listing.rows]
     members, controls = sides.count("member"), sides.count("control")
     added = _added(spec.attack, opened)
-    grid = _grid(spec.attack, opened, added)
-    work = _Work.of(spec, grid, members, controls)
+    grids = Grids(_grid(spec.attack, opened, added), _weak_grid(spec.attack, opened))
+    work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
-    each = chief_pass(spec.attack, grid).queries_each
+    each = chief_pass(spec.attack, grids).queries_each
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
         controls=controls,
-        levels=len(grid.sigmas),
-        levels_at_most=len(grid.sigmas) + (_most_added(spec.attack) - added),
+        levels=len(grids.strong.sigmas),
+        levels_at_most=len(grids.strong.sigmas) + (_most_added(spec.attack) - added),
         queries=work.images * each,
         evaluations=work.evaluations,
         in_full=work.in_full,
@@ -81,7 +82,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
         seconds=work.evaluations * network + work.embeddings * embedding,
         disk_mb=(work.rows * SCORE_BYTES + len(sides) * ROW_BYTES + vectors) / 1e6,
         device=device_of(opened.loaded),
-        prospect=prospect(opened.listing.rows, calibration, inputs=2 if grid.copies else 1),
+        prospect=prospect(opened.listing.rows, calibration, inputs=2 if grids.strong.copies else 1),
     )
 
 
@@ -96,14 +97,14 @@ class _Work:
     embeddings: int
 
     @classmethod
-    def of(cls, spec: BenchSpec, grid: Grid, members: int, controls: int) -> _Work:
+    def of(cls, spec: BenchSpec, grids: Grids, members: int, controls: int) -> _Work:
         attack, execution = spec.attack, spec.execution
         images = members + controls
-        extent = Extent.of(attack, grid, images)
-        whole = Extent.of(replace(attack, adaptive=False), grid, images)
+        extent = Extent.of(attack, grids, images)
+        whole = Extent.of(replace(attack, adaptive=False), grids, images)
         generating = generating_evaluations(execution.generate, attack.sampler)
         checked = queries_of(members, controls) if execution.power else 0
-        power = checked * chief_pass(attack, grid).cost.embeddings
+        power = checked * chief_pass(attack, grids).cost.embeddings
         return cls(
             images=extent.in_full,
             rows=extent.embeddings,
@@ -142,6 +143,13 @@ def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
     sigmas = tuple(sorted(set(levels)))
     above = math.inf if copies is None else copies.lowest
     return Grid(sigmas, tuple(sigma for sigma in sigmas if sigma > above))
+
+
+def _weak_grid(config: AttackConfig, opened: Opened) -> Grid:
+    """As many levels as attacks with weak noise have."""
+    given = config.corruption.weak_sigmas
+    sigmas = tuple(sorted(set(given))) or tuple(map(float, range(1, WEAK_LEVELS + 1)))
+    return Grid(sigmas, () if opened.copies is None else sigmas)
 
 
 def _time_models(spec: BenchSpec, opened: Opened) -> float:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from memaudit.attacks.base import Bench, Grid, encode
+from memaudit.attacks.base import Bench, Grids, encode
 from memaudit.attacks.copies import frozen_in
-from memaudit.attacks.passes import attacks_of, pooled, primary_of
-from memaudit.audit.bench import Opened, device_of, grid_of, make_bench, sample_of
+from memaudit.attacks.passes import attacks_of, pooled, primary_of, with_weak_noise
+from memaudit.audit.bench import Opened, device_of, grids_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import Checked, check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
-from memaudit.audit.levels import Crowd, choose_levels
+from memaudit.audit.levels import Crowd, choose_levels, choose_weak_levels
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
@@ -41,7 +41,7 @@ class Ready:
     opened: Opened
     pool: Pool
     bench: Bench
-    grid: Grid
+    grids: Grids
     prepared: Prepared
 
 
@@ -60,9 +60,9 @@ def prepare(
     levels = _levels(spec, opened, pool, sample)
     check = _self_check(spec, opened, sample)
     bench = make_bench(spec, opened, pool, sample, copies)
-    grid = grid_of(bench, levels.sigmas)
+    grids = grids_of(bench, levels)
     if copies is not None:
-        too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grid.copies)
+        too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grids.strong.copies)
         levels = replace(levels, without_copies=too_low)
     settled = _settled(spec, opened, embedded, levels, question)
     prepared = replace(
@@ -75,7 +75,7 @@ def prepare(
         self_check=check,
     )
     run.keep_prepared(prepared, pool.rows)
-    return Ready(opened, pool, bench, grid, prepared)
+    return Ready(opened, pool, bench, grids, prepared)
 
 
 def _settled(
@@ -152,7 +152,10 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     x0 = encode(denoiser, stack(sample[:SAMPLE]))
     also = None if reference is None else reference.denoiser
     crowd = Crowd.of(pool.table, tells_own(spec.attack.prompt, denoiser))
-    return choose_levels(spec.attack.corruption, denoiser, x0, crowd, also)
+    levels = choose_levels(spec.attack.corruption, denoiser, x0, crowd, also)
+    if not with_weak_noise(spec.attack):
+        return levels
+    return replace(levels, weak=choose_weak_levels(spec.attack.corruption, denoiser, x0, crowd))
 
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from memaudit.attacks.base import Bench, Grid, Pass
+from memaudit.attacks.base import Bench, Grids, Pass
 from memaudit.attacks.passes import full_passes, screens
 from memaudit.audit.pool import Candidates
 from memaudit.audit.work import Crew, attack
@@ -80,9 +80,9 @@ class Extent:
     sampled: int
 
     @classmethod
-    def of(cls, config: AttackConfig, grid: Grid, images: int) -> Extent:
+    def of(cls, config: AttackConfig, grids: Grids, images: int) -> Extent:
         """Add up what the passes cost; without --adaptive, or where that saves nothing, in full."""
-        full = [how.cost for how in full_passes(config, grid)]
+        full = [how.cost for how in full_passes(config, grids)]
         each = sum(cost.evaluations for cost in full)
         rows = sum(cost.embeddings for cost in full)
         whole = cls(each * images, rows * images, images, 0)
@@ -90,7 +90,7 @@ class Extent:
             return whole
         sampled = min(images, max(SAMPLED, math.ceil(images / 100)))
         in_full = sampled + math.ceil(config.fraction * images)
-        cheapest, *others = (how.cost for how in screens(config, grid))
+        cheapest, *others = (how.cost for how in screens(config, grids))
         tried = sampled * sum(cost.evaluations for cost in others)
         tried_rows = sampled * sum(cost.embeddings for cost in others)
         adaptive = cls(
@@ -102,13 +102,13 @@ class Extent:
         return adaptive if adaptive.evaluations < whole.evaluations else whole
 
 
-def score_pool(scorer: Scorer, config: AttackConfig, grid: Grid, primary: Primary) -> Scored:
+def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, primary: Primary) -> Scored:
     """Score every candidate, or continue; raises DataError if none can be read."""
     ids = scorer.candidates.ids
-    passes = full_passes(config, grid)
-    extent = Extent.of(config, grid, len(ids))
+    passes = full_passes(config, grids)
+    extent = Extent.of(config, grids, len(ids))
     if extent.sampled:
-        return _Adaptive(scorer, config, passes, screens(config, grid), primary).score(extent)
+        return _Adaptive(scorer, config, passes, screens(config, grids), primary).score(extent)
     whole = _evaluations(passes) * len(ids)
     asked = "a first pass over so few images would save nothing" if config.adaptive else ""
     return Scored(scorer.score("scores", ids, passes), Effort(whole, whole, reason=asked))

@@ -63,7 +63,7 @@ def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
 
 
 def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
-    extra = dict.fromkeys(name for one in (base, run) for name in _extra_attacks(one))
+    extra = dict.fromkeys(name for one in (base, run) for name in _other_attacks(one))
     if extra:
         yield f"reconstructions are compared; the attacks {', '.join(extra)} are left out"
     if base.copies and run.copies and base.copies != run.copies:
@@ -73,8 +73,8 @@ def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
         )
 
 
-def _extra_attacks(run: FinishedRun) -> tuple[str, ...]:
-    return run.record.config.attack.extra_attacks
+def _other_attacks(run: FinishedRun) -> tuple[str, ...]:
+    return run.record.config.attack.attacks
 
 
 def _other_way(base: FinishedRun, run: FinishedRun) -> Iterator[str]:

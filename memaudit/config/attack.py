@@ -54,6 +54,20 @@ class Corruption:
         low=1,
     )
     draws: int = option(4, "How often each image is corrupted at each level.", low=1)
+    weak_sigmas: tuple[float, ...] = option(
+        (),
+        "Weak noise levels of the attacks on membership; default: 4 of them, from the distances "
+        "between the images.",
+        name="membership_sigma",
+        low=0,
+        open_=True,
+    )
+    weak_draws: int = option(
+        4,
+        "How often each image is corrupted at each of those.",
+        name="membership_draws",
+        low=1,
+    )
 
     def __post_init__(self) -> None:
         given = [bool(self.sigmas), bool(self.snr_db), bool(self.timesteps)]
@@ -79,7 +93,7 @@ class AttackConfig:
     )
     sampler: Sampler = option("euler", "Solver under --reconstruct ode.")
     steps: int = option(10, "Steps of the solver, or of the stochastic sampling.", low=1)
-    extra_attacks: tuple[str, ...] = option(
+    attacks: tuple[str, ...] = option(
         (),
         "Attacks other than reconstruction, run beside it: they have rows in the scores and in "
         "the table of noise levels, and no part in the verdict.",
@@ -134,7 +148,7 @@ class AttackConfig:
         if len(set(self.reconstruct)) < len(self.reconstruct):
             raise ConfigError(f"--reconstruct names a mode twice: {', '.join(self.reconstruct)}")
         check(self)
-        self._check_extra_attacks()
+        self._check_attacks()
         if self.reference == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
         if (self.reference is None) != (self.reference_trained_on is None):
@@ -144,15 +158,15 @@ class AttackConfig:
                 f"path or {UNRELATED}"
             )
 
-    def _check_extra_attacks(self) -> None:
-        names = self.extra_attacks
+    def _check_attacks(self) -> None:
+        names = self.attacks
         if len(set(names)) < len(names):
-            raise ConfigError(f"--extra-attacks names an attack twice: {', '.join(names)}")
+            raise ConfigError(f"--attacks names an attack twice: {', '.join(names)}")
         for mode, name in RECONSTRUCTIONS.items():
             if name in names:
                 raise ConfigError(
-                    f"--extra-attacks {name} is no extra attack; ask for a reconstruction by "
-                    f"--reconstruct {mode}"
+                    f"--attacks {name} is asked for by --reconstruct {mode}; leave it out of "
+                    "--attacks"
                 )
 
     @property

@@ -69,6 +69,7 @@ class Levels:
     skipped: tuple[float, ...]
     identification_limit: float | None  # None where there are too few images to tell
     without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are asked for
+    weak: tuple[float, ...] = ()  # of attacks that work with weak noise, where there are such
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def test_nothing_is_written_among_the_images(config, sides, option):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"extra_attacks": ("no-such",)}, "There is no attack 'no-such'"),
+        ({"attacks": ("no-such",)}, "There is no attack 'no-such'"),
         ({"score": ("no_such",)}, "has no column no_such"),
     ],
 )

@@ -236,7 +236,7 @@ def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_pa
     rows = scores.read(0).table
     scores.write(0, Part(pd.concat([rows, rows.assign(attack="median-error", sigma=9.0)])))
     report = json.loads((extended / "scan.json").read_text())
-    report["config"]["attack"]["extra_attacks"] = ["median-error"]
+    report["config"]["attack"]["attacks"] = ["median-error"]
     (extended / "scan.json").write_text(json.dumps(report))
     plain = compare(CompareConfig((runs.memorizer, runs.stranger)))
     result = compare(CompareConfig((str(extended), runs.stranger)))

@@ -29,7 +29,7 @@ OPTIONS = (
         "--score",
         "--reconstruct",
         "--sampler",
-        "--extra-attacks",
+        "--attacks",
         "--controls",
         "--index",
         "--device",
