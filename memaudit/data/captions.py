@@ -13,11 +13,11 @@ from memaudit.errors import DataError
 from memaudit.foreign import parse_json, refusing
 from memaudit.text import encodable
 
-CAPTION_NAMES = ("text", "caption", "prompt")  # tried in this order where no column is named
+CAPTION_NAMES = ("text", "caption", "prompt", "txt")  # in this order, where no column is named
 CAPTION_BYTES = 1 << 16  # of one caption, in UTF-8
 ALL_BYTES = 1 << 29  # of all captions of a file
 FIELDS_BYTES = 16 << 20  # of a .json file beside an image
-TEXTS = ("txt", "caption")  # extensions of files that hold a caption, in this order
+TEXTS = ("txt", "text", "caption")  # extensions of files with a caption, in this order
 FIELDS = "json"
 MARKS = {  # at the start of a text that says how it is encoded
     codecs.BOM_UTF8: "utf-8-sig",
@@ -70,20 +70,28 @@ def caption(read: Callable[[], object]) -> Told:
 def prompt_of(value: object) -> str:
     """Turn a cell into a prompt: null and NaN are empty, bytes are text; of a list the first.
 
-    Raises ValueError for a cell that is no text, number or date, or too long.
+    Of a structure its field of a usual name is taken. Raises ValueError for a cell that is no text,
+    number or date, or too long.
     """
-    while isinstance(value, list):
-        value = value[0] if value else None
+    while isinstance(value, list | Mapping):
+        value = _in_fields(value) if isinstance(value, Mapping) else value[0] if value else None
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bytes):
         value = text_of(value)
-    if isinstance(value, Mapping):
-        raise ValueError("expected text, found a structure of several fields")
     text = encodable(str(value).removeprefix("\ufeff").strip())
     if len(text.encode()) > CAPTION_BYTES:
         raise ValueError(f"{len(text)} characters: expected at most {CAPTION_BYTES} bytes")
     return text
+
+
+def _in_fields(fields: Mapping[str, object]) -> object:
+    found = [fields[name] for name in CAPTION_NAMES if name in fields]
+    if not found:
+        raise ValueError(
+            "expected text, found a structure without a field " + ", ".join(CAPTION_NAMES)
+        )
+    return next((value for value in found if value is not None), None)
 
 
 def text_of(data: bytes) -> str:
@@ -142,12 +150,29 @@ def _named(columns: list[str], wanted: str, where: str, kind: str) -> str:
     return wanted
 
 
+def is_text(column: str) -> bool:
+    """Tell whether --caption-column names files such as alt.txt in place of a column."""
+    return "." in column and column.rpartition(".")[2].lower() in TEXTS
+
+
+def names_beside(image: str, kinds: Iterable[str]) -> Iterator[str]:
+    """What the files that tell of an image are called, all by their extensions, the first first."""
+    for start in _starts(image):
+        for name in ("", *(f"{name}." for name in CAPTION_NAMES)):
+            yield from (f"{start}{name}{kind}" for kind in kinds)
+
+
+def _starts(image: str) -> tuple[str, ...]:
+    inner = image.rpartition(".")[0]
+    return (f"{inner}.", "") if inner else ("",)
+
+
 @dataclass(frozen=True)
 class Beside:
     """The files that share the name of an image, by their extensions in lower case.
 
     `read` gives what is in one of them. Of an image of the extension v2.png, v2.txt goes before
-    txt, as it does in archives, whose names are cut at their first dot.
+    txt, as it does in archives, whose names are cut at their first dot; caption.txt comes after it.
     """
 
     names: Container[str]
@@ -156,18 +181,21 @@ class Beside:
 
     def told(self, image: str) -> Told:
         """What they tell of an image of this extension: text before fields of JSON."""
-        asked = self.columns.caption is not None
-        texts = [] if asked else [caption(self._text(name)) for name in self._of(image, TEXTS)]
+        texts = [caption(self._text(name)) for name in self._texts(image)]
         told = next((one for one in texts if one.prompt or one.lost), Told())
         needed = self.columns.cluster_field is not None or not (told.prompt or told.lost)
-        for name in self._of(image, (FIELDS,)) if needed else ():
+        for name in self._there(names_beside(image, (FIELDS,))) if needed else ():
             return self._with_fields(name, told)
         return told
 
-    def _of(self, image: str, kinds: Iterable[str]) -> Iterator[str]:
-        inner = image.rpartition(".")[0]
-        for start in (f"{inner}.", "") if inner else ("",):
-            yield from (start + kind for kind in kinds if start + kind in self.names)
+    def _texts(self, image: str) -> Iterator[str]:
+        asked = self.columns.caption
+        if asked is None:
+            return self._there(names_beside(image, TEXTS))
+        return self._there(start + asked for start in _starts(image) if is_text(asked))
+
+    def _there(self, names: Iterable[str]) -> Iterator[str]:
+        return (name for name in names if name in self.names)
 
     def _text(self, name: str) -> Callable[[], str]:
         return lambda: text_of(self.read(name, CAPTION_BYTES))

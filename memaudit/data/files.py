@@ -56,11 +56,19 @@ def read_file(
 def named_in(root: Path, folder: str, name: str) -> str:
     """Find what a table or metadata in `folder` names: a path from the root, normalized.
 
-    Where no file has the name, the back slashes of Windows part folders.
+    Where no file has the name, the back slashes of Windows part folders. A whole path becomes one
+    from the root where it leads inside.
     """
     path = posixpath.normpath(posixpath.join(folder, name))
     if "\\" in name and (is_outside(path) or not (root / path).is_file()):
         path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
+    return _from_root(path, root) if path.startswith("/") else path
+
+
+def _from_root(path: str, root: Path) -> str:
+    for start in (root.absolute().as_posix(), root.resolve().as_posix()):
+        if path.startswith(f"{start}/"):
+            return path[len(start) + 1 :]
     return path
 
 
@@ -73,7 +81,8 @@ def read_named(root: Path, path: str) -> bytes:
     """Read a file that a table or metadata name, inside the root; raises UnreadableImageError."""
     if is_outside(path):
         raise UnreadableImageError(
-            "metadata or a table name a file outside the data set: move it into the folder"
+            "metadata or a table name a file outside the data set: move it into the folder, or "
+            "put the images themselves into the table"
         )
     return read_file(root / path)
 

@@ -6,11 +6,12 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told
 from memaudit.data.files import Listing, named_in, place_file, read_named, stamp
+from memaudit.data.keyed import Keys, is_keyed
 from memaudit.data.metadata import Rename, is_metadata, read_metadata, write_metadata
 from memaudit.data.source import (
     FOLDER,
@@ -111,13 +112,20 @@ class ImageFolder:
         ]
 
     def _kept(self, metadata: str, images: set[str]) -> Rename:
-        """Keep the names of some images."""
-        folder = posixpath.dirname(metadata)
-        return lambda name: name if named_in(self.root, folder, name) in images else None
+        """Keep the names of some images; whole paths start from the folder of the metadata."""
+        folder = posixpath.dirname(metadata) or "."
+
+        def rename(name: str) -> str | None:
+            path = self._named(metadata, name)
+            if path not in images:
+                return None
+            return posixpath.relpath(path, folder) if posixpath.isabs(name) else name
+
+        return rename
 
     def _moved(self, above: Above, images: set[str]) -> Rename:
         """Name some images as they are called from the split."""
-        return lambda name: path if (path := above.named(name)) in images else None
+        return lambda name: path if (path := self._named_above(above, name)) in images else None
 
     def _metadata(self) -> list[str]:
         found = [name for name in self._listing.files if is_metadata(name)]
@@ -134,13 +142,29 @@ class ImageFolder:
         """What metadata tell, by the path of the image; None where there is no metadata file."""
         images: dict[str, Told] = {}
         for above in self._above:
-            _join(images, ((above.named(name), told) for name, told in self._rows(above.path)))
+            named = partial(self._named_above, above)
+            _join(images, ((named(name), told) for name, told in self._rows(above.path)))
         found = self._metadata()
-        for name in found:
-            folder = posixpath.dirname(name)
-            rows = self._rows(self.root / name)
-            _join(images, ((named_in(self.root, folder, one), told) for one, told in rows))
+        for file in found:
+            rows = self._rows(self.root / file)
+            _join(images, ((self._named(file, name), told) for name, told in rows))
         return images if found or self._above else None
+
+    def _named(self, metadata: str, name: str) -> str:
+        """The path of an image that metadata name; of one that is not there the name."""
+        folder = posixpath.dirname(metadata)
+        key = is_keyed(metadata) and self._keys.image_of(folder, name)
+        return key or named_in(self.root, folder, name)
+
+    def _named_above(self, above: Above, name: str) -> str:
+        """The path of an image that metadata above name; "" for one of another split."""
+        return above.named(name) or (
+            self._keys.image_of("", name) if is_keyed(above.path.name) else ""
+        )
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys(self.root, filter(is_image, self._listing.files))
 
     def _rows(self, path: Path) -> Iterator[tuple[str, Told]]:
         return read_metadata(path, self._columns)

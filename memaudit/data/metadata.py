@@ -1,4 +1,4 @@
-"""What metadata.csv, metadata.jsonl or metadata.parquet tell of the images of a folder."""
+"""What metadata.csv, .jsonl or .parquet, or kohya's meta_cap.json, tell of images of a folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from memaudit.data.captions import (
     cluster_name,
 )
 from memaudit.data.columns import open_table, value_of
+from memaudit.data.keyed import is_keyed, read_keyed, write_keyed
 from memaudit.data.rows import write_runs
 from memaudit.data.source import Columns, listed
 from memaudit.errors import DataError
 from memaudit.foreign import open_regular, parse_json, refusing
 
 FILE_NAME = "file_name"
+KEYED = "meta_*.json"
 LINE = 16 << 20  # characters
 CELL = 1 << 20  # bytes
 
@@ -47,18 +49,23 @@ class Line:
 
 def is_metadata(name: str) -> bool:
     """Tell whether a file is called as metadata are, in any case."""
-    return name.rpartition("/")[2].lower() in METADATA_NAMES
+    return _kind(name) in _READERS
+
+
+def _kind(name: str) -> str:
+    return KEYED if is_keyed(name) else name.rpartition("/")[2].lower()
 
 
 def read_metadata(path: Path, columns: Columns) -> Iterator[tuple[str, Told]]:
     """Give the file name in each row, relative to the file's folder, and what is told of it.
 
+    Where `is_keyed` holds of the file, that is a key in place of a name.
     Without a caption column all prompts are empty, and clusters likewise. Raises DataError for a
     file that cannot be parsed, or one without `file_name` or a column that is asked for.
     """
     kind = path.suffix[1:].lower()
     with refusing(DataError, f"{path} cannot be read as {kind}; correct or remove it"):
-        yield from _told(path, columns, _READERS[path.name.lower()](path, columns))
+        yield from _told(path, columns, _READERS[_kind(path.name)](path, columns))
 
 
 def _told(path: Path, columns: Columns, lines: Iterator[Line]) -> Iterator[tuple[str, Told]]:
@@ -94,7 +101,7 @@ def _there(wanted: str | None, header: Sequence[str]) -> str | None:
 def write_metadata(path: Path, target: Path, rename: Rename) -> None:
     """Write a metadata file with the rows of some images, whole but for their file names."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    _WRITERS[path.name.lower()](path, target, rename)
+    _WRITERS[_kind(path.name)](path, target, rename)
 
 
 def _write_csv(path: Path, target: Path, rename: Rename) -> None:
@@ -182,6 +189,12 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Line]:
             yield Line(header, cells)
 
 
+def _keyed_rows(path: Path, _: Columns) -> Iterator[Line]:
+    for key, fields in read_keyed(path):
+        row = {**fields, FILE_NAME: key}
+        yield Line(list(row), {name: partial(_same, value) for name, value in row.items()})
+
+
 def _expect_one(header: Sequence[str]) -> None:
     if header.count(FILE_NAME) > 1:
         raise ValueError(f"two columns of the name {FILE_NAME}")
@@ -199,10 +212,11 @@ _READERS: dict[str, Callable[[Path, Columns], Iterator[Line]]] = {
     "metadata.csv": _csv_rows,
     "metadata.jsonl": _jsonl_rows,
     "metadata.parquet": _parquet_rows,
+    KEYED: _keyed_rows,
 }
 _WRITERS: dict[str, Callable[[Path, Path, Rename], None]] = {
     "metadata.csv": _write_csv,
     "metadata.jsonl": _write_jsonl,
     "metadata.parquet": _write_parquet,
+    KEYED: write_keyed,
 }
-METADATA_NAMES = frozenset(_READERS)

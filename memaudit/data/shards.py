@@ -13,7 +13,8 @@ from pathlib import Path
 
 from memaudit import foreign
 from memaudit.data.archive import NAMES, Archived, list_archive
-from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told
+from memaudit.data.captions import FIELDS, TEXTS, Beside, Kept, Told, names_beside
+from memaudit.data.fields import Fields
 from memaudit.data.files import Listing, read_file, stamp
 from memaudit.data.source import (
     FOLDER,
@@ -23,6 +24,7 @@ from memaudit.data.source import (
     Member,
     folder_of,
     is_image,
+    listed,
     ordered,
     refusal,
     suffix,
@@ -44,9 +46,22 @@ class Sample:
     members: Members
 
     @property
+    def images(self) -> list[str]:
+        """The extensions of what ends like an image."""
+        return [extension for extension in self.members if is_image(extension)]
+
+    @property
     def name(self) -> str:
         """The key; of a second sample of it with the number, which no name in an archive has."""
         return self.key if self.number == 1 else f"{self.key} ({self.number})"
+
+    def with_images_at(self, offsets: set[int]) -> Iterator[Archived]:
+        """The members but for images elsewhere, and what tells of these alone."""
+        left = {one for one in self.images if self.members[one].offset not in offsets}
+        alone = set(map(_inner, left)) - {"", *map(_inner, set(self.images) - left)}
+        for extension, member in self.members.items():
+            if extension not in left and _inner(extension) not in alone:
+                yield member
 
 
 class ShardSource:
@@ -56,8 +71,9 @@ class ShardSource:
     case. Every member whose name ends like an image's is an image, but for one such as seg.png
     beside a plain png: a field of the sample, which `image_column` picks. Of equal names the second
     belongs to a second sample of the key. The caption comes from key.txt, key.caption or key.json,
-    and so does the cluster. The archive is listed with tarfile, not with the webdataset package:
-    that one streams, and resuming needs offsets.
+    and so does the cluster; `caption_column` picks a field of the JSON, or texts such as alt.txt. A
+    text that is the caption of no image is an entry whose read fails. The archive is listed with
+    tarfile, not with the webdataset package: that one streams, and resuming needs offsets.
     """
 
     def __init__(self, listing: Listing, columns: Columns) -> None:
@@ -98,59 +114,69 @@ class ShardSource:
     def _chosen(self, path: Path, chosen: dict[str, set[int]]) -> Iterator[Archived]:
         for sample in _samples(list_archive(path)[0]):
             if sample.name in chosen:
-                for extension, member in sample.members.items():
-                    if not is_image(extension) or member.offset in chosen[sample.name]:
-                        yield member
+                yield from sample.with_images_at(chosen[sample.name])
 
     def _archive(self, name: str, keep: Kept) -> Iterator[Entry]:
         path, mark = self.root / name, stamp(self.root / name)
         members, damage = list_archive(path)
         samples = list(_samples(members))
-        with_images = False
-        for sample in samples:
-            beside = Beside(sample.members, partial(_read, path, sample.members), self._columns)
-            for extension in filter(is_image, sample.members):
-                member = sample.members[extension]
-                key = self._key(name, sample, extension)
-                if key is None:
-                    continue
-                with_images = True
-                told = Told() if isinstance(key, Damage) else keep(beside.told(extension))
-                source = f"{encodable(name)}#{encodable(_numbered(member.name, sample))}"
-                yield Entry(source, key, mark, told.prompt, self._cluster(sample, told), told.lost)
-        if with_images and self._extension is None:
-            yield from self._without_image(name, samples, mark)
+        found = [entry for sample in samples for entry in self._images(name, sample, mark, keep)]
+        yield from found
+        if found and self._extension is None:
+            for sample in samples:
+                for extension, why in self._unread(sample):
+                    yield Entry(_source(name, sample, extension), Damage(why), mark)
         if damage:
             yield Entry(encodable(name), Damage(damage), mark)
 
-    def _key(self, name: str, sample: Sample, extension: str) -> Member | Damage | None:
+    def _images(self, name: str, sample: Sample, mark: str, keep: Kept) -> Iterator[Entry]:
+        read = partial(_read, self.root / name, sample.members)
+        beside = Beside(sample.members, read, self._columns)
+        fields = Fields(sample.images)
+        for extension in sample.images:
+            key = self._key(name, sample, extension, fields.image_of(extension))
+            if key is None:
+                continue
+            told = Told() if isinstance(key, Damage) else keep(beside.told(extension))
+            source, cluster = _source(name, sample, extension), self._cluster(sample, told)
+            yield Entry(source, key, mark, told.prompt, cluster, told.lost)
+
+    def _key(self, name: str, sample: Sample, extension: str, of: str) -> Member | Damage | None:
         """Where an image is; why it cannot be read; None if another one is asked for."""
         member = sample.members[extension]
-        if self._extension is not None and extension != self._extension:
+        if self._extension is not None and not _is_called(extension, self._extension):
             return None
         if not member.plain:
             return Damage(NOT_PLAIN)
-        if self._extension is None and _is_field(extension) and _plain_image(sample):
+        if self._extension is None and of:
+            name, image = _field(extension), listed([of])
             return Damage(
-                f"{extension} beside the image {_plain_image(sample)} of the sample is taken for a "
-                f"mask or the like; name it with --image-column {extension} to read it instead"
+                f"{name} beside the image {image} of the sample is taken for a mask or the like; "
+                f"name it with --image-column {name} to read it instead"
             )
         return Member(name, member.offset, member.size, sample.name)
 
-    def _without_image(self, name: str, samples: list[Sample], mark: str) -> Iterator[Entry]:
-        for sample in samples:
-            if not any(map(is_image, sample.members)):
-                for extension in sample.members:
-                    if suffix(extension) in TEXTS:
-                        what = _numbered(sample.members[extension].name, sample)
-                        why = "a caption without an image of its key"
-                        yield Entry(f"{encodable(name)}#{encodable(what)}", Damage(why), mark)
+    def _unread(self, sample: Sample) -> Iterator[tuple[str, str]]:
+        """Texts that are the caption of no image, and why; none where a column is asked for."""
+        images = sample.images
+        if images and self._columns.caption is not None:
+            return
+        read = {text for image in images for text in names_beside(image, TEXTS)}
+        for extension in sample.members:
+            if suffix(extension) not in TEXTS or extension in read:
+                continue
+            text = _field(extension)
+            called = (
+                f"{text} is not called as captions are (txt, caption.txt): rename it, or take all "
+                f"of its name for captions with --caption-column {text}"
+            )
+            yield extension, called if images else "a caption without an image of its key"
 
     def _expect(self, kind: str, field: str | None, found: bool) -> None:
         if field is not None and not found:
             raise DataError(
-                f"no sample of {self.root} has a {kind} {field!r} in its .{FIELDS} file. "
-                f"Name a field that is there with --{kind}-column."
+                f"no sample of {self.root} has a {kind} {field!r} in its .{FIELDS} file, nor is a "
+                f"text called so. Name a field that is there with --{kind}-column."
             )
 
     def _cluster(self, sample: Sample, told: Told) -> str:
@@ -175,18 +201,25 @@ def _samples(members: list[Archived]) -> Iterator[Sample]:
         yield from (Sample(key, number, one) for number, one in enumerate(of_key, start=1))
 
 
-def _numbered(name: str, sample: Sample) -> str:
-    return name if sample.number == 1 else f"{name} ({sample.number})"
+def _is_called(extension: str, wanted: str) -> bool:
+    """Tell whether an extension is the wanted one; v1.seg.png is called seg.png, but not png."""
+    return extension == wanted or ("." in wanted and extension.endswith(f".{wanted}"))
 
 
-def _is_field(extension: str) -> bool:
-    """Tell a word before the last dot (seg.png) from a part of a name (1.png, v2.png)."""
-    inner = extension.rpartition(".")[0]
-    return bool(inner) and not any(map(str.isdigit, inner))
+def _field(extension: str) -> str:
+    """What a field of samples is called: seg.png, also in v1.seg.png."""
+    return listed([".".join(extension.split(".")[-2:])])
 
 
-def _plain_image(sample: Sample) -> str:
-    return next((one for one in sample.members if is_image(one) and "." not in one), "")
+def _inner(extension: str) -> str:
+    return extension.rpartition(".")[0]
+
+
+def _source(archive: str, sample: Sample, extension: str) -> str:
+    """What people are shown of a member."""
+    name = encodable(sample.members[extension].name)
+    numbered = name if sample.number == 1 else f"{name} ({sample.number})"
+    return f"{encodable(archive)}#{numbered}"
 
 
 def _read(path: Path, members: Members, extension: str, limit: int) -> bytes:

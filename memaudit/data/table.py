@@ -13,7 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from memaudit.data.captions import Kept, Told, caption, caption_name, cluster, cluster_name
+from memaudit.data.captions import (
+    CAPTION_NAMES,
+    FIELDS,
+    Kept,
+    Told,
+    caption,
+    caption_name,
+    cluster,
+    cluster_name,
+)
 from memaudit.data.columns import CELL, Cursor, Table, open_table, value_of
 from memaudit.data.files import Listing, is_outside, named_in, place_file, read_named, stamp
 from memaudit.data.rows import copy_rows
@@ -47,7 +56,8 @@ class TableSource:
         self._listing = listing
         schema, name = self._first_schema()
         self._image = _image_name(schema, columns.image, name)
-        self._caption = caption_name(schema.names, columns.caption, name)
+        self._asked = columns.caption
+        self._caption_in(schema, name)  # raises where it is not there
         # Rows lie in no folder, so that any name is that of a column here.
         self._cluster = cluster_name(schema.names, columns.cluster, name)
         self._cursor: tuple[str, Cursor] | None = None
@@ -81,7 +91,7 @@ class TableSource:
         linked: set[str] = set()
         for name, numbers in sorted(rows.items()):
             paths = copy_rows(self.root / name, folder / name, sorted(numbers), self._image)
-            linked |= {self._named(name, path) for path in paths}
+            linked |= {path if posixpath.isabs(path) else self._named(name, path) for path in paths}
         self._refuse_outside(linked, rows)
         for path in sorted(linked):
             place_file(self.root / path, folder / path)
@@ -94,9 +104,10 @@ class TableSource:
         outside = sorted(filter(is_outside, linked))
         if outside:
             raise DataError(
-                f"rows of {self.root} name images outside of it (the first: {outside[0]}), so that "
-                "they cannot be copied whole; move them below the folder of the table, or put the "
-                "images themselves into its column"
+                f"rows of {self.root} name images outside of it (the first: {outside[0]}) or by "
+                "their whole paths, so that they cannot be copied whole; move them below the "
+                "folder of the table and name them from there, or put the images themselves into "
+                "its column"
             )
         if linked and len(list(tables)) > 1:
             raise DataError(
@@ -144,7 +155,12 @@ class TableSource:
         names = table.schema.names
         if not _holds_images(table.schema, self._image):
             raise ForeignFileError(f"no image column {self._image!r} as in the other files")
-        spoken, grouped = (_once(name, names) for name in (self._caption, self._cluster))
+        spoken = self._asked
+        if spoken is None:
+            usual = {name.lower(): name for name in names}
+            spoken = next((usual[name] for name in CAPTION_NAMES if name in usual), None)
+            spoken = spoken or _json_name(table.schema)
+        spoken, grouped = (_once(name, names) for name in (spoken, self._cluster))
         if spoken is None and grouped is None:
             yield from repeat(Told(), table.num_rows())
             return
@@ -155,6 +171,9 @@ class TableSource:
                 told = Told() if spoken is None else caption(partial(_cell, batch, spoken, row))
                 group = "" if grouped is None else cluster(partial(_cell, batch, grouped, row))
                 yield keep(replace(told, cluster=group))
+
+    def _caption_in(self, schema: Any, where: str) -> str | None:
+        return caption_name(schema.names, self._asked, where) or _json_name(schema)
 
     def _cursor_in(self, name: str) -> Cursor:
         if self._cursor is None or self._cursor[0] != name:
@@ -171,6 +190,18 @@ def _once(name: str | None, names: list[str]) -> str | None:
 
 def _cell(batch: Any, column: str, row: int) -> object:
     return value_of(batch.column(column).slice(row, 1), CELL)
+
+
+def _json_name(schema: Any) -> str | None:
+    """The column of the .json files of an archive, as datasets makes it, if it holds captions."""
+    for field in schema:
+        if (
+            field.name.lower() == FIELDS
+            and pa.types.is_struct(field.type)
+            and any(field.type.get_field_index(name) >= 0 for name in CAPTION_NAMES)
+        ):
+            return str(field.name)
+    return None
 
 
 def _image_name(schema: Any, wanted: str | None, where: str) -> str:

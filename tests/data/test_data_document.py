@@ -174,6 +174,20 @@ def paths(root):
     return root / "index.parquet"
 
 
+def whole_paths(root):
+    put(root, **IMAGES)
+    cells = [{"bytes": None, "path": str(root / "a" / f"{k}.png")} for k in range(2)]
+    content = pa.table({"image": pa.array(cells, KIND), "text": ["zero", "one"]})
+    pq.write_table(content, root / "index.parquet")
+    return root / "index.parquet"
+
+
+def unpacked(root):
+    for number, column in enumerate(({"txt": ["zero"]}, {"json": [{"caption": "one"}]})):
+        image = pa.array([{"bytes": PNG, "path": None}], KIND)
+        pq.write_table(pa.table({"png": image, **column}), root / f"{number}.parquet")
+
+
 def outside(root):
     put(root.parent, **{"secret.png": PNG})
     pq.write_table(pa.table({"image": ["../secret.png"]}), root / "index.parquet")
@@ -194,6 +208,11 @@ def webdataset(root):
     pack(root / "b.tar", ("1.png", PNG2), ("1.json", b'{"text": "one"}'))
 
 
+def named_fields(root):
+    members = (("image.png", PNG), ("caption.txt", b"zero"), ("image.png", PNG2), ("txt", b"one"))
+    pack(root / "a.tar", *((f"{k // 2}.{name}", data) for k, (name, data) in enumerate(members)))
+
+
 LAYOUTS = {
     "images in sub-folders, with `metadata.csv`": lambda r: put(
         r, **IMAGES, **{"metadata.csv": METADATA}
@@ -211,6 +230,9 @@ LAYOUTS = {
     "a `.txt` or `.caption` beside each image, as kohya expects it": lambda r: put(
         r, **IMAGES, **{"a__0.txt": "zero", "a__1.caption": "one"}
     ),
+    "`meta_cap.json`, as kohya's scripts write it": lambda r: put(
+        r, **IMAGES, **{"meta_cap.json": '{"0": {"caption": "zero"}, "1": {"caption": "one"}}'}
+    ),
     "a `.json` beside each image, with `text`, `caption` or `prompt`": lambda r: put(
         r, **IMAGES, **{"a__0.json": '{"text": "zero"}', "a__1.json": '{"prompt": "one"}'}
     ),
@@ -220,9 +242,12 @@ LAYOUTS = {
     "datasets: Parquet files with an image column": lambda r: pq.write_table(
         structs(), r / "train-00000-of-00001.parquet"
     ),
+    "datasets: Parquet files made of WebDataset shards, with a column `txt` or `json`": unpacked,
     "datasets: `save_to_disk`": on_disk,
     "Parquet with a column of paths, below the folder of the file": paths,
+    "the same, with whole paths": whole_paths,
     "WebDataset shards, with `.txt` or `.json`": webdataset,
+    "WebDataset shards, with `image.png` and `caption.txt` in each sample": named_fields,
     "a folder of a table and of images": both,
     "a packed archive by itself": packed,
     "a folder without an image": lambda r: put(r, **{"README.md": "none"}),
@@ -318,7 +343,8 @@ CAPTIONS = {
     "blank text": text(" \n"),
     "text in another encoding": text("zürich".encode("latin-1")),
     "a text of 70,000 bytes": text("x" * 70_000),
-    "a structure of several fields": cells(pa.array([{"a": 1, "b": 2}])),
+    "a structure with a field `caption`": cells(pa.array([{"caption": "plain", "b": 2}])),
+    "a structure of other fields": cells(pa.array([{"a": 1, "b": 2}])),
     "JSON more than 64 deep": lambda r: put(
         r, **{"0.png": PNG, "0.json": '{"text": ' + "[" * 99 + "]" * 99 + "}"}
     ),
@@ -367,6 +393,13 @@ NAMES = {
     "`a.png` twice in an archive": archive("a.png", "a.png"),
     "`a.png` and `a.PNG` in an archive": archive("a.png", "a.PNG"),
     "`a.png` and `a.seg.png` in an archive": archive("a.png", "a.seg.png"),
+    "`a.png` and `a.mask2.png` in an archive": archive("a.png", "a.mask2.png"),
+    "`a.image.png` and `a.mask.png` in an archive": archive("a.image.png", "a.mask.png"),
+    "`shot.v1.0.png` and `shot.v1.0.seg.png` in an archive": archive(
+        "shot.v1.0.png", "shot.v1.0.seg.png"
+    ),
+    "`a.input.png` and `a.target.png` in an archive": archive("a.input.png", "a.target.png"),
+    "`a.png` and `a.alt.txt` in an archive": archive("a.png", "a.alt.txt"),
     "`a.jpg` and `a.png` in a folder": lambda r: put(r, **{"a.jpg": JPEG, "a.png": PNG}),
     "`a.txt` and `a.TXT` beside `a.png`": lambda r: put(
         r, **{"a.png": PNG, "a.txt": "one", "a.TXT": "two"}
