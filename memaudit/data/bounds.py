@@ -9,11 +9,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import ipc
 
+from memaudit.data.thrift import I32, I64, LIST, STRUCT, Fields, Reader
 from memaudit.errors import ForeignFileError
 from memaudit.foreign import read_file
 
@@ -23,8 +23,7 @@ RATIO = 20  # times its packed size that a large part may unpack to; images hard
 ROWS = 100_000  # that a file of any size may have; a larger one as many as it has bytes
 NESTED = 64  # values of a list in each row, on average
 HEADER = 1 << 16  # bytes; no writer fills so many with the statistics of a page
-
-Fields = dict[int, Any]  # of a Thrift struct, by number
+FOOTER = 64 << 20  # bytes of the footer of a Parquet file
 
 
 def expect_unpacked(size: int, packed: int) -> None:
@@ -50,26 +49,58 @@ class Pages:
     values: int = 0
 
 
-def measure_pages(path: Path, chunk: Any) -> Pages:
-    """Measure a column of a row group (pyarrow's ColumnChunkMetaData).
+@dataclass(frozen=True)
+class Chunk:
+    """Where a column of a row group lies in its file."""
+
+    start: int
+    size: int
+
+
+def row_groups(path: Path) -> list[list[Chunk]]:
+    """The columns of each row group, by the footer of a Parquet file; raises as `measure_pages`.
+
+    pyarrow tells them too, and ends the process where statistics of a column are damaged.
+    """
+    whole = path.stat().st_size
+    tail = read_file(path, offset=whole - 8, size=8)
+    size = int.from_bytes(tail[:4], "little")
+    footer = Reader(read_file(path, FOOTER, offset=whole - 8 - size, size=size)).struct()
+    groups = _structs(footer, 4)
+    return [[_chunk(column[3, STRUCT]) for column in _structs(group, 1)] for group in groups]
+
+
+def _structs(fields: Fields, number: int) -> list[Fields]:
+    kind, found = fields[number, LIST]
+    if found and kind != STRUCT:
+        raise ValueError("a list of another kind than Parquet's")
+    return list(found)
+
+
+def _chunk(fields: Fields) -> Chunk:
+    starts = [fields[9, I64], fields.get((11, I64), 0)]  # of the data, and of their dictionary
+    return Chunk(min(start for start in starts if start > 0), fields[7, I64])
+
+
+def measure_pages(path: Path, chunk: Chunk) -> Pages:
+    """Measure a column of a row group.
 
     Raises ForeignFileError for a page that unpacks to more than it may, and whatever its
     headers lead to if they are damaged.
     """
-    starts = [chunk.data_page_offset, chunk.dictionary_page_offset or 0]
-    place = min(start for start in starts if start > 0)
-    end = place + chunk.total_compressed_size
+    place, end = chunk.start, chunk.start + chunk.size
     largest = values = 0
     while place < end:
-        header = read_file(path, offset=place, size=min(HEADER, end - place))
-        fields, length = _struct(header, 0)
-        size, packed = fields[2], fields[3]
+        header = Reader(read_file(path, offset=place, size=min(HEADER, end - place)))
+        fields = header.struct()
+        size, packed = fields[2, I32], fields[3, I32]
         expect_unpacked(size, packed)
         if packed < 0:
             raise ValueError("a page of negative size")
         largest = max(largest, size)
-        values += sum(fields[kind][1] for kind in (5, 8) if kind in fields)  # of data, v1 and v2
-        place += length + packed
+        pages = [fields[kind, STRUCT] for kind in (5, 8) if (kind, STRUCT) in fields]  # v1 and v2
+        values += sum(page[1, I32] for page in pages)
+        place += header.at + packed
     return Pages(largest, values)
 
 
@@ -97,43 +128,6 @@ def _messages(path: Path, start: int) -> Iterator[tuple[memoryview, memoryview]]
                 return
             body = message.body
             yield memoryview(message.metadata), memoryview(b"" if body is None else body)
-
-
-def _struct(data: bytes, at: int, depth: int = 0) -> tuple[Fields, int]:
-    """Parse a struct of Thrift's compact protocol; give its numbers, and where it ends."""
-    fields: Fields = {}
-    number = 0
-    while data[at]:
-        kind, step = data[at] & 15, data[at] >> 4
-        number, at = (number + step, at + 1) if step else _varint(data, at + 1)
-        if kind in (1, 2):  # a truth, in the kind itself
-            continue
-        if kind == 3:
-            at += 1
-        elif kind in (4, 5, 6):
-            fields[number], at = _varint(data, at)
-        elif kind == 7:
-            at += 8
-        elif kind == 8:
-            length, at = _varint(data, at, signed=False)
-            at += length
-        elif kind == 12 and depth < 4:
-            fields[number], at = _struct(data, at, depth + 1)
-        else:
-            raise ValueError("a page without a header of its kind")
-    return fields, at + 1
-
-
-def _varint(data: bytes, at: int, signed: bool = True) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        value |= (data[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 128:
-            break
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
-    return ((value >> 1) ^ -(value & 1) if signed else value), at
 
 
 def _batch(metadata: memoryview) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +16,12 @@ from pyarrow import ipc
 from memaudit.data.bounds import (
     NESTED,
     ROWS,
+    Chunk,
     Pages,
     check_messages,
     expect_rows,
     measure_pages,
+    row_groups,
 )
 from memaudit.data.files import IMAGE_BYTES
 from memaudit.errors import ForeignFileError
@@ -101,16 +104,29 @@ class ParquetTable:
 
     def _measure(self, group: int, columns: Sequence[str] | None) -> Pages:
         """Measure the pages of columns, None for all; refuse those that are too large."""
-        meta = self._file.metadata.row_group(group)
-        chunks = (meta.column(number) for number in range(meta.num_columns))
-        found = [measure_pages(self._path, chunk) for chunk in chunks if _is_of(chunk, columns)]
+        rows = self._starts[group + 1] - self._starts[group]
+        found = [
+            measure_pages(self._path, chunk)
+            for path, chunk in zip(self._paths, self._groups[group], strict=True)
+            if _is_of(path, columns)
+        ]
         pages = Pages(
             max((one.largest for one in found), default=0),
             max((one.values for one in found), default=0),
         )
-        if pages.values > max(ROWS, NESTED * meta.num_rows):
-            raise ForeignFileError(f"{pages.values} values in {meta.num_rows} rows")
+        if pages.values > max(ROWS, NESTED * rows):
+            raise ForeignFileError(f"{pages.values} values in {rows} rows")
         return pages
+
+    @cached_property
+    def _groups(self) -> list[list[Chunk]]:
+        return row_groups(self._path)
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        """The columns, by the schema: what a chunk says of itself decides nothing for a reader."""
+        schema = self._file.schema
+        return [schema.column(number).path for number in range(len(schema))]
 
 
 class ArrowTable:
@@ -165,8 +181,7 @@ def rows_at_a_time(pages: Pages) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, pages.largest)))
 
 
-def _is_of(chunk: Any, columns: Sequence[str] | None) -> bool:
-    path: str = chunk.path_in_schema
+def _is_of(path: str, columns: Sequence[str] | None) -> bool:
     return columns is None or path in columns or path.partition(".")[0] in columns
 
 

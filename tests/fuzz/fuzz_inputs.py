@@ -223,11 +223,18 @@ def metadata(random: Random, folder: Path) -> int:
         [random.choice(names), random.choice([*EVIL_CELLS, "hi"])]
         for _ in range(random.choice([0, 1, 4]))
     ]
-    kind = random.choice(["csv", "jsonl", "parquet"])
-    data = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](random, columns, rows)
+    write, names = random.choice(
+        [
+            (_csv, ["metadata.csv", "Metadata.CSV"]),
+            (_jsonl, ["metadata.jsonl", "METADATA.JSONL"]),
+            (_parquet, ["metadata.parquet", "Metadata.PARQUET"]),
+            (_keyed, ["meta_cap.json", "meta_clean.json", "Meta_Cap_dd.json"]),
+        ]
+    )
+    data = write(random, columns, rows)
     if random.random() < 0.35:
         data = change(random, data)
-    (folder / random.choice([f"metadata.{kind}", f"Metadata.{kind.upper()}"])).write_bytes(data)
+    (folder / random.choice(names)).write_bytes(data)
     return 5
 
 
@@ -252,6 +259,18 @@ def _jsonl(random: Random, columns: list[str], rows: list[list[object]]) -> byte
         for row in rows
     ]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _keyed(random: Random, columns: list[str], rows: list[list[object]]) -> bytes:
+    fields = {
+        str(row[0]): random.choice([{"caption": cell, "tags": random.choice(row)}, {}, cell])
+        if random.random() < 0.05
+        else {"caption": cell, random.choice(["tags", *columns]): random.choice(row)}
+        for row in rows
+        for cell in row[-1:]
+    }
+    text = random.choice(EVIL_JSON) if random.random() < 0.05 else json.dumps(fields)
+    return text.replace(str(10**400), "1e999").encode("utf-8", "surrogatepass")
 
 
 def _parquet(random: Random, columns: list[str], rows: list[list[object]]) -> bytes:
@@ -286,6 +305,7 @@ def texts(random: Random, folder: Path) -> int:
             ("txt", text),
             ("json", deep),
             ("caption", change(random, b"some text")),
+            ("prompt.txt", b"other text"),
         ):
             if random.random() < 0.6:
                 members[f"{stem}.{random.choice([extension, extension.upper()])}"] = data
@@ -297,12 +317,15 @@ def names(random: Random, folder: Path) -> int:
     """Images under names that meet, in a folder or an archive: none may be lost."""
     found, taken = [], set()
     for k in range(random.choice([2, 5, 12])):
-        extension = random.choice(["png", "PNG", "seg.png", "jpg", "1.png", "tif"])
+        extension = random.choice(
+            ["png", "PNG", "seg.png", "jpg", "1.png", "tif", "image.png", "mask2.png", "v1.seg.png"]
+        )
         name = f"{random.choice(STEMS)}.{extension}"
         found.append((name, png(k)))
         taken.add(name)
         if random.random() < 0.5:
-            found.append((f"{name.rpartition('.')[0]}.{random.choice(['txt', 'TXT'])}", b"caption"))
+            text = random.choice(["txt", "TXT", "caption.txt", "alt.txt"])
+            found.append((f"{name.rpartition('.')[0]}.{text}", b"caption"))
     is_folder = _write(random, folder, found)
     return len(taken) if is_folder else sum(name.lower()[-3:] != "txt" for name, _ in found)
 
