@@ -51,9 +51,9 @@ class View:
     resize: ResizePolicy
     alpha: AlphaPolicy = "white"
 
-    def decode(self, data: bytes) -> Decoded:
+    def decode(self, data: bytes, name: str = "") -> Decoded:
         """Decode one image; raises UnreadableImageError."""
-        return decode(data, self.alpha)
+        return decode(data, self.alpha, name)
 
     def apply(self, image: Image) -> Image:
         """Bring one image to size."""
@@ -201,7 +201,7 @@ def _describe(listing: Listing, row: int, view: View) -> Described:
     }
     try:
         data = listing.read(row)
-        decoded = view.decode(data)
+        decoded = view.decode(data, listed.entry.source)
     except UnreadableImageError as error:
         return record | {"error": str(error)}, None
     record |= {"example_id": image_id(decoded.image), "changed": decoded.changed}

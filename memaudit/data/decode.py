@@ -61,13 +61,13 @@ class Decoded:
     changed: str = ""
 
 
-def decode(data: bytes, alpha: Alpha = "white") -> Decoded:
+def decode(data: bytes, alpha: Alpha = "white", name: str = "") -> Decoded:
     """Decode the first frame of an image.
 
     EXIF orientation is applied; transparency is composited on white or black, or dropped with the
     colours under it kept; 16-bit grey keeps the high byte of the bits in use, float grey must lie
-    in [0, 1] or [0, 255]; colour profiles are ignored. Raises UnreadableImageError for anything
-    else, and above MAX_PIXELS or MAX_SIDE before it is decoded.
+    in [0, 1] or [0, 255]; colour profiles are ignored. `name` is what remarks call it. Raises
+    UnreadableImageError for anything else, and above MAX_PIXELS or MAX_SIDE before it is decoded.
     """
     if not data:
         raise UnreadableImageError("0 bytes: expected an encoded image")
@@ -75,7 +75,7 @@ def decode(data: bytes, alpha: Alpha = "white") -> Decoded:
     with warnings.catch_warnings(), refusing(UnreadableImageError, "the image is damaged"):
         warnings.simplefilter("ignore")
         try:
-            with heard("libtiff") if data[:4] in TIFF else nullcontext():
+            with heard("libtiff", name) if data[:4] in TIFF else nullcontext():
                 return _decode(data, alpha)
         except PIL.UnidentifiedImageError as error:
             raise UnreadableImageError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -15,6 +18,7 @@ from memaudit.errors import RunDirectoryError
 from memaudit.train.folder import CHECKPOINTS, other_training
 
 KEEP = 2
+SEAL = "sha256"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,9 @@ def save(out: Path, step: int, digest: str, state: TrainingState) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
     temporary = path.with_suffix(".tmp")
-    save_file(state.tensors(), temporary, metadata={"step": str(step), "digest": digest})
+    tensors = state.tensors()
+    said = {"step": str(step), "digest": digest}
+    save_file(tensors, temporary, metadata={**said, SEAL: _seal(said, tensors)})
     temporary.replace(path)
     for old in _saved(out)[:-KEEP]:
         old.unlink()
@@ -79,7 +85,9 @@ def restore(out: Path, digest: str, state: TrainingState) -> int:
         with safe_open(paths[-1], framework="pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step, made_by = int(metadata["step"]), metadata["digest"]
+        said = {"step": metadata["step"], "digest": metadata["digest"]}
+        step, made_by = int(said["step"]), said["digest"]
+        _expect_sealed(metadata[SEAL], said, tensors)
     except OSError as error:
         raise RunDirectoryError(
             f"{paths[-1]} cannot be read ({error}); check the file and its permissions"
@@ -87,8 +95,8 @@ def restore(out: Path, digest: str, state: TrainingState) -> int:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         instead = f"from {paths[-2].name}" if len(paths) > 1 else "anew"
         raise RunDirectoryError(
-            f"{paths[-1]} is not a whole checkpoint ({error}); remove it, and the same command "
-            f"trains on {instead}"
+            f"{paths[-1]} is not a whole checkpoint ({_why(error)}); remove it, and the same "
+            f"command trains on {instead}"
         ) from error
     if made_by != digest:
         raise other_training(out)
@@ -102,6 +110,24 @@ def make_state(network: nn.Module, lr: float, weight_decay: float, ema: float) -
     average = AveragedModel(network, multi_avg_fn=average_of, use_buffers=True)
     optimizer = AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
     return TrainingState(network, average, optimizer)
+
+
+def _seal(said: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    """The sha256 of all that a checkpoint holds; it lies in the same file, so none is without."""
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _expect_sealed(seal: str, said: dict[str, str], tensors: dict[str, Tensor]) -> None:
+    if seal != _seal(said, tensors):
+        raise ValueError(f"it is damaged: the {SEAL} of what it holds is not the one written in it")
+
+
+def _why(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _saved(out: Path) -> list[Path]:

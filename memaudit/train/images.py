@@ -11,6 +11,10 @@ from memaudit.data import Decoded, Entry, Source, decode, image_id, open_source,
 from memaudit.errors import DataError, UnreadableImageError
 
 CACHE_BYTES = 2 << 30
+WHERE = (
+    "memaudit looks for them in metadata, in texts beside the images and in columns (docs/data.md "
+    "says where); --caption-column names another column"
+)
 
 
 class TrainingImages:
@@ -45,6 +49,22 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def expect_captions(self, column: str | None) -> str:
+        """What is to be said of the images that have none, before a network is told captions.
+
+        Raises DataError where none has one, although a column of captions was asked for.
+        """
+        images, without = len(self), self.prompts.count("")
+        if column is not None and without == images:
+            raise DataError(
+                f"--caption-column {column} was asked for, and none of the {images} images has a "
+                "caption there. Name another column, or leave the option out to train without"
+            )
+        if without == images:
+            return f"none of the {images} images has a caption: all train on an empty one. {WHERE}"
+        some = f"{without} of the {images} images have no caption and train on an empty one. "
+        return f"{some}{WHERE}" if without else ""
+
     def __getitem__(self, k: int) -> Tensor:
         entry = self._entries[k]
         cached = self._cache.get(entry.source)
@@ -67,7 +87,7 @@ class TrainingImages:
         return True
 
     def _decode(self, entry: Entry) -> Decoded:
-        return decode(self._source.read(entry), self._alpha)
+        return decode(self._source.read(entry), self._alpha, entry.source)
 
     def _load(self, decoded: Decoded) -> tuple[Tensor, str]:
         image = decoded.image

@@ -14,7 +14,7 @@ from memaudit.config import TrainConfig, keep_apart
 from memaudit.errors import ConfigError, TrainingDivergedError
 from memaudit.files import write_json
 from memaudit.models.ambient import RECORD
-from memaudit.progress import Progress, silent
+from memaudit.progress import Progress, remark, silent
 from memaudit.train import checkpoint, folder
 from memaudit.train.batch import Batch
 from memaudit.train.consistency import consistency
@@ -64,6 +64,10 @@ def _train(config: TrainConfig, group: Processes, progress: Progress) -> Path:
     learner = _learner(config, group.device)
     config = _settled(config, learner)
     images = TrainingImages(config)
+    if config.base is not None:  # its network is told captions
+        said = images.expect_captions(config.data.caption_column)
+        if said and group.main:
+            remark(said)
     state = checkpoint.make_state(learner.weights, config.lr, config.weight_decay, config.ema)
     key = folder.key_of(asked, images)
     begun = folder.check(out, key)

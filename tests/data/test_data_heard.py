@@ -25,6 +25,9 @@ def test_what_libtiff_writes_is_a_remark(capfd, caplog):
     with pytest.raises(UnreadableImageError):
         decode(broken_tiff())
     assert "libtiff says of an image: ZIPDecode" in caplog.text
+    with pytest.raises(UnreadableImageError):
+        decode(broken_tiff(), name="a/b.tif")
+    assert "libtiff says of a/b.tif: ZIPDecode" in caplog.text
     assert capfd.readouterr().err == ""
 
 

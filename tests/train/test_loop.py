@@ -154,7 +154,31 @@ def test_other_arguments_are_refused_before_the_first_checkpoint(config: TrainCo
     assert len(log(train(config))) == 3
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda _: b"", lambda _: b"{" * 99])
+def flipped(data: bytes) -> bytes:
+    """One bit of a weight is another, and no library would notice."""
+    return data[:-100] + bytes([data[-100] ^ 64]) + data[-99:]
+
+
+def of_another_step(data: bytes) -> bytes:
+    assert data.count(b'"step":"10"') == 1
+    return data.replace(b'"step":"10"', b'"step":"11"')
+
+
+def without_checksum(data: bytes) -> bytes:
+    return data.replace(b'"sha256"', b'"sha257"')
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:1000],
+        lambda _: b"",
+        lambda _: b"{" * 99,
+        flipped,
+        of_another_step,
+        without_checksum,
+    ],
+)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
     config: TrainConfig, plain: Path, damage: Callable[[bytes], bytes]
 ) -> None:

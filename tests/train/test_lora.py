@@ -15,7 +15,7 @@ from tiny import write_sd, write_sdxl
 
 from memaudit.config import Base, Consistency, TrainConfig
 from memaudit.data import image_id
-from memaudit.errors import ConfigError
+from memaudit.errors import ConfigError, DataError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.families.stable_diffusion import load_latent
 from memaudit.models.load import load_model
@@ -72,6 +72,46 @@ def config(base: Path, tiles: list[Image], tmp_path: Path) -> TrainConfig:
 def trained(base: Path, tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished training of that configuration, to be read only."""
     return train(asked(base, tmp_path_factory.mktemp("trained"), tiles))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(0, "none of the 6 images has a caption"), (4, "2 of the 6 images have no caption")],
+)
+def test_images_without_a_caption_are_said_before_the_first_step(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture, told: int, expected: str
+) -> None:
+    metadata = Path(config.dataset) / "metadata.csv"
+    table = pd.read_csv(metadata)
+    table.loc[told:, "text"] = ""
+    table.to_csv(metadata, index=False)
+    remarks: list[str] = []
+
+    def stop(*_: object) -> None:
+        remarks.extend(record.getMessage() for record in caplog.records)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, stop)
+    [remark] = [one for one in remarks if "caption" in one]
+    assert remark.startswith(expected)
+    assert "--caption-column" in remark
+
+
+def test_a_column_of_captions_that_is_empty_is_refused(config: TrainConfig) -> None:
+    metadata = Path(config.dataset) / "metadata.csv"
+    pd.read_csv(metadata).assign(text="").to_csv(metadata, index=False)
+    asked_for = replace(config, data=replace(config.data, caption_column="text"))
+    with pytest.raises(DataError, match="none of the 6 images has a caption there"):
+        train(asked_for)
+    assert not Path(config.out).exists()
+
+
+def test_captions_of_all_images_are_no_remark(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(replace(config, steps=1))
+    assert "caption" not in caplog.text
 
 
 def learner_and_feed(config: TrainConfig) -> tuple[Lora, Feed]:
