@@ -98,6 +98,7 @@ benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/calibration_speed.py
 	$(BIN)/python benchmarks/validity.py
 	$(BIN)/python benchmarks/validity_copies.py
