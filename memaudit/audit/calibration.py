@@ -99,13 +99,7 @@ def recalibrate(path: str, calibration: CalibrationConfig) -> ScanResult:
     with hold(Path(path)) as store:
         run = RunDirectory(store)
         record = run.record()
-        effort = record.summary.conduct.effort
-        part = assemble(
-            run.parts("sample").read_all(),
-            run.parts("screen").read_all(),
-            run.parts("scores").read_all(),
-            effort.screen if effort else "",
-        )
+        part = read_scores(run, record)
         options = options_of(record.prepared, calibration, record.config.attack.seed)
         found = make_findings(run.pool(), part, record.summary.conduct, options)
         config = record.config.recalibrated(calibration)
@@ -116,9 +110,19 @@ def recalibrate(path: str, calibration: CalibrationConfig) -> ScanResult:
             findings=found.findings,
             errors=found.errors,
         )
-        keep(run, result)
         _drop_pictures(run, result)
-        return result
+        return keep(run, result)
+
+
+def read_scores(run: RunDirectory, record: Record) -> Part:
+    """The scores of a finished run, as they are calibrated."""
+    effort = record.summary.conduct.effort
+    return assemble(
+        run.parts("sample").read_all(),
+        run.parts("screen").read_all(),
+        run.parts("scores").read_all(),
+        effort.screen if effort else "",
+    )
 
 
 def recorded(record: Record, config: ScanConfig, summary: Summary) -> Record:
@@ -138,13 +142,18 @@ def recorded(record: Record, config: ScanConfig, summary: Summary) -> Record:
     )
 
 
-def keep(run: RunDirectory, result: ScanResult) -> None:
-    """Write what people read; scan.json comes last and says that the scan is complete."""
+def keep(run: RunDirectory, result: ScanResult) -> ScanResult:
+    """Write what people read and seal it; -> the result with the digest of the run.
+
+    scan.json comes last and says that the scan is complete.
+    """
     run.keep_findings(result.findings, result.errors, describe(result.record))
+    run.seal(result.record)
     wanted = result.record.config.execution.report
     told = html([reported(run, result.record, result.findings)]) if wanted else None
     run.keep_report(told)
     run.finish(result.record)
+    return replace(result, digest=run.digest)
 
 
 def _drop_pictures(run: RunDirectory, result: ScanResult) -> None:

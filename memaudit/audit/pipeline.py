@@ -57,8 +57,7 @@ def scan(
         scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.primary)
         result = _found(config, ready, scorer, scored)
         write_pictures(ready, run, chief_pass(config.attack, ready.grids), result)
-        keep(run, result)
-        return result
+        return keep(run, result)
 
 
 def _found(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> ScanResult:

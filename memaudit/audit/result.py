@@ -19,7 +19,7 @@ class ScanResult:
 
     `findings` has one row a readable image, `scores` one row an example, attack, input, phase,
     level and draw, `errors` one row an image that could not be read or scored; `record` is what
-    scan.json holds.
+    scan.json holds; `digest` is that of the run directory (sha256 of its manifest, hex).
     """
 
     config: ScanConfig
@@ -27,6 +27,7 @@ class ScanResult:
     scores: pd.DataFrame
     findings: pd.DataFrame
     errors: pd.DataFrame
+    digest: str = ""
 
     @property
     def summary(self) -> Summary:

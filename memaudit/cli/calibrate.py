@@ -8,7 +8,7 @@ import click
 
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
-from memaudit.cli.terminal import say, say_json
+from memaudit.cli.terminal import say, say_digest, say_json
 from memaudit.config import CalibrationConfig
 
 
@@ -35,4 +35,5 @@ def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any)
     with name_full_disk(run):
         result = recalibrate(run, config)
     say_json(result.report()) if as_json else say(describe(result.record))
+    say_digest(result.digest, as_json)
     context.exit(result.exit_code)

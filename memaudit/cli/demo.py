@@ -34,7 +34,7 @@ def demo(out: str, images_only: bool) -> None:
             say("\n".join(str(folder) for folder in write_images(out).values()))
             return
         for title, result in run_demo(out, progress):
-            say(f"=== {title}\n{describe(result.record)}\n")
+            say(f"=== {title}\n{describe(result.record)}\nDigest: {result.digest}\n")
         comparison = compare_demo(out, progress)
         say(f"=== clean against ambient training\n{comparison.text}\n")
         path = shown(str(report_demo(out, comparison)))

@@ -9,7 +9,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
-from memaudit.cli.terminal import complain, say, say_json
+from memaudit.cli.terminal import complain, say, say_digest, say_json
 from memaudit.config import ScanConfig
 
 NO_NOISE = options.retired(
@@ -48,4 +48,5 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
         say_json(result.report())
     else:
         say(describe(result.record))
+    say_digest(result.digest, as_json)
     context.exit(result.exit_code)

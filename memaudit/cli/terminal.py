@@ -26,6 +26,14 @@ def say_json(content: Any) -> None:
     click.echo(json.dumps(finite(content), indent=2).replace("\x7f", "\\u007f"))
 
 
+def say_digest(digest: str, as_json: bool) -> None:
+    """Print the digest of a run as the last line; on stderr where stdout is JSON."""
+    if as_json:
+        complain(f"digest of the run: {digest}")
+    else:
+        say(f"Digest: {digest}")
+
+
 def complain(text: str) -> None:
     """Print one line on stderr, whatever the text holds."""
     click.echo(f"memaudit: {shown(text)}", err=True)

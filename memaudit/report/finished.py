@@ -19,7 +19,7 @@ class Reported:
 
     `name` is what the run is called beside others. `strips` are by the first PREFIX digits of the
     example_id, those of the highest scores first. `redacted`: names, captions and pictures are left
-    out.
+    out. `digest` is that of the run, "" where an earlier memaudit sealed none.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Reported:
     findings: pd.DataFrame
     strips: Mapping[str, bytes] = field(default_factory=dict)
     redacted: bool = False
+    digest: str = ""
 
 
 def reported(run: RunDirectory, record: Record, findings: pd.DataFrame) -> Reported:
@@ -34,7 +35,7 @@ def reported(run: RunDirectory, record: Record, findings: pd.DataFrame) -> Repor
     flagged = {str(name)[:PREFIX] for name in findings.loc[findings["flagged"], "example_id"]}
     shown = [(start, name) for start, name in run.strips().items() if start in flagged][:SHOWN]
     strips = {start: run.store.get(name) for start, name in shown}
-    return Reported(run.place, record, findings, strips)
+    return Reported(run.place, record, findings, strips, digest=run.digest)
 
 
 def read_reported(path: str) -> Reported:

@@ -44,6 +44,7 @@ class Page:
     command: str
     summary: str
     redacted: bool
+    digest: str
 
 
 def page(run: Reported, key: str) -> Page:
@@ -72,6 +73,7 @@ def page(run: Reported, key: str) -> Page:
         command=command(record.config),
         summary=describe(record),
         redacted=run.redacted,
+        digest=run.digest,
     )  # fmt: skip
 
 

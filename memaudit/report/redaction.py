@@ -45,7 +45,8 @@ def redact(run: Reported, key: bytes, name: str) -> Reported:
     }
     told["prepared"]["embedder"]["digest"] = run.record.prepared.embedder.digest
     record: Record = read_record(json.dumps(told).encode(), "the redacted record")
-    return Reported(name, record, _findings(run.findings, key), redacted=True)
+    findings = _findings(run.findings, key)
+    return Reported(name, record, findings, redacted=True, digest=run.digest)
 
 
 def read_key(path: str | None) -> bytes:

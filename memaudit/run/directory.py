@@ -1,7 +1,8 @@
 """The run directory: what a scan was asked, what is done, and what it found.
 
 run.json comes first (what was asked, with its digest), then prepared.json and pool.parquet, then
-scores/part-*.parquet as shards finish, and scan.json last: its presence says the scan is complete.
+scores/part-*.parquet as shards finish, then what was found, the manifest of all of it and the
+report, and scan.json last: its presence says the scan is complete.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_csv, to_json, to_parquet
-from memaudit.run.manifest import Sealed
+from memaudit.run.manifest import MANIFEST, Sealed
 from memaudit.run.parts import Parts, Work
 from memaudit.run.record import (
     FORMAT,
@@ -33,10 +34,12 @@ from memaudit.run.record import (
     write,
 )
 from memaudit.run.store import RUN, Folder, Store
+from memaudit.run.sums import SUMS, Sums, sha256, write_sums
 
 PREPARED, POOL, SCAN = "prepared.json", "pool.parquet", "scan.json"
 FINDINGS, ERRORS, SUMMARY, REPORT = "findings", "errors.csv", "summary.txt", "report.html"
 STRIPS, PREFIX = "images", 12  # a strip is named after so many digits of the example_id
+READ = (RUN, PREPARED, f"{FINDINGS}.csv", ERRORS, SUMMARY)  # are sealed beside tables and strips
 DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
 NAMES = {
     "fingerprint": "the data",
@@ -72,7 +75,7 @@ class RunDirectory:
         now = Question(FORMAT, digest(question), question)
         if not self.store.has(RUN):
             self.store.put(RUN, write(now))
-        earlier = read_question(self._get(RUN), f"{self.place}/{RUN}").asked
+        earlier = read_question(self.content(RUN), f"{self.place}/{RUN}").asked
         if earlier != question:
             changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
             raise RunDirectoryError(
@@ -103,7 +106,7 @@ class RunDirectory:
 
     def prepared(self) -> Prepared:
         """Read it back; raises RunDirectoryError."""
-        return read_prepared(self._get(PREPARED), f"{self.place}/{PREPARED}")
+        return read_prepared(self.content(PREPARED), f"{self.place}/{PREPARED}")
 
     def pool(self) -> pd.DataFrame:
         """Read all rows of the data sets, with what could not be read."""
@@ -116,7 +119,7 @@ class RunDirectory:
     def record(self) -> Record:
         """Read what a finished scan found; raises RunDirectoryError."""
         self.expect_finished()
-        return read_record(self._get(SCAN), f"{self.place}/{SCAN}")
+        return read_record(self.content(SCAN), f"{self.place}/{SCAN}")
 
     def expect_finished(self) -> None:
         """Raise RunDirectoryError unless the scan is complete."""
@@ -146,8 +149,22 @@ class RunDirectory:
         else:
             self.store.put(REPORT, report.encode())
 
+    def seal(self, record: Record) -> None:
+        """Seal all that is there and the record to come; reports, made of it, come after."""
+        names = (*(name for name in READ if self.store.has(name)), *self.strips().values())
+        sums = {name: sha256(self.store.get(name)) for name in names}
+        self.sealed.close({**sums, SCAN: sha256(write(record))})
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the manifest of a finished run, hex; "" of one that was never sealed."""
+        return self.sealed.digest()
+
     def finish(self, record: Record) -> None:
-        """Write scan.json, which says that the scan is complete."""
+        """Write checksums for all to check, and scan.json, which says that the scan is complete."""
+        also = (name for name in (MANIFEST, REPORT) if self.store.has(name))
+        sums = {name: sha256(self.store.get(name)) for name in also}
+        self.store.put(SUMS, write_sums(Sums({**self.sealed.manifest().sums, **sums})))
         self.store.put(SCAN, write(record))
 
     def keep_strip(self, rank: int, example_id: str, png: bytes) -> None:
@@ -159,7 +176,8 @@ class RunDirectory:
         names = self.store.names(STRIPS)
         return {name.removesuffix(".png").rpartition("-")[2]: name for name in names}
 
-    def _get(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
+        """A file as it is; raises RunDirectoryError if it cannot be read."""
         try:
             return self.store.get(name)
         except OSError as error:

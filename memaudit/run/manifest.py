@@ -1,9 +1,11 @@
-"""What a store should hold: the sha256 and rows of each table, without which none is read."""
+"""What a store should hold: the sha256 and rows of each table, without which none is read.
+
+Once a run is finished the manifest lists all else too, and its own sha256 is the run's digest.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cache
@@ -14,26 +16,40 @@ from pydantic import Field, TypeAdapter, ValidationError
 from memaudit.errors import RunDirectoryError
 from memaudit.progress import remark
 from memaudit.run.store import Store
+from memaudit.run.sums import sha256
 
 MANIFEST = "manifest.json"
 PARTS = "part-*.parquet"  # what the numbered tables of a folder are called
 SHOWN = 3  # names in a message
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 @dataclass(frozen=True)
 class Seal:
     """What a table must be: the sha256 of its file, and its rows."""
 
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     rows: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The seals of tables by name; `of` is the digest of what they were made from."""
+    """The seals of tables by name; `of` is the digest of what they were made from.
+
+    `files` are the sha256 of all other files that the findings rest on, and of the findings; empty
+    while a run is not finished.
+    """
 
     of: str = ""
     tables: dict[str, Seal] = field(default_factory=dict)
+    files: dict[str, Sha256] = field(default_factory=dict)
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """The sha256 of every file that it lists."""
+        return {**{name: seal.sha256 for name, seal in self.tables.items()}, **self.files}
 
 
 @dataclass(frozen=True)
@@ -73,19 +89,26 @@ class Sealed:
                 "lost, or an earlier memaudit wrote none"
             )
         try:
-            manifest: Manifest = _adapter().validate_json(self.store.get(self.name))
+            return read_manifest(self.store.get(self.name))
         except (OSError, ValidationError) as error:
             raise RunDirectoryError(
                 f"{self.place(self.name)} cannot be read: it holds no seals of tables"
             ) from error
-        return manifest
 
     def put(self, name: str, content: bytes, rows: int) -> None:
-        """Seal a table and write it."""
+        """Seal a table and write it; the run is then not finished any more."""
         manifest = self.manifest() if self.store.has(self.name) else Manifest()
-        tables = {**manifest.tables, name: Seal(hashlib.sha256(content).hexdigest(), rows)}
-        self._keep(replace(manifest, tables=tables))
+        tables = {**manifest.tables, name: Seal(sha256(content), rows)}
+        self._keep(Manifest(manifest.of, tables))
         self.store.put(name, content)
+
+    def close(self, files: Mapping[str, str]) -> None:
+        """Seal all other files of a finished run, by their sha256."""
+        self._keep(replace(self.manifest(), files=dict(files)))
+
+    def digest(self) -> str:
+        """The digest of a finished run, hex; "" while it is not finished."""
+        return sha256(self.store.get(self.name)) if self.manifest().files else ""
 
     def each(self, names: Iterable[str]) -> Iterator[bytes]:
         """Read tables; raises RunDirectoryError at one that is not what was sealed."""
@@ -128,7 +151,7 @@ class Sealed:
         return f"{self.store.place}/{name}"
 
     def _keep(self, manifest: Manifest) -> None:
-        self.store.put(self.name, _adapter().dump_json(manifest, indent=1))
+        self.store.put(self.name, write_manifest(manifest))
 
     def _there(self, folder: str) -> list[str]:
         return [name for name in self.store.names(folder) if _is_part(name, folder)]
@@ -144,7 +167,7 @@ class Sealed:
                 content = self.store.get(name)
             except OSError as error:
                 why = str(error)
-        if seal is not None and not why and hashlib.sha256(content).hexdigest() != seal.sha256:
+        if seal is not None and not why and sha256(content) != seal.sha256:
             why = f"it is damaged: its sha256 is not the one listed in {self.name}"
         if why:
             raise RunDirectoryError(f"{self.place(name)} cannot be read ({why})")
@@ -160,6 +183,23 @@ def some(names: Iterable[str]) -> str:
 
 def _is_part(name: str, folder: str) -> bool:
     return fnmatch(name, f"{folder}/{PARTS}")
+
+
+def read_manifest(text: bytes) -> Manifest:
+    """Read a manifest; raises ValidationError."""
+    manifest: Manifest = _adapter().validate_json(text)
+    return manifest
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """The JSON of a manifest."""
+    return _adapter().dump_json(manifest, indent=1)
+
+
+def is_as_written(manifest: Manifest, text: bytes) -> bool:
+    """Whether a manifest is the very text; earlier versions of memaudit wrote no `files`."""
+    earlier = _adapter().dump_json(manifest, indent=1, exclude={"files"})
+    return text == write_manifest(manifest) or (not manifest.files and text == earlier)
 
 
 @cache

@@ -13,7 +13,9 @@ def run(scan, members, controls, tmp_path):
 def test_a_scan_leaves_a_report_and_ends_with_its_path(scan, members, controls, tmp_path):
     finished = scan(members, "--controls", controls)
     report = tmp_path / "run" / "report.html"
-    assert finished.out.splitlines()[-1] == f"Report: {report}"
+    *_, said, digest = finished.out.splitlines()
+    assert said == f"Report: {report}"
+    assert digest.startswith("Digest: ")
     text = report.read_text(encoding="utf-8")
     assert "Evidence of reproduction" in text
     assert text.count("<img ") == 6
