@@ -28,4 +28,6 @@ def report(runs: tuple[str, ...], **values: Any) -> None:
 
     with name_full_disk(config.out):
         written = write(config)
-    say("\n".join(f"Report: {shown(str(path))}" for path in written))
+    say("\n".join(f"Report: {shown(str(path))}" for path in written.reports))
+    if written.evidence is not None:
+        say(f"Evidence: {shown(str(written.evidence.path))}, digest {written.evidence.digest}")

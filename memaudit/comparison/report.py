@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memaudit.comparison.names import short_names
@@ -12,28 +12,66 @@ from memaudit.comparison.pipeline import compare
 from memaudit.comparison.result import ComparisonResult
 from memaudit.config import CompareConfig, ReportConfig
 from memaudit.errors import ConfigError, RunDirectoryError
+from memaudit.report.evidence import Evidence, Source, packed_of, write_evidence
 from memaudit.report.finished import Reported, read_reported
 from memaudit.report.html import Compared
 from memaudit.report.redaction import read_key, redact
 from memaudit.report.write import write_reports
-from memaudit.run.directory import SCAN
+from memaudit.run.directory import SCAN, RunDirectory
+from memaudit.run.manifest import MANIFEST, some
+from memaudit.run.sums import sha256
 
 
-def report(config: ReportConfig) -> list[Path]:
+@dataclass(frozen=True)
+class Written:
+    """Where reports were written, and evidence.zip if it was asked for."""
+
+    reports: list[Path]
+    evidence: Evidence | None = None
+
+
+def report(config: ReportConfig) -> Written:
     """Write a report of finished runs and say where; no model is loaded.
 
     Runs that cannot be compared are reported one by one, and the report says why. Raises
-    RunDirectoryError for what is no finished run.
+    RunDirectoryError for what is no finished run, and where evidence is asked for, for one that is
+    not as it was sealed.
     """
     out, paths = Path(config.out), tuple(dict.fromkeys(config.runs))
     if (out / SCAN).is_file():
         raise ConfigError(f"--out {out} is a run, which has its own report; give another directory")
     runs, compared = _named(paths), _compared(paths)
+    files = [_sealed(path) if config.evidence else {} for path in paths]
     if config.redact:
         compared = None if compared is None else _unnamed(compared, runs)
         key = read_key(config.redact_key)
         runs = [redact(run, key, f"run {k}") for k, run in enumerate(runs, start=1)]
-    return write_reports(runs, out, config.format, compared)
+    written = write_reports(runs, out, config.format, compared)
+    if not config.evidence:
+        return Written(written)
+    sources = [
+        Source(run, {} if config.redact else one) for run, one in zip(runs, files, strict=True)
+    ]
+    return Written(written, write_evidence(sources, out, compared))
+
+
+def _sealed(path: str) -> dict[str, bytes]:
+    """The files of a run that go into evidence.zip; raises RunDirectoryError if one was changed."""
+    run = RunDirectory.at(path)
+    if not run.digest:
+        raise RunDirectoryError(
+            f"{path} was finished by a memaudit that sealed no run; run its scan again with the "
+            "same arguments: its scores are kept, and it is sealed"
+        )
+    sums = run.sealed.manifest().sums
+    files = {name: run.content(name) for name in packed_of(list(sums))}
+    changed = [name for name, content in files.items() if sha256(content) != sums[name]]
+    if changed:
+        raise RunDirectoryError(
+            f"{path} is not as it was sealed ({some(changed)} changed), so it is no evidence; "
+            f"memaudit verify {path} names all that differs"
+        )
+    return {**files, MANIFEST: run.content(MANIFEST)}
 
 
 def told(result: ComparisonResult) -> Compared:

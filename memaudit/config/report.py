@@ -21,6 +21,11 @@ class ReportConfig:
         ("html",),
         "html: one file for people; md: a section for the model's card.",
     )
+    evidence: bool = option(
+        False,
+        "Write evidence.zip as well: report, findings, record, pictures and checksums, to pass on; "
+        "memaudit verify checks it.",
+    )
     redact: bool = option(
         False,
         "Leave out pictures, captions, file names, paths and names of models, data and machines; "
