@@ -91,8 +91,14 @@ def _grid(bench: Bench, sigmas: tuple[float, ...]) -> Grid:
 def open_bench(spec: BenchSpec) -> tuple[Bench, Candidates]:
     """Open the bench of a run that is prepared, from its directory, in any process."""
     run = RunDirectory.at(spec.execution.out)
-    prepared, opened = run.prepared(), open_parts(spec)
-    directory = Path(prepared.data.index)
+    return reopen(spec, open_parts(spec), run, Path(run.prepared().data.index))
+
+
+def reopen(
+    spec: BenchSpec, opened: Opened, run: RunDirectory, directory: Path
+) -> tuple[Bench, Candidates]:
+    """Put the bench of a prepared run together again, from the index in `directory`."""
+    prepared = run.prepared()
     index = open_index(directory, device_of(opened.loaded))
     view = View.of_data(opened.loaded.denoiser.resolution, spec.data)
     pool = read_pool(run.pool(), index, opened.listing, view, directory)

@@ -22,6 +22,7 @@ from memaudit.cli.scan import scan
 from memaudit.cli.split import split
 from memaudit.cli.terminal import complain, listening, refuse
 from memaudit.cli.train import train
+from memaudit.cli.verify import verify
 from memaudit.errors import MemauditError, out_of_memory
 
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
@@ -32,13 +33,13 @@ USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
 def cli() -> None:
     """Audit image diffusion models for memorization of their training images.
 
-    Exit codes: 0 done; 1 gate failed; 2 usage, configuration or input; 3 internal or missing
-    dependency; 4 inconclusive; 130 interrupted.
+    Exit codes: 0 done; 1 gate or verification failed; 2 usage, configuration or input; 3 internal
+    or missing dependency; 4 inconclusive; 130 interrupted.
     """
 
 
 for command in (
-    *(scan, plan, calibrate, compare, report, gate),
+    *(scan, plan, calibrate, compare, report, verify, gate),
     *(split, train, index, demo, doctor),
 ):
     cli.add_command(command)

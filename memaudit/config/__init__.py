@@ -37,6 +37,7 @@ from memaudit.config.train import (
     ScheduleName,
     TrainConfig,
 )
+from memaudit.config.verify import ReplayConfig, VerifyConfig
 
 __all__ = [
     "BESIDE",
@@ -69,6 +70,7 @@ __all__ = [
     "Prediction",
     "PromptPolicy",
     "Reconstruction",
+    "ReplayConfig",
     "ReportConfig",
     "ResizePolicy",
     "Sampler",
@@ -76,6 +78,7 @@ __all__ = [
     "ScheduleName",
     "SplitConfig",
     "TrainConfig",
+    "VerifyConfig",
     "absolute",
     "digest",
     "keep_apart",
