@@ -30,4 +30,5 @@ def report(runs: tuple[str, ...], **values: Any) -> None:
         written = write(config)
     say("\n".join(f"Report: {shown(str(path))}" for path in written.reports))
     if written.evidence is not None:
-        say(f"Evidence: {shown(str(written.evidence.path))}, digest {written.evidence.digest}")
+        say(f"Evidence: {shown(str(written.evidence.path))}")
+        say(f"Digest of the zip: {written.evidence.digest}")

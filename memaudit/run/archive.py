@@ -42,17 +42,7 @@ class Archive:
 
 def pack(files: Mapping[str, bytes]) -> bytes:
     """Make a zip of files by their names, which must be plain; raises ForeignFileError if large."""
-    size = sum(len(content) + 2 * LONGEST for content in files.values())
-    if size > MOST_BYTES or len(files) > MOST_FILES:
-        raise ForeignFileError(
-            f"{len(files)} files of {size} bytes together, more than a zip may hold ({MOST_FILES} "
-            f"files, {MOST_BYTES} bytes)"
-        )
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as made:
-        for name in sorted(files):
-            made.writestr(_header(name), files[name])
-    return buffer.getvalue()
+    return _packed(files).getvalue()
 
 
 def unpack(data: bytes) -> Archive:
@@ -68,7 +58,21 @@ def unpack(data: bytes) -> Archive:
         _expect_plain(entries, len(data))
     files = {one.filename: _content(data, one) for one in entries}
     damaged = frozenset(one.filename for one in entries if crc32(files[one.filename]) != one.CRC)
-    return Archive(files, damaged, _first_difference(data, pack(files)))
+    return Archive(files, damaged, _first_difference(data, _packed(files).getbuffer()))
+
+
+def _packed(files: Mapping[str, bytes]) -> io.BytesIO:
+    size = sum(len(content) + 2 * LONGEST for content in files.values())
+    if size > MOST_BYTES or len(files) > MOST_FILES:
+        raise ForeignFileError(
+            f"{len(files)} files of {size} bytes together, more than a zip may hold ({MOST_FILES} "
+            f"files, {MOST_BYTES} bytes)"
+        )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as made:
+        for name in sorted(files):
+            made.writestr(_header(name), files[name])
+    return buffer
 
 
 def _header(name: str) -> zipfile.ZipInfo:
@@ -125,7 +129,7 @@ def _content(data: bytes, entry: zipfile.ZipInfo) -> bytes:
     return data[start : start + entry.file_size]
 
 
-def _first_difference(one: bytes, other: bytes) -> int | None:
+def _first_difference(one: bytes, other: memoryview) -> int | None:
     if one == other:
         return None
     for start in range(0, max(len(one), len(other)), PIECE):

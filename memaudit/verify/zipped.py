@@ -1,7 +1,11 @@
-"""An evidence.zip, held to its checksums and to the manifests of its runs; nothing is unpacked."""
+"""An evidence.zip, held to its checksums and to the manifests of its runs; nothing is unpacked.
+
+What others unpacked is held to them too.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +15,9 @@ from pydantic import ValidationError
 from memaudit.errors import ForeignFileError, RunDirectoryError
 from memaudit.foreign import read_file, refusing
 from memaudit.report.evidence import TOLD
-from memaudit.run.archive import MOST_BYTES, Archive, unpack
+from memaudit.run.archive import MOST_BYTES, MOST_FILES, Archive, unpack
 from memaudit.run.manifest import MANIFEST, read_manifest
-from memaudit.run.sums import HEX, SUMS, Sums, read_sums, sha256
+from memaudit.run.sums import HEX, SUMS, SUMS_BYTES, Sums, read_sums, sha256
 from memaudit.verify.result import CHANGED, EXTRA, MISSING, Checked, Difference, Digest
 
 HEADERS = "(the headers of the zip)"
@@ -26,6 +30,37 @@ def check_zip(path: Path) -> Checked:
         archive = unpack(read_file(path, MOST_BYTES))
     if SUMS not in archive.files:
         raise RunDirectoryError(f"{what}: it holds no {SUMS}; give the zip as it was written")
+    return _checked(path, archive)
+
+
+def is_unpacked(path: Path) -> bool:
+    """Whether a folder is an evidence.zip that was unpacked, by its checksums."""
+    try:
+        return read_file(path / SUMS, SUMS_BYTES).startswith(f"# {TOLD}".encode())
+    except ForeignFileError:
+        return False
+
+
+def check_unpacked(path: Path) -> Checked:
+    """Hold the files of an unpacked zip to its checksums; raises RunDirectoryError if too many."""
+    files, size = {}, 0
+    with refusing(RunDirectoryError, f"{path} cannot be read as an unpacked evidence.zip"):
+        for place in _files(path):
+            files[place] = read_file(path / place, MOST_BYTES - size)
+            size += len(files[place])
+    return _checked(path, Archive(files, frozenset(), None))
+
+
+def _files(path: Path) -> Iterator[str]:
+    """Names of all files below a folder; links are not followed."""
+    names = (Path(folder, name) for folder, _, some in os.walk(path) for name in some)
+    for count, place in enumerate(names, start=1):
+        if count > MOST_FILES:
+            raise ForeignFileError(f"it holds more than {MOST_FILES} files")
+        yield place.relative_to(path).as_posix()
+
+
+def _checked(path: Path, archive: Archive) -> Checked:
     found = _Found.of(archive)
     return Checked(
         place=str(path),

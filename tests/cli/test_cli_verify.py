@@ -73,10 +73,10 @@ def test_evidence_is_written_beside_the_report_and_verified(memaudit_command, ru
     made = memaudit_command("report", run, "--out", tmp_path / "out", "--evidence")
     path = tmp_path / "out" / "evidence.zip"
     assert made.code == 0
-    report, evidence = made.out.splitlines()
-    assert report == f"Report: {tmp_path / 'out' / 'report.html'}"
-    assert evidence.startswith(f"Evidence: {path}, digest ")
-    told = memaudit_command("verify", path, "--digest", evidence[-64:], "--json")
+    *places, said = made.out.splitlines()
+    assert places == [f"Report: {tmp_path / 'out' / 'report.html'}", f"Evidence: {path}"]
+    assert said.startswith("Digest of the zip: ")
+    told = memaudit_command("verify", path, "--digest", said[-64:], "--json")
     content = json.loads(told.out)
     assert (told.code, content["state"], content["given"]) == (0, "pass", "the zip")
     assert content["digests"][0]["value"] == digest_of(run)

@@ -12,10 +12,11 @@ from hashlib import sha256
 import pytest
 
 from memaudit.comparison.report import report
-from memaudit.config import ReportConfig
+from memaudit.config import ReportConfig, VerifyConfig
 from memaudit.errors import InputError, RunDirectoryError
 from memaudit.run.archive import MODE, pack, unpack
 from memaudit.run.sums import Sums, read_sums, write_sums
+from memaudit.verify.pipeline import verify
 from memaudit.verify.zipped import check_zip
 
 FLIPS = 150  # of the whole, and as many of its end
@@ -182,6 +183,30 @@ def test_a_run_that_was_changed_is_no_evidence(run, tmp_path):
     with pytest.raises(RunDirectoryError, match=r"is not as it was sealed \(summary.txt changed\)"):
         report(ReportConfig(runs=(str(run),), out=str(tmp_path / "out"), evidence=True))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("which", ["evidence", "redacted"])
+def test_what_was_unpacked_is_checked_too(which, request, finished, tmp_path):
+    with zipfile.ZipFile(request.getfixturevalue(which)) as archive:
+        archive.extractall(tmp_path)
+    checked = verify(VerifyConfig(run=str(tmp_path), digest=finished.digest))
+    assert (checked.passes, checked.given, checked.what) == (True, "the run", "evidence")
+    (tmp_path / "report.html").write_bytes(b"other")
+    (tmp_path / "summary.txt").unlink()
+    (tmp_path / "notes.txt").write_bytes(b"")
+    assert named(verify(VerifyConfig(run=str(tmp_path)))) == [
+        ("extra", "notes.txt"),
+        ("changed", "report.html"),
+        ("missing", "summary.txt"),
+    ]
+
+
+def test_an_unpacked_zip_with_a_device_in_it_is_refused(evidence, tmp_path):
+    with zipfile.ZipFile(evidence) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "images" / "endless.png").symlink_to("/dev/zero")
+    with pytest.raises(RunDirectoryError, match="a pipe, socket or device"):
+        verify(VerifyConfig(run=str(tmp_path)))
 
 
 def zipped(*entries, compression=zipfile.ZIP_STORED, mode=MODE):
