@@ -10,8 +10,9 @@ import pytest
 from PIL import Image as PillowImage
 
 from memaudit.audit import ScanResult, scan
+from memaudit.audit.replay import replay
 from memaudit.cli import main
-from memaudit.config import Corruption
+from memaudit.config import Corruption, ReplayConfig
 from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config, report_demo
 from memaudit.demo.tiles import Tile
 from memaudit.statistics.verdict import Outcome
@@ -108,6 +109,29 @@ def test_of_few_images_the_demo_names_no_winner_that_memorized_its_noisy_copies(
     report = report_demo(root, comparison).read_text(encoding="utf-8")
     headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", report)
     assert [one.partition(":")[0] for one in headings] == ["The comparison", *TITLES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["overfit", "ambient"])
+def test_findings_of_the_demo_are_repeated_from_their_seeds(
+    few: tuple[Path, dict[str, ScanResult]], name: str
+) -> None:
+    root, results = few
+    asked = ReplayConfig(
+        replay=5,
+        model=str(MODELS / name),
+        dataset=str(root / "images" / "members"),
+        controls=str(root / "images" / "controls"),
+        index=str(root / "index"),
+    )
+    replayed = replay(str(root / name), asked)
+    assert replayed.passes
+    flagged = results[name].findings[results[name].findings["flagged"]]
+    assert [one.example_id for one in replayed.images] == flagged["example_id"].head(5).tolist()
+    assert all(one.largest is not None and one.largest <= 1e-4 for one in replayed.columns)
+    other = replay(str(root / name), replace(asked, model=str(MODELS / "twin")))
+    assert not other.passes
+    assert other.unlike[0].startswith("model, diffusion_pytorch_model.safetensors: its sha256 is")
 
 
 def test_the_images_alone_are_written_where_it_is_said(
