@@ -10,7 +10,7 @@ import pandas as pd
 
 from memaudit.attacks.base import Pass
 from memaudit.attacks.passes import full_passes
-from memaudit.audit.bench import Opened, grid_of, open_parts, reopen
+from memaudit.audit.bench import Opened, grids_of, open_parts, reopen
 from memaudit.audit.calibration import read_scores
 from memaudit.audit.prepare import embed
 from memaudit.audit.spec import BenchSpec
@@ -97,7 +97,7 @@ def replay(
     embedded = embed(spec, opened, progress)
     _expect_same(run.pool(), embedded.table)
     bench, candidates = reopen(spec, opened, run, embedded.directory)
-    passes = full_passes(spec.attack, grid_of(bench, record.prepared.levels.sigmas))
+    passes = full_passes(spec.attack, grids_of(bench, record.prepared.levels))
     chosen = _chosen(run.findings(), asked.replay)
     tasks = _tasks([str(one) for one in chosen["example_id"]], record, passes)
     parts = []
