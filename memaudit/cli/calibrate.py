@@ -8,17 +8,20 @@ import click
 
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
-from memaudit.cli.terminal import say, say_digest, say_json
+from memaudit.cli.terminal import say_digest, say_json, say_scan
 from memaudit.config import CalibrationConfig
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @options.of(CalibrationConfig)
+@options.VERBOSE
 @options.JSON
 @options.CONFIG_FILE
 @click.pass_context
-def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> None:
+def calibrate(
+    context: click.Context, /, run: str, as_json: bool, verbose: bool, **values: Any
+) -> None:
     """Make the findings of RUN anew, without its model.
 
     RUN is the --out of a finished scan. Its scores, its noise levels and the score that the verdict
@@ -30,10 +33,9 @@ def calibrate(context: click.Context, /, run: str, as_json: bool, **values: Any)
     """
     config = CalibrationConfig(**values)
     from memaudit.audit.calibration import recalibrate
-    from memaudit.report.words import describe
 
     with name_full_disk(run):
         result = recalibrate(run, config)
-    say_json(result.report()) if as_json else say(describe(result.record))
+    say_json(result.report()) if as_json else say_scan(result.record, verbose)
     say_digest(result.digest, as_json)
     context.exit(result.exit_code)

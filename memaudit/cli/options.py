@@ -115,6 +115,9 @@ CONFIG_FILE = click.option(
 )
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+VERBOSE = click.option(
+    "--verbose", is_flag=True, help="Print all numbers and tables in place of a few lines."
+)
 
 
 def of(kind: type, *left_out: str) -> Decorator:

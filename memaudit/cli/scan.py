@@ -9,7 +9,7 @@ import click
 from memaudit.cli import options
 from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
-from memaudit.cli.terminal import complain, say, say_digest, say_json
+from memaudit.cli.terminal import complain, say_digest, say_json, say_scan
 from memaudit.config import ScanConfig
 
 NO_NOISE = options.retired(
@@ -22,10 +22,11 @@ NO_NOISE = options.retired(
 @click.argument("dataset")
 @options.of(ScanConfig, "model", "dataset")
 @NO_NOISE
+@options.VERBOSE
 @options.JSON
 @options.CONFIG_FILE
 @click.pass_context
-def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
+def scan(context: click.Context, /, as_json: bool, verbose: bool, **values: Any) -> None:
     """Audit MODEL for memorization of DATASET.
 
     MODEL is a diffusers folder, a hub id, or closed-form:PATH (the perfect memorizer of the images
@@ -37,16 +38,12 @@ def scan(context: click.Context, /, as_json: bool, **values: Any) -> None:
     from memaudit.audit import scan as run
     from memaudit.audit.cache import cache_directory
     from memaudit.report.remarks import remarks
-    from memaudit.report.words import describe
 
     execution = config.execution
     with bars() as progress, name_full_disk(execution.out, execution.index or cache_directory()):
         result = run(config, progress)
     for line in remarks(result.record):
         complain(line)
-    if as_json:
-        say_json(result.report())
-    else:
-        say(describe(result.record))
+    say_json(result.report()) if as_json else say_scan(result.record, verbose)
     say_digest(result.digest, as_json)
     context.exit(result.exit_code)

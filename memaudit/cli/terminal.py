@@ -4,19 +4,58 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from memaudit.text import shown
 
+if TYPE_CHECKING:  # both take their time to import
+    from memaudit.comparison.result import ComparisonResult
+    from memaudit.report.brief import Brief, Line
+    from memaudit.run.record import Record
+
 
 def say(text: str) -> None:
     """Print lines of a result; a name inside must have been made fit for a line before."""
     for line in text.split("\n"):
-        click.echo(shown(line))
+        click.echo(_fit(line))
+
+
+def say_brief(brief: Brief) -> None:
+    """Print the last lines of a command: laid out in a terminal, a line each elsewhere."""
+    if not sys.stdout.isatty():
+        lines = (*brief.heads, *(f"  {one.name:11} {one.text}" for one in brief.lines))
+        say("\n".join([*lines, *(f"{one.name}: {one.text}" for one in brief.places)]))
+        return
+    from rich.console import Console
+
+    from memaudit.cli.layout import lay_out
+
+    fit = replace(
+        brief,
+        heads=tuple(map(_fit, brief.heads)),
+        lines=tuple(map(_fit_line, brief.lines)),
+        places=tuple(map(_fit_line, brief.places)),
+    )
+    lay_out(fit, Console(highlight=False, markup=False, emoji=False))
+
+
+def say_scan(record: Record, verbose: bool) -> None:
+    """Print what a scan found: a few lines, or all of it."""
+    from memaudit.report.brief import brief
+    from memaudit.report.words import describe
+
+    say(describe(record)) if verbose else say_brief(brief(record))
+
+
+def say_comparison(result: ComparisonResult, verbose: bool) -> None:
+    """Print what a comparison found: a few lines, or all of it."""
+    say(result.text) if verbose else say_brief(result.brief)
 
 
 def say_json(content: Any) -> None:
@@ -77,3 +116,13 @@ class _Complaining(logging.Handler):
         if text not in self._said:
             self._said.add(text)
             complain(text)
+
+
+def _fit(text: str) -> str:
+    """Text for one line of stdout; what its encoding has no letter for is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _fit_line(line: Line) -> Line:
+    return replace(line, text=_fit(line.text))

@@ -23,6 +23,7 @@ from memaudit.comparison.words import (
     wrap,
 )
 from memaudit.config import CompareConfig
+from memaudit.report.brief import Brief, Line
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,14 @@ class ComparisonResult:
         if self.config.out is not None:
             lines.append(f"Tables and plots: {self.config.out}")
         return "\n".join(lines)
+
+    @property
+    def brief(self) -> Brief:
+        """The sentences, and where more stands."""
+        count = len(list(dict.fromkeys(said for one in self.comparisons for said in one.remarks)))
+        more = f"{count} remarks, all numbers and tables"
+        where = "--verbose" if self.config.out is None else f"{self.config.out}/comparison.txt"
+        return Brief(self.sentences, (), (Line(more, where),))
 
     def _judge(self, one: Comparison) -> list[str]:
         return judge(one.differences, self.runs, self.modes)

@@ -56,8 +56,8 @@ def exchangeability(record: Record) -> Iterator[Figure]:
         for one in check.separates
     ]
     said = (
-        f"by what the pictures show, without the model, members and controls "
-        f"{'differ' if check.alarm else 'do not differ'} in the score to be expected "
+        f"by their pictures alone, without the model, members and controls "
+        f"{'differ' if check.alarm else 'show no difference'} in how well they should come back "
         f"(p {small(check.p_value)})"
     )
     yield Figure(
@@ -80,6 +80,7 @@ def _apart(label: str, auc: float, kind: Kind) -> Bar:
 def duplicates(findings: pd.DataFrame) -> Figure:
     """How many duplicate groups there are, by their size."""
     sizes = findings.groupby("group").size()
+    largest = 0 if sizes.empty else int(sizes.max())
     bars, below = [], 0
     for highest, label in SIZES:
         count = int(((sizes > below) & (sizes <= highest)).sum())
@@ -88,7 +89,7 @@ def duplicates(findings: pd.DataFrame) -> Figure:
             bars.append(Bar(label, count / len(sizes), f"{count}", "control"))
     said = (
         f"{len(findings)} images are {len(sizes)} different ones; the largest group of copies or "
-        f"near copies holds {sizes.max()}"
+        f"near copies holds {largest}"
     )
     return Figure(
         "duplicates",

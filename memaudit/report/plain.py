@@ -10,30 +10,43 @@ from memaudit.report.figure import upper
 from memaudit.report.noise import left
 from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
+from memaudit.statistics.counts import Counts, Flagged
+from memaudit.statistics.power import Power
 from memaudit.statistics.summary import DatasetLevel
 from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, Outcome, small
 
 KINDS: dict[Claim, tuple[str, str]] = {
     "membership": (
-        "Membership",
+        "Membership only",
         "The image, or a noisy copy of it, comes back more faithfully than held-out images do: "
         "evidence that it was trained on. No copy of the clean image came back.",
     ),
     "reproduction": (
         "Recovered from a noised copy",
-        "What came back is called a copy by the embedder, from noise from which at most 1 in 100 "
-        "held-out images come back as one.",
+        "The image was covered with noise, and what came back is called a copy by the embedder, "
+        "from noise from which at most 1 in 100 held-out images come back as one: evidence that it "
+        "was trained on, too. The verdict calls this reproduction.",
     ),
     "generation": (
         "Generated without the image",
         "The model makes the image although it is not shown any of it.",
     ),
 }
+NOT_ASKED, NOT_SAID = "not tested", "no statement"
+# What the last lines of a scan say, too (`report.brief`).
+NOTHING_SAID = "this scan says nothing for or against the model"
+INNOCENT = "of scans of models that memorized nothing, at most 5 in 100 end in evidence"
+UNASKED = "whether the model makes such images unasked"
+LOOK, CHECK = "look at the pictures", "check that controls were set aside at random"
+NEXT = {
+    Outcome.EVIDENCE: f"{LOOK}; {CHECK}",
+    Outcome.NONE: "say 'nothing was found under this attack', never 'nothing is memorized'",
+    Outcome.INCONCLUSIVE: "mend what the verdict names and scan again",
+}
 HEADLINES = {
     Outcome.NONE: "No evidence beyond the controls",
-    Outcome.INCONCLUSIVE: "Inconclusive: this scan says nothing for or against the model",
+    Outcome.INCONCLUSIVE: f"Inconclusive: {NOTHING_SAID}",
 }
-NOT_ASKED, NOT_SAID = "not tested", "no statement"
 
 
 @dataclass(frozen=True)
@@ -106,15 +119,20 @@ def sure(record: Record) -> Iterator[str]:
         yield from verdict.reasons
         return
     if verdict.outcome is Outcome.EVIDENCE:
-        yield "Of scans of models that memorized nothing, at most 5 in 100 end in evidence."
+        yield (
+            f"{upper(INNOCENT)}. That is not the probability that this model memorized nothing, "
+            "which no scan can tell."
+        )
+    else:
+        yield "Nothing found is not nothing there: a count of 0 says that this scan found none."
     if summary.dataset is not None:
         yield from _dataset(summary.dataset)
     flagged = summary.flagged
     if flagged.groups:
         yield (
-            f"{flagged.groups} of {summary.counts.member_groups} members are flagged, by a rule "
-            f"under which about {flagged.q:.0%} of the flags are false on average over many "
-            "scans. A flag is a statement about a list, not a proof about one image."
+            f"Flagged are {flags(record)}. Of such lists, {false_flags(flagged.q)} over many "
+            "scans; where nothing is memorized, every flag is false. A flag is a statement about a "
+            "list, not a proof about one image."
         )
     noisy = summary.conduct.noisy
     if flagged.groups and noisy is not None and noisy.of_copies is not None:
@@ -124,37 +142,70 @@ def sure(record: Record) -> Iterator[str]:
     check = summary.exchangeability
     if check is not None and check.p_value is not None and not check.alarm:
         yield (
-            "Without the model, by what the pictures show, members and controls do not differ in "
-            f"the score to be expected (p {small(check.p_value)})."
+            "By their pictures alone, without the model, members and controls show no difference "
+            f"in how well they should come back (p {small(check.p_value)}). This check finds gross "
+            "differences, and does not prove that the two were divided at random."
         )
+
+
+def flags(record: Record) -> str:
+    """How many members are flagged, and what that claims."""
+    flagged, members = record.summary.flagged, record.summary.counts.member_groups
+    return f"{flagged.groups} of {members} members{claims(flagged)}"
+
+
+def claims(flagged: Flagged) -> str:
+    """What the flags of a scan claim, after their number."""
+    if flagged.reproductions or flagged.memberships:
+        return f": {flagged.reproductions} reproduction, {flagged.memberships} membership"
+    return ", which claims nothing: the scan as a whole is no evidence" if flagged.groups else ""
+
+
+def not_scanned(counts: Counts) -> str:
+    """How many images say nothing."""
+    return f"{counts.unreadable} unreadable, {counts.unscored} not scored: errors.csv"
+
+
+def false_flags(q: float) -> str:
+    """What a list of flags is worth."""
+    return f"at most {100 * q:.3g}% of the flags are false on average"
+
+
+def finds(power: Power) -> str:
+    """How much of what could be there the scan finds."""
+    return (
+        "of the images that a perfect memorizer learned by heart, the scan finds "
+        f"{power.share:.0%}; a real model shows less"
+    )
 
 
 def _dataset(level: DatasetLevel) -> Iterator[str]:
     yield (
-        "If the model treated members like controls, a difference as large as this one between "
-        f"the two as a whole would come up with a probability of {small(level.test.p_value)}."
+        "A difference as large as this one between members and controls as a whole has a "
+        f"probability of {small(level.test.p_value)} if the model treats both alike. It is not the "
+        "probability that it does."
     )
     yield (
-        f"A member scores above a control in {level.auc.estimate:.1%} of pairs (95 % interval "
-        f"{level.auc.low:.1%} to {level.auc.high:.1%}); 50 % would be no difference."
+        f"Of pairs of a member and a control, the member comes back better in "
+        f"{level.auc.estimate:.1%} (95 % interval {level.auc.low:.1%} to {level.auc.high:.1%}); "
+        "50 % would be no difference."
     )
 
 
 def _power(record: Record) -> Iterator[str]:
-    conduct = record.summary.conduct
-    power, least = conduct.power, conduct.detectable
+    power, least = record.summary.conduct.power, record.summary.conduct.detectable
     if power is None:
         yield "Whether the scan could have found memorization was not measured."
         return
     yield (
-        f"The scan can see memorization: of the images of a perfect memorizer it finds "
-        f"{power.share:.0%} (95 % interval {power.low:.0%} to {power.high:.0%}). A real model "
-        "shows less."
+        f"Could the scan see memorization? {upper(finds(power))} (95 % interval {power.low:.0%} to "
+        f"{power.high:.0%} for the memorizer, a program that returns nothing but its training "
+        "images)."
     )
     if least is not None and least.count is not None:
         yield (
-            f"It would find {least.count} or more perfectly memorized images among "
-            f"{least.members}, in 4 of 5 scans; fewer may stay hidden."
+            f"If {least.count} or more of {least.members} were memorized perfectly, 4 of 5 such "
+            "scans would end in evidence; fewer may stay hidden."
         )
 
 
@@ -162,10 +213,7 @@ def untested(record: Record) -> Iterator[str]:
     """What this scan does not say anything about."""
     prepared, asked_for, counts = record.prepared, record.config.attack, record.summary.counts
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
-    yield (
-        "Whether the model makes these images when it is not shown them: every reconstruction "
-        "here began with a noised copy of the image."
-    )
+    yield (f"{upper(UNASKED)}: every reconstruction here began with a noised copy of the image.")
     if levels:
         snr = sorted({one.snr_db for one in levels})
         yield (
@@ -202,10 +250,10 @@ def to_do(record: Record) -> Iterator[str]:
     """What a reader may do next."""
     outcome = record.verdict.outcome
     if outcome is Outcome.EVIDENCE:
-        yield "Look at the pictures: is what came back a copy to the eye, too?"
+        yield f"{upper(LOOK)}: is what came back a copy to the eye, too?"
         yield (
-            "Check that the controls are a random part of the same images, set aside before the "
-            "training. The claim stands and falls with that."
+            f"{upper(CHECK)}: a random part of the same images, before the training. The claim "
+            "stands and falls with that."
         )
         yield (
             "Ask whoever trained the model about the flagged images. Scan again with other noise, "
@@ -213,11 +261,10 @@ def to_do(record: Record) -> Iterator[str]:
         )
     elif outcome is Outcome.NONE:
         yield (
-            "Say 'nothing was found under this attack', never 'nothing is memorized'. Another "
-            "attack or more images may find what this one did not."
+            f"{upper(NEXT[outcome])}. Another attack or more images may find what this one did not."
         )
     else:
         yield (
-            "Mend what is named above and scan again. Do not count this scan for the model or "
-            f"against it. A verdict takes at least {FEWEST_FOR_EVIDENCE} controls."
+            f"{upper(NEXT[outcome])}. Do not count this scan for the model or against it. A "
+            f"verdict takes at least {FEWEST_FOR_EVIDENCE} controls."
         )

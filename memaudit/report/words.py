@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from memaudit.report import plain
+from memaudit.report.figure import upper
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
 from memaudit.report.tables import level_table, threshold_table
 from memaudit.run.record import Record
@@ -26,15 +28,15 @@ LIMITS = {
         "images back more faithfully than those that are said to be held out. 'reproduction' means "
         "that the embedder calls what came back a copy, from noise from which at most 1 in 100 "
         "controls come back as one; 'membership' only that the image came back more closely than "
-        "the controls. It does not say that the model makes such images unasked. Of scans of "
-        "models that memorized nothing, at most 5 in 100 end like this."
+        "the controls. It does not say that the model makes such images unasked. "
+        f"{upper(plain.INNOCENT)}."
     ),
     Outcome.NONE: (
         "Read it so: under this attack no clear difference was found between images that are said "
         "to be training images and images that are said to be held out. A smaller effect, another "
         "attack, other noise levels or images may still show memorization."
     ),
-    Outcome.INCONCLUSIVE: "Read it so: this scan says nothing for or against the model.",
+    Outcome.INCONCLUSIVE: "Read it so: " + plain.NOTHING_SAID + ".",
 }
 
 
@@ -106,7 +108,7 @@ def _counts(summary: Summary) -> list[str]:
         rows.append(
             row(
                 "not scanned",
-                f"{counts.unreadable} unreadable, {counts.unscored} not scored: errors.csv",
+                plain.not_scanned(counts),
             )
         )
     return rows
@@ -119,11 +121,7 @@ def _flagged(summary: Summary, asked: int) -> list[str]:
         if flagged.smallest_count
         else "no single image can be flagged"
     )
-    claims = ""
-    if flagged.reproductions or flagged.memberships:
-        claims = f": {flagged.reproductions} reproduction, {flagged.memberships} membership"
-    elif flagged.groups:
-        claims = ", which claims nothing: the scan as a whole is no evidence"
+    claims = plain.claims(flagged)
     found = f"{flagged.groups} of {members} members at q <= {flagged.q:g}{claims}"
     return [
         row("flagged", f"{found} ({flagged.raw} by the raw score)"),

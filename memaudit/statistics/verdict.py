@@ -124,8 +124,8 @@ class Verdict:
         elif facts.reproductions:
             said = (
                 f"evidence of reproduction {END}: {facts.reproductions} of {facts.members.units} "
-                "training images come back as copies, from noise from which at most 1 in 100 "
-                "controls do"
+                "training images come back as copies when covered with noise from which at most "
+                "1 in 100 controls do"
             )
             return cls("reproduction", Outcome.EVIDENCE, reasons, said, 0)
         else:

@@ -13,7 +13,7 @@ def run(scan, members, controls, tmp_path):
 
 
 def test_another_rate_is_printed_written_and_recorded(memaudit_command, run):
-    done = memaudit_command("calibrate", run, "--q", 0.001)
+    done = memaudit_command("calibrate", run, "--q", 0.001, "--verbose")
     assert done.code == 0  # the data set as a whole still stands out
     assert "flagged         0 of 6 members at q <= 0.001" in done.out
     summary, _, digest = done.out.rstrip("\n").rpartition("\n")

@@ -52,7 +52,7 @@ def copies_of(images, folder):
 
 
 def test_without_its_copies_a_model_of_noisy_data_is_said_to_be_half_audited(audit):
-    run = audit()
+    run = audit("--verbose")
     assert run.code == 4
     assert (
         "memaudit: the model was trained on noisy data and audited against clean images only, "
@@ -64,7 +64,7 @@ def test_without_its_copies_a_model_of_noisy_data_is_said_to_be_half_audited(aud
 
 def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
     copies_of(tiles[:6], model / "noisy")
-    run = audit()
+    run = audit("--verbose")
     assert run.err == ""
     assert "audited against clean images and noisy copies" in run.out
     assert "  by noisy copy   " in run.out
@@ -108,7 +108,7 @@ def test_a_reference_without_what_it_was_trained_on_is_refused(scan, members, co
 def test_a_reference_is_named_in_the_summary(scan, members, controls, tiles, write_folder):
     others = write_folder("others", tiles[60:])
     words = ("--reference", f"closed-form:{others}", "--reference-trained-on", others)
-    run = scan(members, "--controls", controls, *words)
+    run = scan(members, "--controls", controls, *words, "--verbose")
     assert run.code == 0
     assert (
         f"  reference       closed-form:{others}, trained on {others}: it saw 0 members" in run.out

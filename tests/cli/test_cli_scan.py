@@ -37,7 +37,7 @@ def test_no_evidence_exits_with_0(memaudit_command, members, controls, tiles, wr
 
 def test_nothing_found_without_the_power_check_exits_with_4(scan, controls, tiles, write_folder):
     others = write_folder("others", tiles[50:60])
-    run = scan(others, "--controls", controls, "--no-power")
+    run = scan(others, "--controls", controls, "--no-power", "--verbose")
     assert run.code == 4
     assert "inconclusive: nothing stands out, but the power of the scan was not measured" in run.out
     assert "  power           not measured\n" in run.out
@@ -59,7 +59,7 @@ def test_sides_that_differ_without_the_model_exit_with_4(
         PillowImage.fromarray(tile).save(controls / f"{k}.jpg")
     words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
     quick = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--steps", 2, "--no-power")
-    run = memaudit_command("scan", *words, *quick)
+    run = memaudit_command("scan", *words, *quick, "--verbose")
     assert run.code == 4
     assert "inconclusive: shift detected" in run.out
     assert "file format (PNG against JPEG, AUC 1.00)" in run.out
@@ -73,7 +73,7 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
     members, controls = write_folder("ten", tiles[:10]), write_folder("seventy", tiles[10:])
     words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
     quick = ("--embedder", "pixels", "--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
-    run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15)
+    run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15, "--verbose")
     assert run.code == 0
     effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["conduct"][
         "effort"
@@ -91,7 +91,7 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
 
 
 def test_an_adaptive_scan_of_few_images_says_that_it_is_none(scan, members, controls):
-    run = scan(members, "--controls", controls, "--adaptive")
+    run = scan(members, "--controls", controls, "--adaptive", "--verbose")
     assert run.code == 0
     assert "  not adaptive    a first pass over so few images would save nothing\n" in run.out
 
@@ -119,7 +119,7 @@ def test_too_few_controls_are_inconclusive(scan, members, tiles, write_folder):
 
 
 def test_controls_that_are_copies_of_members_are_inconclusive(scan, members, tiles, write_folder):
-    run = scan(members, "--controls", write_folder("copies", tiles[:6]))
+    run = scan(members, "--controls", write_folder("copies", tiles[:6]), "--verbose")
     assert run.code == 4
     assert "  on both sides   duplicate groups: 6, " in run.out
     assert "members and controls are copies of each other" in run.out

@@ -243,3 +243,9 @@ def test_scores_that_are_all_alike_are_drawn():
     alike = replace(run, findings=run.findings.assign(score=1.0, own_similarity=0.5))
     drawn = parsed(html([alike])).named("svg")
     assert len(drawn) == len(parsed(html([run])).named("svg"))
+
+
+def test_a_report_without_findings_has_no_number_that_is_none():
+    run = published(none(), count=1, flagged=0)
+    run = replace(run, findings=run.findings.iloc[:0])
+    assert "nan" not in re.findall(r"[a-z]+", html([run]).partition("<script")[0])
