@@ -18,7 +18,7 @@ help:
 	@echo "make test-coverage  run the tests and show which lines of memaudit/ they do not reach"
 	@echo "make lint         style, types, layers"
 	@echo "make format       apply the style"
-	@echo "make schema       write the JSON Schema of scan.json anew"
+	@echo "make schema       write the JSON Schemas of the package anew"
 	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
 	@echo "make benchmark-models  train the models whose memorized images are known (about 80 minutes on two cores)"

@@ -29,6 +29,7 @@ from memaudit.models.limits import NUMBER, WHOLE
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.provenance import Provenance
 from memaudit.records import KEYS, Claim, Column
+from memaudit.report.attachments import SHORT
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
 from memaudit.statistics.findings import described
@@ -124,6 +125,11 @@ def test_links_lead_to_files_and_headings_that_are_there(path):
 def test_every_column_of_the_findings_is_documented_in_its_order():
     section = between(read("docs/files.md"), "## findings.csv", "\n## ")
     assert first_cells(section) == [name for name, _ in described(COLUMNS)]
+
+
+def test_the_columns_of_the_short_findings_are_documented_in_their_order():
+    row = between(read("docs/files.md"), "| `findings-short.csv` |", "\n")
+    assert re.findall(r"`(\w+)`", row.partition("|")[2]) == list(SHORT)
 
 
 def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():

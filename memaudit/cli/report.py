@@ -13,9 +13,31 @@ from memaudit.config import ReportConfig
 from memaudit.text import shown
 
 
+def _columns(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what the columns of the findings mean, and leave."""
+    if not wanted:
+        return
+    from memaudit.attacks.scores import COLUMNS
+    from memaudit.report.attachments import SHORT
+    from memaudit.statistics.findings import described
+
+    for name, meaning in described(COLUMNS):
+        say(f"{name:25} {'short' if name in SHORT else '':6} {meaning}")
+    context.exit(0)
+
+
 @click.command()
 @click.argument("runs", metavar="RUN [RUN ...]", nargs=-1, required=True)
 @options.of(ReportConfig)
+@click.option(
+    "--columns",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_columns,
+    help="Print name and meaning of each column of the findings, and leave; those of "
+    "findings-short.csv are marked.",
+)
 @options.CONFIG_FILE
 def report(runs: tuple[str, ...], **values: Any) -> None:
     """Write a report of finished runs for people: one HTML file that needs no network.

@@ -46,7 +46,7 @@ def report(config: ReportConfig) -> Written:
         compared = None if compared is None else _unnamed(compared, runs)
         key = read_key(config.redact_key)
         runs = [redact(run, key, f"run {k}") for k, run in enumerate(runs, start=1)]
-    written = write_reports(runs, out, config.format, compared)
+    written = write_reports(runs, out, config.format, compared, mark=config.bom)
     if not config.evidence:
         return Written(written)
     sources = [

@@ -8,7 +8,7 @@ from typing import Literal
 from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
-Format = Literal["html", "md"]
+Format = Literal["html", "md", "csv", "json"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,12 @@ class ReportConfig:
     out: str = option(about="Where the report is written.", metavar="DIRECTORY")
     format: tuple[Format, ...] = option(
         ("html",),
-        "html: one file for people; md: a section for the model's card.",
+        "html: one file for people; md: a section for the model's card; csv: the findings as "
+        "tables, in full and in ten columns; json: record and findings for machines.",
+    )
+    bom: bool = option(
+        False,
+        "Begin tables with the mark of UTF-8, for spreadsheets that do not guess it.",
     )
     evidence: bool = option(
         False,
@@ -43,6 +48,8 @@ class ReportConfig:
         if not self.runs:
             raise ConfigError("found no run, expected one or more; name the --out of a scan")
         if not self.format:
-            raise ConfigError("--format is empty, expected html or md")
+            raise ConfigError("--format is empty, expected html, md, csv or json")
+        if self.bom and "csv" not in self.format:
+            raise ConfigError("--bom is about tables; give --format csv with it")
         if self.redact_key is not None and not self.redact:
             raise ConfigError("--redact-key is given without --redact; give both or neither")

@@ -157,7 +157,7 @@ def flags(record: Record) -> str:
 def claims(flagged: Flagged) -> str:
     """What the flags of a scan claim, after their number."""
     if flagged.reproductions or flagged.memberships:
-        return f": {flagged.reproductions} reproduction, {flagged.memberships} membership"
+        return f": {flagged.reproductions} reproduction, {flagged.memberships} membership only"
     return ", which claims nothing: the scan as a whole is no evidence" if flagged.groups else ""
 
 

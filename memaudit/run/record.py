@@ -213,8 +213,10 @@ def read_prepared(text: bytes, place: str) -> Prepared:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of scan.json."""
-    return _adapter(Record).json_schema(mode="serialization")
+    """The JSON Schema of scan.json; its $id holds the format of run directories."""
+    made: dict[str, Any] = _adapter(Record).json_schema(mode="serialization")
+    kind = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": kind, "$id": f"urn:memaudit:scan:{FORMAT}", **made}
 
 
 def _read(kind: type, text: bytes, place: str) -> Record | Prepared | Question:

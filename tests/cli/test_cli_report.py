@@ -114,3 +114,29 @@ def test_a_key_without_redaction_is_refused(memaudit_command, run, tmp_path):
     made = memaudit_command("report", run, "--out", tmp_path / "r", "--redact-key", "key")
     assert made.code == 2
     assert "--redact-key is given without --redact" in made.err
+
+
+def test_all_formats_are_written_and_named(memaudit_command, run, tmp_path):
+    out = tmp_path / "all"
+    made = memaudit_command("report", run, "--out", out, "--format", "html,md,csv,json", "--bom")
+    assert made.code == 0
+    names = ["report.html", "report.md", "findings.csv", "findings-short.csv", "report.json"]
+    assert made.out == "".join(f"Report: {out / name}\n" for name in names)
+    own = (run / "findings.csv").read_bytes()
+    assert (out / "findings.csv").read_bytes() == b"\xef\xbb\xbf" + own
+
+
+def test_a_mark_without_a_table_is_refused(memaudit_command, run, tmp_path):
+    made = memaudit_command("report", run, "--out", tmp_path / "r", "--bom")
+    assert made.code == 2
+    assert "give --format csv with it" in made.err
+
+
+def test_the_columns_are_explained_without_a_run(memaudit_command, run):
+    made = memaudit_command("report", "--columns")
+    assert made.code == 0
+    header = (run / "findings.csv").read_text(encoding="utf-8").splitlines()[0]
+    lines = [line.split(maxsplit=1) for line in made.out.splitlines()]
+    assert [name for name, _ in lines] == header.split(",")
+    assert all(meaning for _, meaning in lines)
+    assert sum(meaning.startswith("short ") for _, meaning in lines) == 10
