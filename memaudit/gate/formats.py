@@ -11,7 +11,8 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 import memaudit
 from memaudit.gate.observed import Finding
-from memaudit.gate.rules import Gated, Rule, State
+from memaudit.gate.rule import Rule, State
+from memaudit.gate.rules import Gated
 from memaudit.gate.words import told
 from memaudit.text import shown
 

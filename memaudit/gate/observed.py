@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memaudit.errors import RunDirectoryError
+from memaudit.comparison.intervals import Interval
+from memaudit.errors import ForeignFileError, RunDirectoryError
 from memaudit.foreign import read_file
 from memaudit.run.directory import SCAN, RunDirectory
 from memaudit.run.record import Record, read_record
@@ -20,10 +21,15 @@ SCAN_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """A finished scan: its record, and its findings, None where scan.json is all there is."""
+    """A finished scan: its record, and its findings, None where scan.json is all there is.
+
+    `increase` is known of a baseline alone: that of the excess above controls from it to the run,
+    over the images of both; None where they could not be paired.
+    """
 
     record: Record
     findings: pd.DataFrame | None
+    increase: Interval | None = None
 
     @classmethod
     def at(cls, run: Path) -> Observed:
@@ -35,7 +41,13 @@ class Observed:
             raise RunDirectoryError(
                 f"{run} is no run directory and no scan.json; give the --out of a finished scan"
             )
-        return cls(read_record(read_file(run, SCAN_BYTES), str(run)), None)
+        try:
+            content = read_file(run, SCAN_BYTES)
+        except ForeignFileError as error:
+            raise RunDirectoryError(
+                f"{run} {error}; give the --out of a finished scan, or its scan.json"
+            ) from error
+        return cls(read_record(content, str(run)), None)
 
 
 @dataclass(frozen=True)

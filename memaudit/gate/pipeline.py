@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from memaudit.config import GateConfig
 from memaudit.files import write_whole
 from memaudit.gate import formats
+from memaudit.gate.increase import increase
 from memaudit.gate.observed import Observed
-from memaudit.gate.policy import read_policy
+from memaudit.gate.policy import Policy, read_policy
 from memaudit.gate.rules import Gated
 from memaudit.gate.rules import gate as decide
 
@@ -21,8 +23,8 @@ def gate(config: GateConfig) -> Gated:
     Raises RunDirectoryError and ConfigError for a run, a baseline or a policy that is no good.
     """
     policy = read_policy(None if config.policy is None else Path(config.policy))
-    base = None if config.baseline is None else Observed.at(Path(config.baseline))
     seen = Observed.at(Path(config.run))
+    base = None if config.baseline is None else _baseline(Path(config.baseline), config, policy)
     gated = decide(config.run, seen, policy, datetime.now(UTC).date(), base)
     if config.junit is not None:
         write_whole(Path(config.junit), formats.to_junit(gated))
@@ -31,3 +33,11 @@ def gate(config: GateConfig) -> Gated:
     if config.gitlab is not None:
         write_whole(Path(config.gitlab), json.dumps(formats.to_gitlab(gated), indent=1).encode())
     return gated
+
+
+def _baseline(path: Path, config: GateConfig, policy: Policy) -> Observed:
+    """Read a baseline, and pair it with the run where the policy asks for that."""
+    base = Observed.at(path)
+    if policy.most_excess_increase is None or base.findings is None:
+        return base
+    return replace(base, increase=increase(path, Path(config.run)))

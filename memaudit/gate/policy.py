@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from memaudit.errors import ConfigError
+from memaudit.errors import ConfigError, ForeignFileError
 from memaudit.foreign import read_file
 from memaudit.statistics.verdict import LEVEL
 
@@ -38,7 +38,9 @@ class Policy:
     `level` is that of the verdict, half for single images and half for the data set as a whole; at
     most .05, as a scan knows no weaker one. Images count as flagged at half of it. Shares lie in
     [0, 1]. `severity_floor_db`: no image may come back as a copy from an SNR of so many dB or less.
-    `most_new` is the largest number of flagged images that the baseline does not flag.
+    `most_new` is the largest number of flagged images that the baseline does not flag, and
+    `most_excess_increase` by how much the excess may go up since then; `excess_end` says which end
+    of either interval counts.
     """
 
     level: float = Field(default=LEVEL, gt=0, le=LEVEL)
@@ -51,6 +53,7 @@ class Policy:
     excess_end: Literal["low", "estimate", "high"] = "low"
     severity_floor_db: float | None = Field(default=None, allow_inf_nan=False)
     most_new: int | None = Whole
+    most_excess_increase: float | None = Share
     fewest_members: int | None = Whole
     fewest_controls: int | None = Whole
     least_power: float | None = Share
@@ -69,6 +72,10 @@ def read_policy(path: Path | None) -> Policy:
         return Policy()
     try:
         table: dict[str, Any] = tomllib.loads(read_file(path, POLICY_BYTES).decode("utf-8"))
+    except ForeignFileError as error:
+        raise ConfigError(
+            f"the policy {path} {error}; memaudit gate --init FILE writes one to start from"
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"the policy {path} is no TOML file: {error}; correct it") from error
     gate = table.get("gate")

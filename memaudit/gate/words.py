@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from memaudit.gate.observed import Finding
-from memaudit.gate.rules import Gated, State
+from memaudit.gate.rule import State
+from memaudit.gate.rules import Gated
 from memaudit.text import markdown, shown
 
 SHOWN = 10  # findings; all are in the files

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from recorded import evidence, inconclusive, none
 
+from memaudit.comparison.intervals import Interval
 from memaudit.errors import ConfigError, RunDirectoryError
 from memaudit.gate.formats import to_annotations, to_gitlab, to_json, to_junit, to_sarif
 from memaudit.gate.observed import Observed, fingerprint
 from memaudit.gate.policy import Policy, Suppression, example, read_policy
-from memaudit.gate.rules import State, gate
+from memaudit.gate.rule import State
+from memaudit.gate.rules import gate
 from memaudit.gate.words import describe, section
 
 TODAY = date(2026, 6, 1)
@@ -173,6 +175,36 @@ def test_new_findings_are_counted_by_image_and_by_number_where_there_are_no_imag
     alone = Observed(BOTH.record, None)  # its record tells of seven
     assert of(held(BOTH, alone, most_new=0), "most_new").value == "0"
     assert of(held(BOTH, BLIND, most_new=0), "most_new").state is State.CANNOT_TELL
+
+
+@pytest.mark.parametrize(
+    ("end", "most", "state"),
+    [
+        ("low", 0.01, State.FAIL),
+        ("low", 0.02, State.PASS),
+        ("estimate", 0.1, State.FAIL),
+        ("high", 0.3, State.PASS),
+    ],
+)
+def test_the_increase_of_the_excess_is_held_by_the_end_that_is_named(end, most, state):
+    before = replace(QUIET, increase=Interval(0.2, 0.02, 0.3))
+    rule = of(held(BOTH, before, most_excess_increase=most, excess_end=end), "most_excess_increase")
+    assert rule.state is state
+
+
+def test_an_increase_that_cannot_be_paired_cannot_be_told():
+    alone = Observed(QUIET.record, None)
+    for seen, base, why in (
+        (BOTH, alone, "a scan.json alone allows counts only"),
+        (BOTH, BLIND, "the baseline is inconclusive"),
+        (BLIND, QUIET, "the scan is inconclusive"),
+        (BOTH, QUIET, "share too few controls"),
+    ):
+        rule = of(held(seen, base, most_excess_increase=0.1), "most_excess_increase")
+        assert rule.state is State.CANNOT_TELL
+        assert why in rule.reason
+    with pytest.raises(RunDirectoryError, match=r"most_excess_increase\) and no --baseline"):
+        held(BOTH, most_excess_increase=0.1)
 
 
 def test_a_baseline_of_other_images_or_none_is_refused():
