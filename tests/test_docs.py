@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EDMEulerScheduler, UNet2DModel
+from PIL import Image as PillowImage
 
 from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.attacks.registry import BUILT_IN as ATTACKS
@@ -278,6 +279,24 @@ def test_the_python_example_makes_a_configuration():
     names: dict[str, object] = {}
     exec(compile(ast.Module([start, configure], []), "README.md", "exec"), names)
     assert isinstance(names["config"], ScanConfig)
+
+
+def test_the_python_page_runs_from_a_scan_to_a_gate(tiles, tmp_path, monkeypatch):
+    for name, images in {"members": tiles[:6], "controls": tiles[6:50]}.items():
+        (tmp_path / name).mkdir()
+        for k, image in enumerate(images):
+            PillowImage.fromarray(image).save(tmp_path / name / f"{k:03d}.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for example in blocks(read("docs/api.md"), "python"):
+        exec(compile(example, "api.md", "exec"), names)
+    assert len(names["flagged"]) == 6
+    assert names["stricter"].summary.flagged.q == 0.02
+    assert len(names["comparison"].sentences) == 1
+    assert [path.name for path in names["written"]] == ["report.html", "report.json"]
+    assert names["gated"].exit_code == 1
+    assert len(names["findings"]) == 50
+    assert names["record"].verdict.outcome is Outcome.EVIDENCE
 
 
 def test_the_plug_in_example_embeds_images_as_unit_vectors(tiles):
