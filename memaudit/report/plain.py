@@ -38,6 +38,8 @@ NOTHING_SAID = "this scan says nothing for or against the model"
 INNOCENT = "of scans of models that memorized nothing, at most 5 in 100 end in evidence"
 UNASKED = "whether the model makes such images unasked"
 LOOK, CHECK = "look at the pictures", "check that controls were set aside at random"
+ALIKE = "is what came back a copy to the eye, too?"
+UNLIKE = "none is called a copy, and one that does not look alike is no sign against membership."
 NEXT = {
     Outcome.EVIDENCE: f"{LOOK}; {CHECK}",
     Outcome.NONE: "say 'nothing was found under this attack', never 'nothing is memorized'",
@@ -217,9 +219,9 @@ def untested(record: Record) -> Iterator[str]:
     if levels:
         snr = sorted({one.snr_db for one in levels})
         yield (
-            f"Other attacks, noise levels and measures. This scan rests on {record.summary.attack} "
-            f"({asked_for.sampler}, {asked_for.steps} steps), at {' and '.join(_ends(snr))}, as "
-            f"compared by the embedder {prepared.embedder.name}."
+            "Other attacks, noise levels and measures. In technical terms, this scan rests on "
+            f"{record.summary.attack} ({asked_for.sampler}, {asked_for.steps} steps), at "
+            f"{' and '.join(_ends(snr))}, as compared by the embedder {prepared.embedder.name}."
         )
     yield (
         "Whether the members were trained on and the controls were not: that is taken as it was "
@@ -250,7 +252,8 @@ def to_do(record: Record) -> Iterator[str]:
     """What a reader may do next."""
     outcome = record.verdict.outcome
     if outcome is Outcome.EVIDENCE:
-        yield f"{upper(LOOK)}: is what came back a copy to the eye, too?"
+        copies = record.verdict.claim == "reproduction"
+        yield f"{upper(LOOK)}: {ALIKE if copies else UNLIKE}"
         yield (
             f"{upper(CHECK)}: a random part of the same images, before the training. The claim "
             "stands and falls with that."

@@ -132,3 +132,26 @@ def test_no_colour_where_none_is_wanted(
 
 def test_letters_that_the_terminal_does_not_have_are_escaped() -> None:
     assert r"n\xe9" in in_terminal(HOSTILE, PYTHONIOENCODING="ascii")
+
+
+def test_a_reader_of_membership_is_not_told_to_look_for_copies() -> None:
+    copies = evidence()
+    assert plain.ALIKE in " ".join(plain.to_do(copies))
+    alone = replace(copies, verdict=replace(copies.verdict, claim="membership"))
+    assert plain.UNLIKE in " ".join(plain.to_do(alone))
+    assert plain.ALIKE not in " ".join(plain.to_do(alone))
+
+
+def test_no_probability_on_page_one_can_be_taken_for_that_of_innocence() -> None:
+    sure = list(plain.sure(evidence()))
+    [of_scans] = [said for said in sure if "at most 5 in 100" in said]
+    [of_data] = [said for said in sure if "has a probability of" in said]
+    assert "not the probability that this model memorized nothing" in of_scans
+    assert "It is not the probability that it does" in of_data
+
+
+def test_a_copy_is_not_told_to_be_no_member() -> None:
+    membership, reproduction, generated = plain.kinds(evidence())
+    assert membership.name == "Membership only"
+    assert "evidence that it was trained on, too" in reproduction.meaning
+    assert generated.count == plain.NOT_ASKED
