@@ -78,8 +78,8 @@ class ComparisonResult:
     @property
     def brief(self) -> Brief:
         """The sentences, and where more stands."""
-        count = len(list(dict.fromkeys(said for one in self.comparisons for said in one.remarks)))
-        more = f"{count} remarks, all numbers and tables"
+        count = len({said for one in self.comparisons for said in one.remarks})
+        more = f"Remarks ({count}), numbers and tables"
         where = "--verbose" if self.config.out is None else f"{self.config.out}/comparison.txt"
         return Brief(self.sentences, (), (Line(more, where),))
 
