@@ -13,9 +13,9 @@ def silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
-def remark(text: str) -> None:
+def remark(text: str, kind: str = "") -> None:
     """Say what somebody should know at once, in a line on stderr; a program may listen instead.
 
-    It is a warning of the logger "memaudit".
+    It is a warning of the logger "memaudit". Of remarks of one `kind` a command prints the first.
     """
-    LOGGER.warning("%s", text)
+    LOGGER.warning("%s", text, extra={"kind": kind or text})

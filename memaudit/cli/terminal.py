@@ -103,7 +103,7 @@ def listening() -> Iterator[None]:
 
 
 class _Complaining(logging.Handler):
-    """Prints each record as one line, and no line twice."""
+    """Prints each record as one line, no line twice, and of a kind of remarks the first."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -113,8 +113,9 @@ class _Complaining(logging.Handler):
         """Print a record; of a warning the line of code that follows is left out."""
         text = record.getMessage().strip()
         text = text.split("\n")[0] if record.name == "py.warnings" else text
-        if text not in self._said:
-            self._said.add(text)
+        kind = str(getattr(record, "kind", text))
+        if kind not in self._said:
+            self._said.add(kind)
             complain(text)
 
 

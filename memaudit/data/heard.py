@@ -18,9 +18,9 @@ LINES = 3
 def heard(who: str, about: str = "") -> Iterator[None]:
     """Say as remarks what `who` writes meanwhile, its first lines; where stderr is closed, nothing.
 
-    `about` names the image that it is about, where that is known.
-
-    Whatever else writes to stderr in this process meanwhile is caught with it.
+    `about` names the image that it is about, where that is known; a command prints the same words
+    of the first image alone. Whatever else writes to stderr in this process meanwhile is caught
+    with it.
     """
     try:
         kept = os.dup(STDERR)
@@ -37,4 +37,4 @@ def heard(who: str, about: str = "") -> Iterator[None]:
             caught.seek(0)
             text = caught.read(LONGEST).decode("utf-8", "backslashreplace")
             for line in list(dict.fromkeys(text.splitlines()))[:LINES]:
-                remark(f"{who} says of {about or 'an image'}: {line}")
+                remark(f"{who} says of {about or 'an image'}: {line}", kind=f"{who}: {line}")

@@ -139,5 +139,5 @@ def test_what_libtiff_writes_is_one_remark_for_all_images(memaudit_command, memb
     run = memaudit_command("index", "build", members, *to)
     assert run.code == 0
     assert "6 read, 3 failed" in run.out
-    assert run.err.startswith("memaudit: libtiff says of an image: ")
+    assert run.err.startswith("memaudit: libtiff says of broken-0.tif: ")
     assert run.err.count("\n") == 1
