@@ -132,9 +132,9 @@ def sure(record: Record) -> Iterator[str]:
     flagged = summary.flagged
     if flagged.groups:
         yield (
-            f"Flagged are {flags(record)}. Of such lists, {false_flags(flagged.q)} over many "
-            "scans; where nothing is memorized, every flag is false. A flag is a statement about a "
-            "list, not a proof about one image."
+            f"Flagged are {flags(record)}. In many such scans, {false_flags(flagged.q)}; this list "
+            "may hold fewer or more. Where nothing is memorized, every flag is false. A flag is a "
+            "statement about a list, not a proof about one image."
         )
     noisy = summary.conduct.noisy
     if flagged.groups and noisy is not None and noisy.of_copies is not None:
@@ -177,15 +177,15 @@ def finds(power: Power) -> str:
     """How much of what could be there the scan finds."""
     return (
         "of the images that a perfect memorizer learned by heart, the scan finds "
-        f"{power.share:.0%}; a real model shows less"
+        f"{power.share:.0%}; of those of a real model it may find fewer"
     )
 
 
 def _dataset(level: DatasetLevel) -> Iterator[str]:
     yield (
-        "A difference as large as this one between members and controls as a whole has a "
-        f"probability of {small(level.test.p_value)} if the model treats both alike. It is not the "
-        "probability that it does."
+        "If the model treated members and controls alike, a difference between them as large as "
+        f"this one would turn up with a probability of {small(level.test.p_value)}. How likely it "
+        "is that the model treats both alike, no scan can tell."
     )
     yield (
         f"Of pairs of a member and a control, the member comes back better in "
@@ -220,8 +220,8 @@ def untested(record: Record) -> Iterator[str]:
         snr = sorted({one.snr_db for one in levels})
         yield (
             "Other attacks, noise levels and measures. In technical terms, this scan rests on "
-            f"{record.summary.attack} ({asked_for.sampler}, {asked_for.steps} steps), at "
-            f"{' and '.join(_ends(snr))}, as compared by the embedder {prepared.embedder.name}."
+            f"{record.summary.attack} ({asked_for.sampler}, {asked_for.steps} steps) at "
+            f"{_range(snr)}, and on the embedder {prepared.embedder.name}, which compared images."
         )
     yield (
         "Whether the members were trained on and the controls were not: that is taken as it was "
@@ -244,8 +244,14 @@ def untested(record: Record) -> Iterator[str]:
     yield "Law: this is evidence, neither a certificate nor legal advice."
 
 
-def _ends(snr: list[float]) -> list[str]:
-    return [left(one) for one in dict.fromkeys((snr[0], snr[-1]))]
+def _range(snr: list[float]) -> str:
+    """The noise levels of a scan, by the strongest and the weakest."""
+    if len(snr) == 1:
+        return f"one noise level ({left(snr[0])})"
+    return (
+        f"{len(snr)} noise levels, from the strongest ({left(snr[0])}) to the weakest "
+        f"({left(snr[-1])})"
+    )
 
 
 def to_do(record: Record) -> Iterator[str]:

@@ -145,9 +145,9 @@ def test_a_reader_of_membership_is_not_told_to_look_for_copies() -> None:
 def test_no_probability_on_page_one_can_be_taken_for_that_of_innocence() -> None:
     sure = list(plain.sure(evidence()))
     [of_scans] = [said for said in sure if "at most 5 in 100" in said]
-    [of_data] = [said for said in sure if "has a probability of" in said]
+    [of_data] = [said for said in sure if "with a probability of" in said]
     assert "not the probability that this model memorized nothing" in of_scans
-    assert "It is not the probability that it does" in of_data
+    assert "How likely it is that the model treats both alike, no scan can tell" in of_data
 
 
 def test_a_copy_is_not_told_to_be_no_member() -> None:
