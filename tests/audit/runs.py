@@ -15,7 +15,7 @@ TEXTS = [
     *("flagged_extrapolated", "claim", "literature", "reason"),
 ]
 NUMBERS = [
-    *("score", "own_similarity", "own_rank", "nearest_other_similarity", "margin"),
+    *("own_similarity", "own_rank", "nearest_other_similarity", "margin"),
     *("psnr", "ssim", "l2", "tile_l2", "adaptive_l2", "l2_ratio"),
     *("p_value", "q_value", "p_extrapolated", "recovered_from_snr_db"),
 ]
@@ -59,12 +59,17 @@ def ask(dataset: Path, out: Path, **changes) -> ScanConfig:
 
 
 def assert_same_findings(one, other, by=("split", "source")):
-    """Require the same rows and flags, and numbers within 1e-4."""
+    """Require the same rows and flags, and numbers within 1e-4, the score within 1e-3.
+
+    The score is in spreads of the pool. A pixel that rounds to the next grey level, as another
+    batch makes it on some machines, moves it by more than what it is made of.
+    """
     one, other = (table.set_index(list(by), drop=False).sort_index() for table in (one, other))
     assert one.index.is_unique
     assert one.index.equals(other.index)
     assert one[TEXTS].equals(other[TEXTS])
     _assert_close(one[NUMBERS], other[NUMBERS])
+    _assert_close(one[["score"]], other[["score"]], 1e-3)
 
 
 def assert_same_scores(one, other):
@@ -77,9 +82,9 @@ def assert_same_scores(one, other):
     _assert_close(one[numbers], other[numbers])
 
 
-def _assert_close(one, other):
+def _assert_close(one, other, within=1e-4):
     np.testing.assert_allclose(
-        one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=1e-4, atol=1e-4
+        one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=within, atol=within
     )
 
 
