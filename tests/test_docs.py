@@ -293,7 +293,7 @@ def test_the_python_page_runs_from_a_scan_to_a_gate(tiles, tmp_path, monkeypatch
     assert len(names["flagged"]) == 6
     assert names["stricter"].summary.flagged.q == 0.02
     assert len(names["comparison"].sentences) == 1
-    assert [path.name for path in names["written"]] == ["report.html", "report.json"]
+    assert [path.name for path in names["written"].reports] == ["report.html", "report.json"]
     assert names["gated"].exit_code == 1
     assert len(names["findings"]) == 50
     assert names["record"].verdict.outcome is Outcome.EVIDENCE

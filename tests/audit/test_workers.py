@@ -14,7 +14,7 @@ from skimage import data as photographs
 
 import memaudit
 from memaudit.attacks.passes import full_passes
-from memaudit.audit.bench import grid_of, open_bench
+from memaudit.audit.bench import grids_of, open_bench
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Task, attack
 from memaudit.config import Corruption
@@ -78,7 +78,7 @@ def test_a_bench_opened_from_the_run_directory_gives_the_rows_of_the_scan(sides,
     finished = memaudit.scan(config)
     spec = BenchSpec(config.data, config.target, config.attack, config.execution)
     bench, candidates = open_bench(spec)
-    passes = full_passes(config.attack, grid_of(bench, finished.prepared.levels.sigmas))
+    passes = full_passes(config.attack, grids_of(bench, finished.prepared.levels))
     ids = candidates.ids
     pieces = [ids[start : start + 7] for start in range(0, len(ids), 7)]
     parts = [

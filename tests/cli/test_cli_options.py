@@ -116,7 +116,7 @@ def test_a_misspelt_key_of_the_file_comes_with_a_hint(scan, members, toml):
     assert "unknown option embeder; did you mean embedder?" in run.err
     run = scan(members, "--config", toml("[scan]\nqqqqq = 1\n"))
     assert run.code == 2
-    assert "known are adaptive, alpha, base-model, batch-size" in run.err
+    assert "known are adaptive, alpha, attacks, base-model, batch-size" in run.err
     assert scan(members, "--config", toml('[scan]\nconfig = "more.toml"\n')).code == 2
 
 

@@ -249,7 +249,9 @@ def test_what_is_written_can_be_trained_on_and_scanned(split, memaudit_command, 
         *("scan", f"closed-form:{members}", members, "--controls", controls),
         *("--out", tmp_path / "run", *small),
     )
-    assert "10 members, 40 controls" in run.out
+    assert "10 members, said to be trained on; 40 controls, said not to be" in " ".join(
+        run.out.split()
+    )
 
 
 @pytest.mark.parametrize(
