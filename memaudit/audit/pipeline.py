@@ -21,8 +21,9 @@ from memaudit.audit.scoring import Scored, Scorer, score_pool
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Crew, Engine, sequential
 from memaudit.config import ScanConfig, keep_apart
+from memaudit.errors import RunDirectoryError
 from memaudit.models.loaded import Loaded
-from memaudit.progress import Progress, silent
+from memaudit.progress import Progress, remark, silent
 from memaudit.run.directory import SCAN, RunDirectory
 from memaudit.run.record import FORMAT, Calibration, Record
 from memaudit.run.store import hold
@@ -51,16 +52,23 @@ def scan(
         check_captions(opened.listing, config.attack.prompt, opened.loaded.denoiser)
         refuse_unfit(config.attack, opened.loaded.denoiser.conditioning)
         run.start(_question(config, opened))
+        earlier = _earlier(run)
         ready = prepare(spec, opened, run, config.digest, progress)
         crew = Crew(engine, ready.prepared.shard_size, progress)
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
         scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.primary)
-        result = _found(config, ready, scorer, scored)
+        result = _found(config, ready, scorer, scored, earlier)
         write_pictures(ready, run, chief_pass(config.attack, ready.grids), result)
         return keep(run, result)
 
 
-def _found(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> ScanResult:
+def _found(
+    config: ScanConfig,
+    ready: Ready,
+    scorer: Scorer,
+    scored: Scored,
+    earlier: tuple[Calibration, ...],
+) -> ScanResult:
     """Check, calibrate and put it all on record."""
     prepared, count = ready.prepared, config.execution.generate
     conduct = _checks(config, ready, scorer, scored)
@@ -76,7 +84,7 @@ def _found(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> 
         summary=found.summary,
         quality=quality,
         environment=environment(),
-        calibrations=_earlier(scorer.run),
+        calibrations=earlier,
     )
     record = recorded(record, config, found.summary)
     return ScanResult(config, record, scored.part.table, found.findings, found.errors)
@@ -122,5 +130,11 @@ def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) ->
 
 
 def _earlier(run: RunDirectory) -> tuple[Calibration, ...]:
-    """The calibrations of a run that was finished before."""
-    return run.record().calibrations if run.store.has(SCAN) else ()
+    """The calibrations of a run that was finished before; none of a record that was changed."""
+    if not run.store.has(SCAN):
+        return ()
+    try:
+        return run.record().calibrations
+    except RunDirectoryError as error:
+        remark(f"{error}. This scan does so; how it was calibrated before is not kept")
+        return ()

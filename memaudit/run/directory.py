@@ -117,9 +117,12 @@ class RunDirectory:
         return self._table(f"{FINDINGS}.parquet")
 
     def record(self) -> Record:
-        """Read what a finished scan found; raises RunDirectoryError."""
+        """Read what a finished scan found, as it was sealed; raises RunDirectoryError."""
         self.expect_finished()
-        return read_record(self.content(SCAN), f"{self.place}/{SCAN}")
+        content = self.content(SCAN)
+        record = read_record(content, f"{self.place}/{SCAN}")
+        self.sealed.vouch(SCAN, content)
+        return record
 
     def expect_finished(self) -> None:
         """Raise RunDirectoryError unless the scan is complete."""

@@ -106,6 +106,18 @@ class Sealed:
         """Seal all other files of a finished run, by their sha256."""
         self._keep(replace(self.manifest(), files=dict(files)))
 
+    def vouch(self, name: str, content: bytes) -> None:
+        """Hold one of the other files of a finished run to its seal; raises RunDirectoryError."""
+        sealed = self.manifest().files
+        if not sealed:
+            raise RunDirectoryError(unsealed(self.store.place, self.name))
+        if sealed.get(name) != sha256(content):
+            raise RunDirectoryError(
+                f"{self.place(name)} was changed after its scan had written it: its sha256 is not "
+                f"the one listed in {self.name}; run its scan again with the same arguments: its "
+                "scores are kept, and its findings are made anew"
+            )
+
     def digest(self) -> str:
         """The digest of a finished run, hex; "" while it is not finished."""
         return sha256(self.store.get(self.name)) if self.manifest().files else ""
@@ -172,6 +184,15 @@ class Sealed:
         if why:
             raise RunDirectoryError(f"{self.place(name)} cannot be read ({why})")
         return content
+
+
+def unsealed(place: str, name: str) -> str:
+    """What is said of a run whose manifest lists no finished one."""
+    return (
+        f"{place} is not sealed: {name} lists no finished run. Its findings are being made anew, "
+        "that was interrupted, or an earlier memaudit made them; run its scan again with the same "
+        "arguments: its scores are kept, and it is sealed"
+    )
 
 
 def some(names: Iterable[str]) -> str:

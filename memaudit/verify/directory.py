@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from memaudit.errors import ForeignFileError, RunDirectoryError
 from memaudit.foreign import open_regular, read_file
 from memaudit.run.directory import REPORT, SCAN, RunDirectory
-from memaudit.run.manifest import MANIFEST, is_as_written, read_manifest
+from memaudit.run.manifest import MANIFEST, is_as_written, read_manifest, unsealed
 from memaudit.run.store import OWN
 from memaudit.run.sums import SUMS, SUMS_BYTES, is_plain, read_sums, sha256
 from memaudit.verify.result import CHANGED, EXTRA, MISSING, Checked, Difference, Digest
@@ -125,11 +125,7 @@ def _manifest(
         faults.append(Difference(MANIFEST, CHANGED, "it is not as memaudit writes it"))
         return content, None
     if not manifest.files:
-        raise RunDirectoryError(
-            f"{path} is not sealed: {MANIFEST} lists no finished run. Its findings are being made "
-            "anew, that was interrupted, or an earlier memaudit made them; run its scan again with "
-            "the same arguments: its scores are kept, and it is sealed"
-        )
+        raise RunDirectoryError(unsealed(str(path), MANIFEST))
     return content, manifest.sums
 
 

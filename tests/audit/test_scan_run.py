@@ -266,3 +266,17 @@ def test_a_model_that_overflows_is_no_clean_verdict(config, unet, tmp_path):
     save_file(weights, folder / "diffusion_pytorch_model.safetensors")
     with pytest.raises(ModelError, match="not finite at sigma"):
         scan(replace(config, model=str(folder), self_check=False))
+
+
+def test_a_scan_that_goes_on_writes_a_changed_record_anew(config, out, caplog):
+    found = scan(config).record.verdict
+    report = json.loads((out / "scan.json").read_text())
+    (out / "scan.json").write_text(json.dumps({**report, "quality": {}, "calibrations": []}))
+    with pytest.raises(RunDirectoryError, match="cannot be read: quality"):
+        RunDirectory.at(out).record()
+    (out / "scan.json").write_text(json.dumps({**report, "calibrations": []}))
+    with pytest.raises(RunDirectoryError, match=r"scan\.json was changed after its scan"):
+        RunDirectory.at(out).record()
+    scan(config)
+    assert RunDirectory.at(out).record().verdict == found
+    assert "how it was calibrated before is not kept" in caplog.text

@@ -127,6 +127,12 @@ def lose_a_part_of_the_report(run: Path) -> None:
     (run / "scan.json").write_text(json.dumps(report))
 
 
+def change_the_report(run: Path) -> None:
+    report = json.loads((run / "scan.json").read_text())
+    report["verdict"]["outcome"] = "none beyond controls"
+    (run / "scan.json").write_text(json.dumps(report))
+
+
 def write_as_earlier_versions(run: Path) -> None:
     old = {"verdict": {"outcome": "evidence", "reasons": []}, "provenance": {}, "summary": {}}
     (run / "scan.json").write_text(json.dumps(old))
@@ -162,6 +168,7 @@ def lose_scores(run: Path) -> None:
     ("damage", "named"),
     [
         (damage_report, "scan.json cannot be read: it holds no JSON .* run its scan again"),
+        (change_the_report, "scan.json was changed after its scan had written it.* again"),
         (lose_a_part_of_the_report, r"cannot be read: prepared\.embedder: .* expected what format"),
         (write_as_earlier_versions, "is of an earlier version of memaudit, expected format 1"),
         (write_as_a_later_version, "is of format 99, expected format 1.* run the scan again"),

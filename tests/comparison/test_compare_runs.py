@@ -232,12 +232,14 @@ def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
 def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_path):
     extended = tmp_path / "memorizer"
     shutil.copytree(runs.memorizer, extended)
-    scores = RunDirectory.at(extended).parts("scores")
+    run = RunDirectory.at(extended)
+    record, scores = run.record(), run.parts("scores")
     rows = scores.read(0).table
     scores.write(0, Part(pd.concat([rows, rows.assign(attack="median-error", sigma=9.0)])))
-    report = json.loads((extended / "scan.json").read_text())
-    report["config"]["attack"]["attacks"] = ["median-error"]
-    (extended / "scan.json").write_text(json.dumps(report))
+    attack = replace(record.config.attack, attacks=("median-error",))
+    record = replace(record, config=replace(record.config, attack=attack))
+    run.seal(record)
+    run.finish(record)
     plain = compare(CompareConfig((runs.memorizer, runs.stranger)))
     result = compare(CompareConfig((str(extended), runs.stranger)))
     numbers = [name for name in plain.table if name not in ("base", "run")]

@@ -115,6 +115,7 @@ def test_a_record_says_that_the_scan_is_complete(run):
     run.start(ASKED)
     with pytest.raises(RunDirectoryError, match=f"^{run.place} holds a scan that is not finished"):
         run.record()
+    run.seal(evidence())
     run.finish(evidence())
     run.expect_finished()
     assert run.record() == evidence()
@@ -127,6 +128,7 @@ def test_both_stores_hold_the_same(tmp_path):
         run.keep_prepared(prepared(), table())
         run.parts("scores").write(0, Part(table()))
         run.keep_findings(table(), table(), "in words")
+        run.seal(evidence())
         run.finish(evidence())
     files = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert {str(path.relative_to(tmp_path)) for path in files} == set(memory.contents)
