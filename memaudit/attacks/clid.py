@@ -2,7 +2,7 @@
 
 Zhai et al. 2024 (arXiv 2405.14800). A text-to-image model that was trained on an image with its
 caption gains more from that caption than from its thirds or from none. The paper adds the loss with
-the caption; both are pooled here, each on its own scale.
+the caption, each robustly scaled; pooling does that here, with equal weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard
 from memaudit.attacks.corrupted import keys, refuse_infinite
-from memaudit.attacks.sources import Sources, decibels, energy, generators
+from memaudit.attacks.sources import Sources, energy, generators
 from memaudit.config import AttackConfig
 from memaudit.corruption.noise import corrupt, standard_normal
 from memaudit.records import Claim, Column
@@ -28,8 +28,8 @@ PROMPTS = THIRDS + 2  # the caption, its thirds, and none
 COLUMNS = (
     Column(
         "caption_loss",
-        "energy of the error of the estimated noise under the image's own caption, dB of unit "
-        "noise",
+        "energy of the error of the estimated noise under the image's own caption, in units of the "
+        "noise's",
         higher=False,
     ),
     Column(
@@ -69,7 +69,7 @@ class Clid:
         refuse_infinite(losses, sigma, f"attack {self.name}")
         gain = losses[1:].mean(0) - losses[0]
         return keys(shard, batch).assign(
-            caption_loss=decibels(losses[0], sources.visible), caption_gain=gain.tolist()
+            caption_loss=losses[0].tolist(), caption_gain=gain.tolist()
         )
 
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from memaudit.attacks.base import Bench, Grid, Pass, Shard
+from memaudit.attacks.passes import pooled
 from memaudit.attacks.registry import load_attack
 from memaudit.config import AttackConfig
 from memaudit.records import FULL
+from memaudit.statistics.combine import combine
 
 KEPT = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # Ho et al. 2020, arXiv 2006.11239
 TIME, DRAWS = 100, 3
@@ -36,6 +38,7 @@ class Normal:
 
     def __init__(self):
         self.asked = []
+        self.unclipped = self
 
     def denoise(self, x, sigma, prompts=()):
         self.asked.append(x.numpy().reshape(-1, 3))
@@ -140,3 +143,39 @@ def test_the_residual_correlation_is_that_of_all_pairs_of_draws():
     pairs = [(r[i] * r[j]).sum(1) for i in range(DRAWS) for j in range(DRAWS) if i != j]
     size = (DRAWS - 1) * ((r**2).sum((0, 2)) + DRAWS * 3 * GREY**2)
     assert rows["residual_correlation"].to_numpy() == pytest.approx(sum(pairs) / size, abs=1e-5)
+
+
+def clid_by_hand(noise):
+    """L(c), and the mean of L(c_i) - L(c) over the thirds of the caption and none."""
+    losses = []
+    for image, caption, n in zip(IMAGES, CAPTIONS, noise[0], strict=True):
+        third = len(caption) / 3
+        low, high = round(third), round(2 * third)
+        told = [caption, caption[:low], caption[low:high], caption[high:], ""]
+        x_t = noised(n, x0=image)
+        errors = [n - eps(x_t, TIME, expected_under(one)) for one in told]
+        losses.append([np.sum(error**2) / 3 for error in errors])
+    whole, *others = np.array(losses).T
+    return whole, sum(others) / 4 - whole
+
+
+def test_clid_is_the_loss_under_the_caption_and_what_its_parts_lose():
+    rows, noise = rows_of("clid")
+    loss, gain = clid_by_hand(noise)
+    assert rows["caption_loss"].to_numpy() == pytest.approx(loss, rel=1e-4)
+    assert rows["caption_gain"].to_numpy() == pytest.approx(gain, abs=1e-5)
+
+
+def test_clid_adds_both_robustly_scaled():
+    rows, noise = rows_of("clid")
+
+    def scaled(values):
+        offset = values - np.median(values)
+        return offset / np.median(np.abs(offset))
+
+    loss, gain = clid_by_hand(noise)
+    expected = scaled(gain) - scaled(loss)
+    score = combine(rows, pooled(load_attack("clid", AttackConfig()))).to_numpy()
+    [slope, offset] = np.polyfit(expected, score, 1)
+    assert slope > 0
+    assert score == pytest.approx(slope * expected + offset, abs=1e-3)
