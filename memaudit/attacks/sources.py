@@ -65,12 +65,14 @@ class Sources:
     def mean(self, noisy: Tensor, added: Tensor) -> Tensor:
         """E[source | source + added n], [B, *shape], of what holds noise `added` [B] more than x.
 
+        It is the network's own: a clip to the range of pixels would take off an error of white and
+        black pixels that says what the network knows.
         Of a clean image that is the network's answer h. Of a noisy copy y = x0 + sigma_n z it is
         (added^2 h + sigma_n^2 noisy) / (added^2 + sigma_n^2): Tweedie's formula for y, where the
         network answers for x0 (Daras et al. 2024, arXiv 2404.10177).
         """
         total = added**2 + self.held**2
-        h = self.model.denoise(noisy, total.sqrt(), self.captions)
+        h = self.model.unclipped.denoise(noisy, total.sqrt(), self.captions)
         weight = per_row(added**2 / total, noisy)
         return weight * h + (1 - weight) * noisy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor
@@ -104,7 +104,12 @@ class HasCodec(Protocol):
 
 
 class Coded:
-    """The members that a denoiser has from its `codec`."""
+    """The members that a denoiser has from its `codec`; it does not clip unless it says so."""
+
+    @property
+    def unclipped(self) -> Self:
+        """Itself."""
+        return self
 
     @property
     def shape(self: HasCodec) -> tuple[int, int, int]:

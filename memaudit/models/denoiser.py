@@ -57,6 +57,10 @@ class Denoiser(Protocol):
     def device(self) -> torch.device:
         """Where the model is."""
 
+    @property
+    def unclipped(self) -> Denoiser:
+        """The same model without the clip of its own sampler; itself where that does not clip."""
+
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,11 @@ class PixelDenoiser(NetworkDenoiser):
     def seeing(self, mask: Tensor) -> PixelDenoiser:
         """The same network, told that this is what it sees."""
         return replace(self, mask=mask)
+
+    @property
+    def unclipped(self) -> Self:
+        """The same network, whose answers are taken as they are."""
+        return self if self.clip is None else replace(self, clip=None)
 
     @property
     def device(self) -> torch.device:

@@ -76,6 +76,10 @@ class Counting:
         self.with_gradients += not torch.is_inference_mode_enabled()
         return self.model.denoise(x, sigma)
 
+    @property
+    def unclipped(self) -> "Counting":
+        return self
+
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DModel
 
 from memaudit.attacks import pia, secmi, sima
 from memaudit.attacks.clid import prompts_of
@@ -12,6 +13,7 @@ from memaudit.attacks.residual import measured
 from memaudit.attacks.sources import FLOOR, Sources, decibels, energy
 from memaudit.corruption.noise import identification_limit
 from memaudit.models.closed_form import ClosedForm
+from memaudit.models.families.pixel import wrap
 
 COUNT, SEEN = 40, 20
 IMAGES = torch.rand(COUNT, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -23,6 +25,10 @@ class Zero:
     """A network that takes every image for grey: all that it is given is noise."""
 
     sigma_min = 0.01
+
+    @property
+    def unclipped(self):
+        return self
 
     def denoise(self, x, sigma, prompts=()):  # noqa: ARG002
         return torch.zeros_like(x)
@@ -144,3 +150,34 @@ def test_a_noisy_copy_is_asked_for_by_its_own_posterior_mean():
 def test_a_caption_is_cut_into_thirds_by_characters():
     assert prompts_of("abcdefgh") == ["abcdefgh", "abc", "de", "fgh", ""]
     assert prompts_of("") == [""] * 5
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        sima.measure,
+        pia.measure,
+        pia.measure_normalised,
+        secmi.measure,
+        lambda asked: asked.mean(asked.x, asked.added),
+    ],
+    ids=["sima", "pia", "pian", "secmi", "residuals"],
+)
+def test_the_estimate_is_the_network_s_own_where_the_model_s_sampler_clips(measure):
+    torch.manual_seed(0)
+    network = UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        layers_per_block=1,
+    ).requires_grad_(False)
+    config = {"beta_schedule": "linear"}
+    raw, clipped = (wrap(network, {**config, "clip_sample": clips}) for clips in (False, True))
+    saturated = (2 * IMAGES).clamp(-1, 1)
+    assert not clipped.denoise(saturated, torch.ones(COUNT)).equal(
+        raw.denoise(saturated, torch.ones(COUNT))
+    )
+    found, expected = (measure(sources(model, saturated, 0.5)) for model in (clipped, raw))
+    assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-6)
