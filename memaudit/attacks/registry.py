@@ -12,6 +12,7 @@ BUILT_IN = {
     "clid": "memaudit.attacks.clid:clid",
     "denoising-loss": "memaudit.attacks.residual:denoising_loss",
     "mean-residual": "memaudit.attacks.residual:mean_residual",
+    "mirrored-residual": "memaudit.attacks.mirrored:mirrored_residual",
     "pia": "memaudit.attacks.pia:pia",
     "pian": "memaudit.attacks.pia:pian",
     "reconstruction-ode": "memaudit.attacks.reconstruction:ode",
