@@ -35,6 +35,7 @@ from memaudit.statistics.effects import Auc, Excess
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import Exchangeability
 from memaudit.statistics.exchangeability.separation import Separation
+from memaudit.statistics.inference import Combination, Feature, Inference
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level
 from memaudit.statistics.literature import LiteratureLevel
@@ -184,8 +185,34 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
             effort=Effort(2560, 2560),
         ),
         verdict=verdict,
+        inference=inference(),
     )  # fmt: skip
     return replace(found, **changes)
+
+
+def inference(**changes: object) -> Inference:
+    """Two attacks that tell nothing of the set."""
+    quiet = Combination(0.03, 0.51, 0.42)
+    told = Inference(
+        attacks=(ODE, "secmi"),
+        features=8,
+        members=60,
+        controls=64,
+        p_value=0.5,
+        equal=quiet,
+        learned=replace(quiet, difference=-0.02, auc=0.49, p_value=0.6),
+        suspicious=0.5,
+        explained=0.31,
+        pictures_p=0.8,
+        enough=None,
+        subsamples=50,
+        rounds=9999,
+        strongest=(
+            Feature("secmi", CLEAN, FULL, "secmi", 0.13, 0.21),
+            Feature(ODE, CLEAN, FULL, "margin", 2.0, -0.125),
+        ),
+    )
+    return replace(told, **changes)
 
 
 def facts(**changes: object) -> Facts:
@@ -225,6 +252,7 @@ def inconclusive() -> Record:
             ),
         ),
         conduct=Conduct(self_checked=False, effort=Effort(0, 0, reason="too few")),
+        inference=None,
     )  # fmt: skip
     few = Quality(10, 0, 3072, reason="found 10 generated images and 0 controls")
     asked = config(controls=None, generate=10)
@@ -291,6 +319,9 @@ def evidence() -> Record:
             effort=Effort(1280, 2560, ONE_STEP, 0.93, 12, 10),
             noisy=noisy,
             reference=ReferenceUse("twin", "other", 500, 0, 3),
+        ),
+        inference=inference(
+            p_value=1e-4, equal=Combination(0.9, 0.75, 1e-4), suspicious=0.9, enough=20,
         ),
     )  # fmt: skip
     quality = Quality(

@@ -11,6 +11,7 @@ from memaudit.records import CLEAN
 from memaudit.report.checks import duplicates, exchangeability, power
 from memaudit.report.curves import SIDES, distribution, roc, similarity
 from memaudit.report.figure import Figure, levels_of
+from memaudit.report.inference import inference
 from memaudit.run.record import Record
 from memaudit.statistics.findings import calibrates
 
@@ -30,4 +31,5 @@ def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
         yield roc(record, *(np.sort(rows["score"].to_numpy(float)) for rows in sides.values()))
     yield from power(record)
     yield from exchangeability(record)
+    yield from inference(record)
     yield duplicates(findings)

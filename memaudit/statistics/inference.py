@@ -114,9 +114,8 @@ def infer(data: Calibrated, options: Options) -> Inference | None:
     """Compare the sides in the features of all attacks.
 
     What pictures predict of a feature is taken off first. The prediction is fitted to all images
-    without their labels, which keeps relabelling exact; that of `findings`, fitted to controls,
-    would have to be fitted anew for each relabelling. None with fewer than two features, or fewer
-    than FEWEST images or clusters on a side.
+    without their labels, which keeps relabelling exact; one fitted to controls would have to be
+    made anew each time. None with fewer than two features, or FEWEST images or clusters a side.
     """
     rows = _Rows.of(data.sides, options.seed)
     if min(rows.members, rows.controls) < FEWEST:

@@ -29,6 +29,7 @@ from memaudit.statistics.effects import (
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import LEVEL, Exchangeability, can_be_tested
 from memaudit.statistics.findings import calibrates
+from memaudit.statistics.inference import Inference, infer
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
@@ -88,7 +89,7 @@ class Summary:
     """What a scan found; None is what could not be computed.
 
     `attack` is the one that the verdict rests on, `columns` are those pooled into its score;
-    `conduct` is how the scan went.
+    `conduct` is how the scan went. `inference` is of all attacks and no part of the verdict.
     """
 
     attack: str
@@ -101,6 +102,7 @@ class Summary:
     literature: tuple[LiteratureLevel, ...]
     conduct: Conduct
     verdict: Verdict
+    inference: Inference | None = None
 
 
 def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
@@ -125,6 +127,7 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
         literature=_literature(data, options),
         conduct=conduct,
         verdict=Verdict.inconclusive(),
+        inference=infer(data, options),
     )
     verdict = decide(_facts(summary, data, options))
     if verdict.outcome is not Outcome.EVIDENCE:  # then a flag claims nothing
