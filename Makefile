@@ -104,6 +104,7 @@ benchmark: setup benchmark-data
 	$(BIN)/python benchmarks/validity_copies.py
 	$(BIN)/python benchmarks/calibration.py photos clothes
 	$(BIN)/python benchmarks/rare.py
+	$(BIN)/python benchmarks/inference.py
 
 # Fashion-MNIST (MIT) out of Debian's package, emoji (MIT) out of an npm package; both are unpacked
 # without being installed.

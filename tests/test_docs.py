@@ -34,6 +34,7 @@ from memaudit.report.attachments import SHORT
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
 from memaudit.statistics.findings import described
+from memaudit.statistics.inference import Combination, Inference
 from memaudit.statistics.summary import Conduct, Counts, DatasetLevel, Flagged, Summary
 from memaudit.statistics.verdict import Outcome
 
@@ -149,6 +150,8 @@ def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():
         ("- `flagged`", Flagged),
         ("- `dataset`", DatasetLevel),
         ("- `conduct`", Conduct),
+        ("- `inference`", Inference),
+        ("- `inference`", Combination),
         ("- `environment`", Environment),
         ("- `calibrations`", Calibration),
     ],

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from memaudit.records import COPY, SCREEN
 from memaudit.report.charts import Bar, Bars
 from memaudit.report.figure import Figure, upper
-from memaudit.report.remarks import Row
 from memaudit.run.record import Record
 from memaudit.statistics.inference import Feature, Inference
 from memaudit.statistics.summary import Summary
@@ -16,12 +15,12 @@ from memaudit.statistics.verdict import small
 QUESTION = "was this set of images used in training?"
 
 
-def inference_rows(summary: Summary) -> list[Row]:
+def inference_said(summary: Summary) -> list[str]:
     """What all attacks together say of the set; nothing where that was not asked."""
     found = summary.inference
     if found is None:
         return []
-    return [("inference", f"{QUESTION} {upper(_answer(summary, found))}"), ("", _apart(found))]
+    return [f"{QUESTION} {upper(_answer(summary, found))}", _apart(found)]
 
 
 def inference(record: Record) -> Iterator[Figure]:

@@ -6,7 +6,7 @@ import textwrap
 
 from memaudit.report import plain
 from memaudit.report.figure import upper
-from memaudit.report.inference import inference_rows
+from memaudit.report.inference import inference_said
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
 from memaudit.report.tables import level_table, threshold_table
 from memaudit.run.record import Record
@@ -53,7 +53,7 @@ def describe(record: Record) -> str:
         row("captions", captions_told(record)),
         *_flagged(summary, 1 if conduct.noisy is None else len(conduct.noisy.by_input) or 1),
         *_dataset(summary.dataset, summary.counts.control_groups),
-        *(row(*pair) for pair in inference_rows(summary)),
+        *map(row, ("inference", ""), inference_said(summary)),
         *_power(conduct.power, conduct.detectable),
         *_exchangeability(summary.exchangeability),
         *_effort(conduct.effort, summary.flagged.screened),

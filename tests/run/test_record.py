@@ -189,3 +189,10 @@ def test_weights_are_told_apart_by_what_is_known_of_them() -> None:
     assert len({model.digest for model in known}) == len(known)
     assert replace(known[0], dtype="float16", model="elsewhere").digest == known[0].digest
     assert Provenance(model="my own").digest == ""
+
+
+def test_a_scan_of_before_data_set_inference_is_read() -> None:
+    record = none()
+    assert record.summary.inference is not None
+    again = read_record(edited(write(record), "summary.inference"), PLACE)
+    assert again == replace(record, summary=replace(record.summary, inference=None))
