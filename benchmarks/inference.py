@@ -1,6 +1,8 @@
 """Does data-set inference keep its level, and how few images does it take?
 
     python benchmarks/inference.py [level|shift|power ...]
+    make benchmark-models && python benchmarks/membership.py report icons &&
+        python benchmarks/inference.py models icons
 
 Features of two attacks are drawn from known laws and go through the project's own data-set
 inference, as a scan's scores do, 1,000 times each. *level*: nothing was trained on and the sides
@@ -10,7 +12,10 @@ photographs of eight tiles, and features that pictures tell of. *shift*: nothing
 one of 12 properties, which tells of the features, differs: the share that would be taken for
 training is printed beside that of the features as they are; no level is promised there. *power*:
 how many of 100 scans see a shift that none of the features shows, and how long 999 relabellings of
-2,000 images and 50 features take (expected under 5 s). About ten minutes on one core.
+2,000 images and 50 features take (expected under 5 s). About ten minutes on one core. *models*: of
+trained models whose members are known, scanned by `membership.py`: members as a whole, those seen
+once or twice, and images that were never seen (expected: no difference at .01), with equal weights,
+learned ones, and both.
 """
 
 from __future__ import annotations
@@ -23,13 +28,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from detection import repeats_of
+from membership import config_of
+from models import KINDS, truth
 from numpy.typing import NDArray
 
 from memaudit.attacks.reconstruction import ODE
+from memaudit.audit.calibration import options_of, read_scores
 from memaudit.records import CLEAN, FULL, Column, Primary
+from memaudit.run.directory import RunDirectory
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.contrast import Units, contrast
 from memaudit.statistics.entities import calibrating
+from memaudit.statistics.findings import calibrate
 from memaudit.statistics.inference import LEVEL, Inference, infer
 from memaudit.statistics.options import Options
 
@@ -60,6 +71,8 @@ Law = Callable[[np.random.Generator], Drawn]
 
 def main() -> int:
     parts = {"level": level, "shift": shift, "power": power}
+    if sys.argv[1:2] == ["models"]:
+        return 0 if all(one for kind in sys.argv[2:] or KINDS for one in models(kind)) else 1
     good = [one for name in sys.argv[1:] or parts for one in parts[name]()]
     return 0 if all(good) else 1
 
@@ -127,6 +140,28 @@ def power() -> Iterator[bool]:
     seconds = time.perf_counter() - start
     print(f"\n2,000 images, 50 features, 999 relabellings: {seconds:.2f} s (expected < {LIMIT:g})")
     yield seconds < LIMIT
+
+
+def models(kind: str) -> Iterator[bool]:
+    """Members of a trained model by how often it saw them, against the same controls."""
+    run = RunDirectory.at(config_of(kind, "report").execution.out)
+    record, repeats = run.record(), repeats_of(truth(kind, "report"))
+    options = options_of(record.prepared, record.config.calibration, 0)
+    scores, pool = read_scores(run, record).table, run.pool()
+    sets = {"all members": range(1, 65), "seen once or twice": (1, 2), "never seen": (0,)}
+    print(
+        f"\n{kind:24}{'members':>9}{'equal p':>11}{'learned p':>11}{'p':>11}{'AUC':>7}{'enough':>8}"
+    )
+    for name, times in sets.items():
+        others = (pool["split"] == "member") & ~pool["example_id"].map(repeats).isin(times)
+        some = pool.assign(left_out=np.where(others, "of another set", ""))
+        found = infer(calibrate(scores, some.drop(columns="error"), options), options)
+        assert found is not None
+        p_values = (found.equal.p_value, found.learned.p_value, found.p_value)
+        said = f"{found.members:9}" + "".join(f"{one:11.4f}" for one in p_values)
+        best = max(found.equal.auc, found.learned.auc)
+        print(f"{name:24}{said}{best:7.3f}{found.enough!s:>8}", flush=True)
+        yield name != "never seen" or not found.differs
 
 
 def correlated(rng: np.random.Generator, n: int, d: int, share: float = 0.5) -> Values:

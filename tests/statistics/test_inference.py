@@ -245,6 +245,7 @@ def test_images_of_a_cluster_count_once() -> None:
     assert thrice.learned.difference == pytest.approx(once.learned.difference)
 
 
+@pytest.mark.slow
 def test_clusters_move_together_so_that_alike_images_are_no_evidence() -> None:
     p_values = []
     for k in range(60):
@@ -259,6 +260,7 @@ def test_clusters_move_together_so_that_alike_images_are_no_evidence() -> None:
         assert np.mean(np.array(p_values) <= level) <= highest(level, 60)
 
 
+@pytest.mark.slow
 def test_what_pictures_tell_of_the_features_is_no_sign_of_training() -> None:
     raw, kept = [], []
     for k in range(10):
