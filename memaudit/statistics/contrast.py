@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from memaudit.statistics.dataset import LARGEST_PERMUTED
+
 FOLDS = 5
 AT_ONCE = 4_000_000  # labels of relabellings that are held in memory
 SLACK = 1e-9  # sums in another order
@@ -73,15 +75,20 @@ def contrast(units: Units, rounds: int, seed: int) -> Contrast:
     their features: weights are learned anew for each relabelling, and all that stays (folds,
     scales, the shape of the penalty) is a function of the unlabelled units. The smaller of both is
     compared with its like in the same relabellings. Equal weights ask whether members are on the
-    suspicious side, learned ones whether the sides differ in any direction.
+    suspicious side, learned ones whether the sides differ in any direction. Above 5,000 units the
+    sums that relabellings give are drawn from their normal law.
     """
     fold = np.unique(units.clusters, return_inverse=True)[1] % FOLDS
     order = np.argsort(fold, kind="stable")
     member = units.member[order]
     folded = _Folded.of(units.values[order], fold[order])
     rng = np.random.default_rng(seed)
-    found = folded.differences(member[None])
-    others = [folded.differences(one) for one in _relabelled(member, rounds, rng)]
+    found = folded.apart(folded.dealt(member[None]))
+    if len(member) > LARGEST_PERMUTED:
+        others = [folded.apart(folded.drawn(int(member.sum()), rounds, rng))]
+    else:
+        every = _relabelled(member, rounds, rng)
+        others = [folded.apart(folded.dealt(labels)) for labels in every]
     ranks = _ranks(np.concatenate([found, *others]))
     smaller = ranks.min(axis=1)
     scores = np.zeros((len(order), 2))
@@ -120,14 +127,26 @@ def _relabelled(member: Labels, rounds: int, rng: np.random.Generator) -> Iterat
 
 
 @dataclass(frozen=True, eq=False)
+class _Sums:
+    """What relabellings give to the members of each fold.
+
+    `inside` [FOLDS, k, d + 1]: sums of features that are centred in the fold, each the difference
+    of the sides' means in it times its weight; `counts` [FOLDS, k] of members.
+    """
+
+    inside: Values
+    counts: Values
+
+
+@dataclass(frozen=True, eq=False)
 class _Folded:
-    """Features on the axes of their covariance, centred in each fold, and their sum, [n, d + 1].
+    """Features on the axes of their covariance, and their sum, centred in each fold: [n, d + 1].
 
     Units are in the order of their folds, which begin at `starts`. `axes` [d, d] are columns;
     `variance` [d] is theirs, `shrunk` [d] the same drawn towards their mean (Ledoit and Wolf 2004).
     Both are of all units without their labels. To use them in place of the covariance within the
     sides changes the length of a discriminant and not its direction, and lets each relabelling
-    cost one product.
+    cost one product. `level` [FOLDS] is the mean sum in each fold, 0 over all.
     """
 
     matrix: Values
@@ -135,42 +154,70 @@ class _Folded:
     starts: tuple[int, ...]
     variance: Values
     shrunk: Values
+    level: Values
 
     @classmethod
     def of(cls, values: Values, fold: NDArray[np.int64]) -> _Folded:
         values = unit_spread(values)
-        total = unit_spread(values.sum(axis=1)[:, None])
+        matrix = np.hstack([values, unit_spread(values.sum(axis=1)[:, None])])
         starts = np.searchsorted(fold, np.arange(FOLDS + 1)).tolist()
-        for start, end in pairwise(starts):
-            values[start:end] -= values[start:end].mean(axis=0) if end > start else 0.0
+        level = np.zeros(FOLDS)
+        for one, (start, end) in enumerate(pairwise(starts)):
+            if end > start:
+                level[one] = matrix[start:end, -1].mean()
+                matrix[start:end] -= matrix[start:end].mean(axis=0)
+        values = matrix[:, :-1]
         variance, axes = np.linalg.eigh(values.T @ values / len(values))
         variance = np.maximum(variance, 0.0)
         share = ledoit_wolf_shrinkage(values, assume_centered=True) if variance.any() else 1.0
         shrunk = (1 - share) * variance + share * variance.mean()
         shrunk = np.where(shrunk > 0, shrunk, 1.0)
-        return cls(np.hstack([values @ axes, total]), axes, tuple(starts), variance, shrunk)
+        matrix[:, :-1] = values @ axes
+        return cls(matrix, axes, tuple(starts), variance, shrunk, level)
 
-    def differences(self, labels: Labels) -> Values:
-        """Mean score of members less that of controls, [k, 2], equal and learned, of [k, n].
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    def dealt(self, labels: Labels) -> _Sums:
+        """What labels [k, n] give."""
+        inside = [labels[:, start:end].astype(np.float64) for start, end in pairwise(self.starts)]
+        parts = [self.matrix[start:end] for start, end in pairwise(self.starts)]
+        sums = [one @ part for one, part in zip(inside, parts, strict=True)]
+        return _Sums(np.stack(sums), np.stack([one.sum(axis=1) for one in inside]))
+
+    def drawn(self, members: int, rounds: int, rng: np.random.Generator) -> _Sums:
+        """What so many random labellings give, by the normal law of sums of many units."""
+        counts = rng.multivariate_hypergeometric(self.sizes, members, rounds).T.astype(np.float64)
+        sums = []
+        for (start, end), count in zip(pairwise(self.starts), counts, strict=True):
+            part, size = self.matrix[start:end], end - start
+            spread, turn = np.linalg.eigh(part.T @ part / (size - 1))
+            normal = rng.standard_normal((rounds, len(spread))) * np.sqrt(np.maximum(spread, 0.0))
+            sums.append(np.sqrt(count * (size - count) / size)[:, None] * (normal @ turn.T))
+        return _Sums(np.stack(sums), counts)
+
+    def apart(self, sums: _Sums) -> Values:
+        """Mean score of members less that of controls, [k, 2], equal and learned.
 
         A fold's held-out difference has the weight of the numbers of both sides in it (their
         harmonic mean), so that folds without one side count nothing.
         """
-        sums, counts = self._sums(labels)
-        sizes = np.diff(self.starts)[:, None]
+        sizes, counts = self.sizes[:, None], sums.counts
         weight = (counts * (sizes - counts) / np.maximum(sizes, 1)).sum(axis=0)
-        inside = sums[:, :, :-1]
+        inside = sums.inside[:, :, :-1]
         learned = np.einsum("fkd,fkd->k", inside, self._weights(inside.sum(axis=0) - inside))
         members, n = counts.sum(axis=0), len(self.matrix)
-        equal = sums[:, :, -1].sum(axis=0) * n / (members * (n - members))
+        total = sums.inside[:, :, -1].sum(axis=0) + self.level @ counts
+        equal = total * n / (members * (n - members))
         return np.stack([equal, learned / np.maximum(weight, 1e-9)], axis=1)
 
     def scores(self, member: Labels) -> Values:
         """Score of each unit with equal weights and with those of other folds, [n, 2]."""
         _, weights = self._by_fold(member)
-        each = np.repeat(weights, np.diff(self.starts), axis=0)
+        each = np.repeat(weights, self.sizes, axis=0)
         learned = np.einsum("nd,nd->n", self.matrix[:, :-1], each)
-        return np.stack([self.matrix[:, -1], learned], axis=1)
+        return np.stack([self.matrix[:, -1] + np.repeat(self.level, self.sizes), learned], axis=1)
 
     def suspicious(self, member: Labels) -> float:
         """Share of the learned difference by features of positive weight; .5 without difference."""
@@ -181,19 +228,8 @@ class _Folded:
 
     def _by_fold(self, member: Labels) -> tuple[Values, Values]:
         """The difference of the sides in each fold, and the weights others teach, [FOLDS, d]."""
-        inside = self._sums(member[None])[0][:, 0, :-1]
+        inside = self.dealt(member[None]).inside[:, 0, :-1]
         return inside, self._weights(inside.sum(axis=0) - inside)
-
-    def _sums(self, labels: Labels) -> tuple[Values, Values]:
-        """Sums over the members of each fold, [FOLDS, k, d + 1], and their number, [FOLDS, k].
-
-        The features are centred in the fold, so that a sum is the difference of the sides' means in
-        it times its weight.
-        """
-        inside = [labels[:, start:end].astype(np.float64) for start, end in pairwise(self.starts)]
-        parts = [self.matrix[start:end] for start, end in pairwise(self.starts)]
-        sums = [one @ part for one, part in zip(inside, parts, strict=True)]
-        return np.stack(sums), np.stack([one.sum(axis=1) for one in inside])
 
     def _weights(self, sums: Values) -> Values:
         """Weights [..., d] by what other folds show, so that scores have a variance of 1."""

@@ -33,7 +33,6 @@ SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # of subsamples
 SUBSAMPLES, ROUNDS = 50, 199  # of each size, and relabellings of each
 SUFFICES = 0.8  # of the subsamples
 STRONGEST = 5  # features that are named
-MOST_LABELS = 100_000_000  # relabellings times units; more rounds than 999 are not made beyond it
 Values = NDArray[np.float64]
 
 
@@ -125,10 +124,10 @@ def infer(data: Calibrated, options: Options) -> Inference | None:
         return None
     values = unit_spread(table.to_numpy(np.float64))
     told = _told(values, data, rows, captions=options.captions)
-    rounds = min(options.rounds, max(999, MOST_LABELS // len(rows.ids)))
-    by_pictures = contrast(rows.units(told), rounds, options.seed).p_value if told.any() else None
+    rounds, seed = options.rounds, options.seed
+    by_pictures = contrast(rows.units(told), rounds, seed).p_value if told.any() else None
     left = rows.units(values - told)
-    found = contrast(left, rounds, options.seed)
+    found = contrast(left, rounds, seed)
     return Inference(
         attacks=tuple(dict.fromkeys(table.columns.get_level_values("attack"))),
         features=table.shape[1],
@@ -140,7 +139,7 @@ def infer(data: Calibrated, options: Options) -> Inference | None:
         suspicious=found.suspicious,
         explained=max(0.0, 1 - float(np.mean((values - told).var(axis=0)))),
         pictures_p=by_pictures,
-        enough=_enough(left, found, options.seed),
+        enough=_enough(left, found, seed),
         subsamples=SUBSAMPLES,
         rounds=rounds,
         strongest=_strongest(table.columns, _differences(left)),
