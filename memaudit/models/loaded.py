@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from memaudit.config import DataOptions
+from memaudit.errors import ModelError
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.provenance import Provenance
 
+PART = r"(?!\.)[^/\\\0-\x1f]+"  # of a branch or tag
+REVISION = re.compile(rf"(?=.{{1,250}}$){PART}(/{PART})*")
+VARIANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -31,6 +36,27 @@ class ModelOptions:
     resolution: int | None = None
     base: str | None = None
     data: DataOptions = field(default_factory=DataOptions)
+
+    def __post_init__(self) -> None:
+        """Raise ModelError for names that lead out of a folder."""
+        expect_plain(self.revision, self.variant, "the command line")
+
+
+def expect_plain(revision: str | None, variant: str | None, said_by: str) -> None:
+    """Raise ModelError for a revision or a variant that is no plain name.
+
+    A variant is a part of the names of weight files, a revision of those in the cache of the hub.
+    """
+    if variant is not None and VARIANT.fullmatch(variant) is None:
+        raise ModelError(
+            f"{said_by} gives the variant {variant[:80]!r}, expected a plain word such as fp16 "
+            "(letters, digits, `.`, `_` and `-`); correct it, or leave it out"
+        )
+    if revision is not None and REVISION.fullmatch(revision) is None:
+        raise ModelError(
+            f"{said_by} gives the revision {revision[:80]!r}, expected a commit, or the name of a "
+            "branch or a tag; correct it, or leave it out"
+        )
 
 
 @dataclass(frozen=True)

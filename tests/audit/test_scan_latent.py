@@ -342,6 +342,9 @@ def test_a_damaged_pipeline_is_refused_in_words(
         ("[]", "expected a JSON object"),
         ('{"model": 5}', "expected text"),
         ('{"model": "", "revision": null}', "give it with --base-model"),
+        ('{"model": "m", "variant": "../../x"}', r"lora.json gives the variant '../../x', expecte"),
+        ('{"model": "m", "variant": "a/b"}', "expected a plain word such as fp16"),
+        ('{"model": "m", "revision": "../../x"}', "gives the revision .*, expected a commit"),
     ],
 )
 def test_a_damaged_record_of_adapters_is_refused_in_words(

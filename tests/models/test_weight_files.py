@@ -157,6 +157,24 @@ def test_shards_of_a_variant_are_found_under_new_and_old_names(
     assert torch.equal(answer(tmp_path, variant="fp16"), whole)
 
 
+@pytest.mark.parametrize("variant", ["../x", "a/b", "/x", "..", "", "a\\b", "a\0b", "x" * 65, "ä"])
+def test_a_variant_is_a_plain_word(make_unet: MakeUnet, tmp_path: Path, variant: str) -> None:
+    make_unet().save_pretrained(tmp_path / "model")
+    with pytest.raises(ModelError, match="expected a plain word such as fp16"):
+        answer(tmp_path / "model", variant=variant)
+
+
+@pytest.mark.parametrize("revision", ["../x", "/etc", "a/../b", "", "a//b", "a/", "a\0b", ".x"])
+def test_a_revision_leads_nowhere_outside_the_cache(revision: str) -> None:
+    with pytest.raises(ModelError, match="expected a commit, or the name of a branch"):
+        ModelOptions(revision=revision)
+
+
+@pytest.mark.parametrize("revision", ["main", "refs/pr/1", "v1.0", "feature/a+b", "0" * 40])
+def test_names_of_commits_branches_and_tags_are_revisions(revision: str) -> None:
+    assert ModelOptions(revision=revision).revision == revision
+
+
 def test_links_to_files_are_followed_as_the_cache_of_the_hub_consists_of_them(
     make_unet: MakeUnet, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from memaudit.models.families.registry import Family
 from memaudit.models.families.stable_diffusion import load_latent, provenance_of, with_ambient
 from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
-from memaudit.models.loaded import Loaded, ModelOptions
+from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import locate, read_json
 from memaudit.models.weights import freeze, sha256_file
 
@@ -77,10 +77,13 @@ def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOption
             f"{folder / RECORD} gives {said}, expected text; copy the adapters again, or remove "
             "that file and name their pipeline with --base-model"
         )
+    expect_plain(said["revision"] or None, said["variant"] or None, str(folder / RECORD))
     model = options.base or said["model"]
     options = replace(
         options,
-        revision=None if options.base else said["revision"],  # options.revision is the adapters'
+        revision=None
+        if options.base
+        else said["revision"] or None,  # options.revision is the adapters'
         variant=said["variant"] or options.variant,
     )
     if not model:
