@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from memaudit.data.source import Columns, listed
+from memaudit.data.source import PACKED, Columns, listed
 from memaudit.errors import DataError
 from memaudit.foreign import parse_json, refusing
 from memaudit.text import encodable
@@ -184,15 +184,26 @@ class Beside:
         texts = [caption(self._text(name)) for name in self._texts(image)]
         told = next((one for one in texts if one.prompt or one.lost), Told())
         needed = self.columns.cluster_field is not None or not (told.prompt or told.lost)
-        for name in self._there(names_beside(image, (FIELDS,))) if needed else ():
-            return self._with_fields(name, told)
-        return told
+        fields = next(self._there(names_beside(image, (FIELDS,))), None) if needed else None
+        told = told if fields is None else self._with_fields(fields, told)
+        return told if told.prompt or told.lost else replace(told, lost=self._packed(image))
 
     def _texts(self, image: str) -> Iterator[str]:
+        return self._there(self._names(image))
+
+    def _names(self, image: str) -> Iterator[str]:
+        """What the texts of an image are called."""
         asked = self.columns.caption
         if asked is None:
-            return self._there(names_beside(image, TEXTS))
-        return self._there(start + asked for start in _starts(image) if is_text(asked))
+            return names_beside(image, TEXTS)
+        return (start + asked for start in _starts(image) if is_text(asked))
+
+    def _packed(self, image: str) -> str:
+        """Say that what may hold the caption is packed; "" where nothing is."""
+        names = (*self._names(image), *names_beside(image, (FIELDS,)))
+        for name in self._there(f"{name}.{kind}" for name in names for kind in PACKED):
+            return f"the caption cannot be read: .{name} is packed; unpack it"
+        return ""
 
     def _there(self, names: Iterable[str]) -> Iterator[str]:
         return (name for name in names if name in self.names)

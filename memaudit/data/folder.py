@@ -23,6 +23,7 @@ from memaudit.data.source import (
     ordered,
     refusal,
     suffix,
+    unpacked,
 )
 from memaudit.errors import DataError
 from memaudit.foreign import read_file
@@ -107,9 +108,7 @@ class ImageFolder:
     def _others(self, images: set[str]) -> list[str]:
         stems = images | {name.rpartition(".")[0] for name in images}
         others = [name for name in self._listing.files if not is_image(name)]
-        return [
-            name for name in others if name.rpartition(".")[0] in stems and not is_metadata(name)
-        ]
+        return [name for name in others if _stem(name) in stems and not is_metadata(name)]
 
     def _kept(self, metadata: str, images: set[str]) -> Rename:
         """Keep the names of some images; whole paths start from the folder of the metadata."""
@@ -174,10 +173,10 @@ class ImageFolder:
         beside: dict[str, Names] = defaultdict(dict)
         twice = []
         for name in self._listing.files:
-            kind = suffix(name)
-            if kind not in (*TEXTS, FIELDS):
+            if suffix(unpacked(name) or name) not in (*TEXTS, FIELDS):
                 continue
-            names = beside[name.rpartition(".")[0]]
+            stem = _stem(name)
+            names, kind = beside[stem], name[len(stem) + 1 :].lower()  # txt, or txt.gz
             if kind in names:
                 why = f"another file, {names[kind]}, has its name but for the case of letters"
                 twice.append(
@@ -200,7 +199,7 @@ class ImageFolder:
             stem: file
             for stem, names in beside.items()
             for kind, file in names.items()
-            if kind in TEXTS
+            if (unpacked(kind) or kind) in TEXTS
         }
         stems = {name.rpartition(".")[0] for name in images}
         if stems.isdisjoint(texts):
@@ -222,6 +221,11 @@ class ImageFolder:
                 f"none, nor .json files beside the images. Add one with the columns file_name and "
                 f"{column}, or leave the option out."
             )
+
+
+def _stem(name: str) -> str:
+    """A name without its extension, and without that of its packing."""
+    return (unpacked(name) or name).rpartition(".")[0]
 
 
 def _join(images: dict[str, Told], rows: Iterator[tuple[str, Told]]) -> None:

@@ -12,12 +12,22 @@ from memaudit.data.files import Listing, is_outside, stamp, walk
 from memaudit.data.folder import Above, ImageFolder
 from memaudit.data.metadata import is_metadata
 from memaudit.data.shards import ShardSource
-from memaudit.data.source import Columns, Damage, Entry, Source, is_image, suffix
+from memaudit.data.source import (
+    UNREAD,
+    Columns,
+    Damage,
+    Entry,
+    Source,
+    is_image,
+    suffix,
+    unpacked,
+)
 from memaudit.data.table import TableSource, holds_bytes
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.foreign import open_regular, reason, refusing
 from memaudit.text import encodable
 
+_PACKED_FILES = "packed files"  # a kind of files, of which nothing is read
 _TABLES = frozenset(["parquet", "arrow", "feather"])
 _PACKED = re.compile(
     r"\.(zip|7z|rar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4)|tfrecords?)$", re.IGNORECASE
@@ -95,7 +105,7 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
         kinds = _of_split(kinds, split, listing)
     if _are_notes(root, kinds):
         del kinds["tables"]
-    packed = kinds.pop("packed archives", [])
+    packed = kinds.pop(_PACKED_FILES, [])
     if len(kinds) > 1:
         counts = ", ".join(f"{len(files)} {kind}" for kind, files in kinds.items())
         raise DataError(f"{root} mixes kinds: {counts}. Give the sub-folder or file to read.")
@@ -110,7 +120,7 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
             f"{root} holds no image{f' ({failed})' if failed else ''}. Expected {_EXPECTED}."
         )
     [(kind, files)] = kinds.items()
-    why = Damage("a packed archive, of which nothing is read: unpack it, or move it away")
+    why = Damage(UNREAD)
     unreadable = listing.unreadable + [
         Entry(encodable(name), why, stamp(root / name)) for name in packed
     ]
@@ -120,20 +130,23 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
 def _sort_by_kind(files: list[str]) -> dict[str, list[str]]:
     kinds: dict[str, list[str]] = {}
     for name in files:
-        if is_image(name):
-            kind = "images"
-        elif is_metadata(name):
+        inside = unpacked(name)
+        if is_metadata(name):
             continue
-        elif suffix(name) in _TABLES:
-            kind = "tables"
-        elif suffix(name) == "tar":
-            kind = "archives"
-        elif _PACKED.search(name):
-            kind = "packed archives"
-        else:
-            continue
-        kinds.setdefault(kind, []).append(name)
+        if kind := _kind_of_name(name):
+            kinds.setdefault(kind, []).append(name)
+        elif _PACKED.search(name) or is_metadata(inside) or _kind_of_name(inside):
+            kinds.setdefault(_PACKED_FILES, []).append(name)
     return kinds
+
+
+def _kind_of_name(name: str) -> str:
+    """What a file is by its extension; "" for what no data set is made of."""
+    if is_image(name):
+        return "images"
+    if suffix(name) in _TABLES:
+        return "tables"
+    return "archives" if suffix(name) == "tar" else ""
 
 
 def _are_notes(root: Path, kinds: dict[str, list[str]]) -> bool:

@@ -18,6 +18,7 @@ from memaudit.data.fields import Fields
 from memaudit.data.files import Listing, read_file, stamp
 from memaudit.data.source import (
     FOLDER,
+    UNREAD,
     Columns,
     Damage,
     Entry,
@@ -28,6 +29,7 @@ from memaudit.data.source import (
     ordered,
     refusal,
     suffix,
+    unpacked,
 )
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.text import encodable
@@ -49,6 +51,11 @@ class Sample:
     def images(self) -> list[str]:
         """The extensions of what ends like an image."""
         return [extension for extension in self.members if is_image(extension)]
+
+    @property
+    def packed(self) -> list[str]:
+        """The extensions of images that are packed, such as png.gz."""
+        return [extension for extension in self.members if is_image(unpacked(extension))]
 
     @property
     def name(self) -> str:
@@ -126,6 +133,9 @@ class ShardSource:
             for sample in samples:
                 for extension, why in self._unread(sample):
                     yield Entry(_source(name, sample, extension), Damage(why), mark)
+        for sample in samples:
+            for extension in filter(self._is_asked_for, sample.packed):
+                yield Entry(_source(name, sample, extension), Damage(UNREAD), mark)
         if damage:
             yield Entry(encodable(name), Damage(damage), mark)
 
@@ -144,7 +154,7 @@ class ShardSource:
     def _key(self, name: str, sample: Sample, extension: str, of: str) -> Member | Damage | None:
         """Where an image is; why it cannot be read; None if another one is asked for."""
         member = sample.members[extension]
-        if self._extension is not None and not _is_called(extension, self._extension):
+        if not self._is_asked_for(extension):
             return None
         if not member.plain:
             return Damage(NOT_PLAIN)
@@ -156,21 +166,27 @@ class ShardSource:
             )
         return Member(name, member.offset, member.size, sample.name)
 
+    def _is_asked_for(self, extension: str) -> bool:
+        """Whether an image, packed or not, is one of those that are to be read."""
+        called = unpacked(extension) or extension
+        return self._extension is None or _is_called(called, self._extension)
+
     def _unread(self, sample: Sample) -> Iterator[tuple[str, str]]:
         """Texts that are the caption of no image, and why; none where a column is asked for."""
-        images = sample.images
+        images = [*sample.images, *map(unpacked, sample.packed)]
         if images and self._columns.caption is not None:
             return
         read = {text for image in images for text in names_beside(image, TEXTS)}
         for extension in sample.members:
-            if suffix(extension) not in TEXTS or extension in read:
+            called = unpacked(extension) or extension
+            if suffix(called) not in TEXTS or called in read:
                 continue
             text = _field(extension)
-            called = (
+            why = (
                 f"{text} is not called as captions are (txt, caption.txt): rename it, or take all "
                 f"of its name for captions with --caption-column {text}"
             )
-            yield extension, called if images else "a caption without an image of its key"
+            yield extension, why if images else "a caption without an image of its key"
 
     def _expect(self, kind: str, field: str | None, found: bool) -> None:
         if field is not None and not found:

@@ -23,6 +23,8 @@ IMAGE_NAMES = frozenset([
     "cr2", "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
 ])
 # fmt: on
+PACKED = ("gz", "bz2", "xz", "zst")  # extensions of files that are packed one by one
+UNREAD = "packed, so that nothing of it is read: unpack it, or move it away"
 LISTED = 500  # characters
 FOLDER = "folder"  # instead of a column of clusters: the folder of each image
 
@@ -130,6 +132,11 @@ def suffix(name: str) -> str:
 def is_image(name: str) -> bool:
     """Tell whether a file name ends like an image's."""
     return suffix(name) in IMAGE_NAMES
+
+
+def unpacked(name: str) -> str:
+    """Give what a file that is packed by itself holds (x.png of x.png.gz); "" for others."""
+    return name.rpartition(".")[0] if suffix(name) in PACKED else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -92,6 +92,7 @@ CONTENTS = {
     "wide.png": encoded(PIL.Image.new("1", (70_000, 2))),
     "images.zip": b"PK\3\4",
     "images.tar.gz": b"\x1f\x8b",
+    "photo.jpg.gz": b"\x1f\x8b",
     ".hidden.png": PNG,
     "latents.npz": b"PK\3\4",
     "README.md": b"images",
@@ -342,6 +343,9 @@ CAPTIONS = {
     "NaN": cells(pa.array([float("nan")])),
     "blank text": text(" \n"),
     "text in another encoding": text("zürich".encode("latin-1")),
+    "a packed text or JSON (`photo.txt.gz`)": lambda r: put(
+        r, **{"0.png": PNG, "0.txt.gz": b"\x1f\x8b"}
+    ),
     "a text of 70,000 bytes": text("x" * 70_000),
     "a structure with a field `caption`": cells(pa.array([{"caption": "plain", "b": 2}])),
     "a structure of other fields": cells(pa.array([{"a": 1, "b": 2}])),

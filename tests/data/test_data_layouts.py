@@ -346,4 +346,4 @@ def test_packed_archives_are_named(tmp_path):
         with pytest.raises(DataError, match=r"train.zip is packed .*unzip"):
             open_source(path)
     put(tmp_path, {"1.png": png(1)})
-    assert "a packed archive" in failures(open_source(tmp_path))["train.zip"]
+    assert "packed, so that nothing" in failures(open_source(tmp_path))["train.zip"]
