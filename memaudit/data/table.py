@@ -213,6 +213,11 @@ def _image_name(schema: Any, wanted: str | None, where: str) -> str:
         if len(candidates) != 1:
             usual = [name for name in schema.names if name.lower() in _USUAL_NAMES]
             candidates = [name for name in usual if _holds_images(schema, name)]
+    if not candidates and (lists := _lists_in(schema, wanted)):
+        raise DataError(
+            f"{where}: column {listed(lists)}, expected one image a row. Write a row for each "
+            "image, as explode of pandas does."
+        )
     if len(candidates) != 1:
         columns = listed(f"{field.name} ({field.type})" for field in schema)
         missing = "single image column" if wanted is None else f"image column {wanted!r}"
@@ -221,6 +226,19 @@ def _image_name(schema: Any, wanted: str | None, where: str) -> str:
             "images or paths with --image-column."
         )
     return candidates[0]
+
+
+def _lists_in(schema: Any, wanted: str | None) -> list[str]:
+    """Columns whose cells are lists: the one that is wanted, else those of images."""
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    lists = [field for field in schema if any(test(field.type) for test in tests)]
+    usual = {*_USUAL_NAMES, *(f"{name}s" for name in _USUAL_NAMES)}
+    return [
+        f"{one.name} holds lists ({one.type})"
+        for one in lists
+        if one.name == wanted
+        or (wanted is None and (one.name.lower() in usual or _is_bytes(one.type.value_type)))
+    ]
 
 
 def holds_bytes(schema: Any) -> bool:

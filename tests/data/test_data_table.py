@@ -132,6 +132,18 @@ def test_a_table_without_images_is_refused_with_its_columns(tmp_path):
         open_source(tmp_path, image_column="id")
 
 
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 1)])
+@pytest.mark.parametrize("cell", [b"png", "a.png", {"bytes": b"png", "path": "a"}])
+@pytest.mark.parametrize("column", [None, "images"])
+def test_a_column_of_lists_of_images_is_refused_in_words(tmp_path, kind, cell, column):
+    cells = pa.array([[cell]])
+    cells = pa.array([[cell]], kind(cells.type.value_type))
+    pq.write_table(pa.table({"images": cells, "text": ["a"]}), tmp_path / "a.parquet")
+    said = r"column images holds lists \(.*list.*\), expected one image a row.* explode"
+    with pytest.raises(DataError, match=said):
+        open_source(tmp_path, image_column=column)
+
+
 def test_among_several_columns_of_bytes_one_must_be_named(tmp_path):
     content = pa.table({"before": [png(1)], "after": [png(2)]})
     pq.write_table(content, tmp_path / "a.parquet")
