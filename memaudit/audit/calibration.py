@@ -93,12 +93,13 @@ def recalibrate(path: str, calibration: CalibrationConfig) -> ScanResult:
     """Make the findings of a finished run anew and keep them; its scores stay as they are.
 
     Score, levels and checks are those of the run; each calibration is recorded. Raises
-    RunDirectoryError if the run is not finished or in use.
+    RunDirectoryError if the run is not finished, was changed or is in use.
     """
     RunDirectory.at(path).expect_finished()
     with hold(Path(path)) as store:
         run = RunDirectory(store)
         record = run.record()
+        run.expect_kept()
         part = read_scores(run, record)
         options = options_of(record.prepared, calibration, record.config.attack.seed)
         found = make_findings(run.pool(), part, record.summary.conduct, options)

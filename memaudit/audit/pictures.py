@@ -23,8 +23,7 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
     findings, attack = result.findings, how.attack
     flagged = findings[findings["flagged"] & findings["representative"]]
     flagged = flagged.head(result.config.execution.images)
-    for earlier in run.strips().values():
-        run.store.remove(earlier)
+    run.drop_strips()
     if flagged.empty or not isinstance(attack, ReconstructionAttack):
         return
     wanted = {

@@ -18,8 +18,9 @@ from memaudit.audit.levels import Crowd, choose_levels, choose_weak_levels
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
+from memaudit.errors import RunDirectoryError
 from memaudit.models.self_check import SelfCheck, self_check
-from memaudit.progress import Progress
+from memaudit.progress import Progress, remark
 from memaudit.records import CLEAN, Example, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.record import (
@@ -121,7 +122,13 @@ def _copies_record(checked: Checked) -> CopiesRecord | None:
 
 def _shard_size(spec: BenchSpec, run: RunDirectory) -> int:
     """Images of a part: as they were when the run was begun, or its parts would not fit."""
-    return run.prepared().shard_size if run.is_prepared else spec.execution.shard_size
+    if not run.is_prepared:
+        return spec.execution.shard_size
+    try:
+        return run.prepared().shard_size
+    except RunDirectoryError as error:
+        remark(f"{error}. This scan does so, in parts of {spec.execution.shard_size} images")
+        return spec.execution.shard_size
 
 
 def embed(spec: BenchSpec, opened: Opened, progress: Progress) -> Embedded:

@@ -15,7 +15,7 @@ from memaudit.audit.pool import Candidates
 from memaudit.audit.work import Crew, attack
 from memaudit.config import AttackConfig
 from memaudit.errors import DataError, RunDirectoryError
-from memaudit.records import FULL, SCREEN, Primary
+from memaudit.records import FULL, KEYS, SCREEN, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Work
 from memaudit.statistics.adaptive import agreement, promoted, screening_order
@@ -62,7 +62,8 @@ class Scorer:
             )
         levels = {sigma for how in passes for sigma in how.grid.sigmas}
         of_now = set(part.table["example_id"]) | part.failed.keys() == wanted
-        if not of_now or set(part.table["sigma"]) != levels:
+        twice = bool(part.table.duplicated([*KEYS]).any())
+        if not of_now or twice or set(part.table["sigma"]) != levels:
             raise RunDirectoryError(
                 f"the scores in {self.run.place} are of other images or noise levels than those of "
                 "now: an image was lost or mended since they were made; give another --out"

@@ -14,7 +14,9 @@ from memaudit.comparison.intervals import Interval
 from memaudit.errors import ForeignFileError, RunDirectoryError
 from memaudit.foreign import read_file
 from memaudit.run.directory import SCAN, RunDirectory
+from memaudit.run.manifest import MANIFEST
 from memaudit.run.record import Record, read_record
+from memaudit.run.store import RUN
 
 SCAN_BYTES = 64 << 20
 
@@ -33,7 +35,13 @@ class Observed:
 
     @classmethod
     def at(cls, run: Path) -> Observed:
-        """Read a run directory, or a scan.json alone; raises RunDirectoryError."""
+        """Read a run directory, or a scan.json alone; raises RunDirectoryError.
+
+        One that still stands in its run directory is held to its seal.
+        """
+        beside = RunDirectory.at(run.parent)
+        if run.name == SCAN and beside.store.has(RUN) and beside.store.has(MANIFEST):
+            return cls(beside.record(), None)
         if run.is_dir():
             directory = RunDirectory.at(run)
             return cls(directory.record(), directory.findings())

@@ -34,7 +34,7 @@ def reported(run: RunDirectory, record: Record, findings: pd.DataFrame) -> Repor
     """Add the strips of flagged images to what was found; others are of an earlier calibration."""
     flagged = {str(name)[:PREFIX] for name in findings.loc[findings["flagged"], "example_id"]}
     shown = [(start, name) for start, name in run.strips().items() if start in flagged][:SHOWN]
-    strips = {start: run.store.get(name) for start, name in shown}
+    strips = {start: run.strip(name) for start, name in shown}
     return Reported(run.place, record, findings, strips, digest=run.digest)
 
 

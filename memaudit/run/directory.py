@@ -75,13 +75,16 @@ class RunDirectory:
         now = Question(FORMAT, digest(question), question)
         if not self.store.has(RUN):
             self.store.put(RUN, write(now))
-        earlier = read_question(self.content(RUN), f"{self.place}/{RUN}").asked
+        content = self.content(RUN)
+        earlier = read_question(content, f"{self.place}/{RUN}").asked
         if earlier != question:
             changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
             raise RunDirectoryError(
                 f"{self.place} holds the scan of other arguments or other data ({changed}); give "
                 "another --out, or the same arguments to continue it"
             )
+        if content != write(now):  # what was added to it is no part of the question
+            self.store.put(RUN, write(now))
         if self.sealed.begin(now.digest, get_args(Work)):
             self.store.remove(SCAN)  # whatever it says, its scores are not there
 
@@ -105,8 +108,12 @@ class RunDirectory:
         return self.store.has(PREPARED) and self.store.has(POOL)
 
     def prepared(self) -> Prepared:
-        """Read it back; raises RunDirectoryError."""
-        return read_prepared(self.content(PREPARED), f"{self.place}/{PREPARED}")
+        """Read it back, of a finished run as it was sealed; raises RunDirectoryError."""
+        content = self.content(PREPARED)
+        prepared = read_prepared(content, f"{self.place}/{PREPARED}")
+        if self.digest:
+            self.sealed.vouch(PREPARED, content)
+        return prepared
 
     def pool(self) -> pd.DataFrame:
         """Read all rows of the data sets, with what could not be read."""
@@ -123,6 +130,11 @@ class RunDirectory:
         record = read_record(content, f"{self.place}/{SCAN}")
         self.sealed.vouch(SCAN, content)
         return record
+
+    def expect_kept(self) -> None:
+        """Raise RunDirectoryError if a file that new findings leave as it is was changed."""
+        for name in (RUN, PREPARED, *self.store.names(STRIPS)):
+            self.sealed.vouch(name, self.content(name))
 
     def expect_finished(self) -> None:
         """Raise RunDirectoryError unless the scan is complete."""
@@ -178,6 +190,17 @@ class RunDirectory:
         """Where the strips stand, by the first PREFIX digits of the example_id, by rank."""
         names = self.store.names(STRIPS)
         return {name.removesuffix(".png").rpartition("-")[2]: name for name in names}
+
+    def strip(self, name: str) -> bytes:
+        """Read a strip as it was sealed; raises RunDirectoryError."""
+        content = self.content(name)
+        self.sealed.vouch(name, content)
+        return content
+
+    def drop_strips(self) -> None:
+        """Remove all strips."""
+        for name in self.store.names(STRIPS):
+            self.store.remove(name)
 
     def content(self, name: str) -> bytes:
         """A file as it is; raises RunDirectoryError if it cannot be read."""

@@ -85,6 +85,20 @@ def test_a_policy_and_a_baseline_decide_what_passes(memaudit_command, evidence, 
     assert memaudit_command("gate", evidence, "--policy", policy).code == 2
 
 
+def test_a_baseline_that_was_changed_is_refused_where_something_vouches_for_it(
+    memaudit_command, evidence, tmp_path
+):
+    run = shutil.copytree(evidence, tmp_path / "earlier")
+    scan = (run / "scan.json").read_bytes()
+    (run / "scan.json").write_bytes(scan.replace(b'"evidence"', b'"none beyond controls"'))
+    for base in (run, run / "scan.json"):
+        refused = memaudit_command("gate", evidence, "--baseline", base)
+        assert refused.code == 2
+        assert "was changed after its scan" in refused.err
+    alone = (run / "scan.json").rename(tmp_path / "scan.json")
+    assert memaudit_command("gate", evidence, "--baseline", alone).code == 1
+
+
 def test_an_inconclusive_scan_cannot_tell_with_4(memaudit_command, scan, members, tmp_path):
     assert scan(members, "--out", tmp_path / "alone").code == 4
     run = memaudit_command("gate", tmp_path / "alone")
