@@ -46,6 +46,7 @@ WHOLE = {  # whole numbers, each alone or in lists, and the range they must be i
     "projection_dim": (1, 16_384),
 }
 LAYERS = ("block_out_channels", "layers_per_block", "transformer_layers_per_block")
+FLAGS = ("clip_sample", "rescale_betas_zero_snr")  # any text would be taken for true
 REFUSED = {  # fields that bring in other code, or other files than those that were resolved
     "quantization_config": "a quantized network",
     "attn_implementation": "an implementation of attention",
@@ -61,12 +62,17 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
                 f"{path} asks for {REFUSED[name]} ({name}), which is not read; remove that entry, "
                 "or save the model without it"
             )
+        if name in FLAGS and not isinstance(value, bool | None):
+            raise ModelError(
+                f"{path} gives {name} {short(value)}, expected true or false; correct it, or copy "
+                "the model again"
+            )
         low, high = WHOLE.get(name, (-NUMBER, NUMBER))
         for leaf in _leaves(value, STEPS if name == "trained_betas" else ENTRIES):
             if not _fits(leaf, low, high, name in WHOLE):
                 kind = "a whole number" if name in WHOLE else "a number or a short text"
                 raise ModelError(
-                    f"{path} gives {name} {_short(value)}, expected {kind} of {low} to {high}; "
+                    f"{path} gives {name} {short(value)}, expected {kind} of {low} to {high}; "
                     "correct it, or copy the model again"
                 )
     _check_depth(config, path)
@@ -148,6 +154,7 @@ def _check_depth(config: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """What is shown of a value in a message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.limits import naming
+from memaudit.models.limits import naming, short
 
 BETA_FIELDS = (
     "num_train_timesteps",
@@ -87,8 +87,8 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
         abar = abar[:-1]
     if len(abar) < 2 or not (abar[-1] > 0 and abar[0] < 1 and (np.diff(abar) < 0).all()):
         raise ModelError(
-            f"the scheduler's betas ({betas}) give no noise that rises from step to step; expected "
-            "two steps or more with betas between 0 and 1. Correct scheduler_config.json"
+            f"the scheduler's betas ({short(betas)}) give no noise that rises from step to step; "
+            "expected two steps or more with betas between 0 and 1. Correct scheduler_config.json"
         )
     name = "trained_betas" if "trained_betas" in betas else str(config["beta_schedule"])
     return Schedule(name, 0.5 * np.log((1 - abar) / abar))

@@ -243,6 +243,21 @@ def test_whatever_a_library_raises_over_a_network_names_its_folder(refusal, pipe
     assert f"{pipeline}" in refusal(pipeline)
 
 
+@pytest.mark.parametrize("field", ["clip_sample", "rescale_betas_zero_snr"])
+@pytest.mark.parametrize("value", ["false", 0, []])
+def test_a_flag_of_a_scheduler_is_true_or_false(refusal, pipeline, field, value):
+    change(pipeline / "scheduler" / "scheduler_config.json", **{field: value})
+    assert f"gives {field} {value!r}, expected true or false" in refusal(pipeline)
+
+
+def test_of_many_betas_a_message_shows_a_few(refusal, pipeline):
+    betas = {"beta_schedule": None, "trained_betas": [0.0] * 1000}
+    change(pipeline / "scheduler" / "scheduler_config.json", **betas)
+    message = refusal(pipeline)
+    assert "give no noise that rises from step to step" in message
+    assert len(message) < 500
+
+
 @pytest.mark.parametrize("field", ["norm_eps", "mid_block_scale_factor", "freq_shift"])
 @pytest.mark.parametrize("value", ["x", []])
 def test_whatever_a_network_raises_when_it_is_asked_is_the_models_fault(
