@@ -35,6 +35,7 @@ from memaudit.statistics.effects import Auc, Excess
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import Exchangeability
 from memaudit.statistics.exchangeability.separation import Separation
+from memaudit.statistics.explored import Explored
 from memaudit.statistics.inference import Combination, Feature, Inference
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level
@@ -186,6 +187,7 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
         ),
         verdict=verdict,
         inference=inference(),
+        explored=(Explored("secmi", ("secmi",), 0.51, 0.0, 0.53, 0.0167, 0),),
     )  # fmt: skip
     return replace(found, **changes)
 

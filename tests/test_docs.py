@@ -33,6 +33,7 @@ from memaudit.records import KEYS, Claim, Column
 from memaudit.report.attachments import SHORT
 from memaudit.run.record import FORMAT, Calibration, Environment, Prepared, Record
 from memaudit.similarity.embed.registry import BUILT_IN
+from memaudit.statistics.explored import Explored
 from memaudit.statistics.findings import described
 from memaudit.statistics.inference import Combination, Inference
 from memaudit.statistics.summary import Conduct, Counts, DatasetLevel, Flagged, Summary
@@ -152,6 +153,7 @@ def test_the_keys_and_columns_of_the_scores_are_documented_in_their_order():
         ("- `conduct`", Conduct),
         ("- `inference`", Inference),
         ("- `inference`", Combination),
+        ("- `explored`", Explored),
         ("- `environment`", Environment),
         ("- `calibrations`", Calibration),
     ],

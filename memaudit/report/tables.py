@@ -1,4 +1,4 @@
-"""The two tables of a summary: noise levels, and published thresholds."""
+"""The tables of a summary: noise levels, further attacks, and published thresholds."""
 
 from __future__ import annotations
 
@@ -36,6 +36,24 @@ def level_table(summary: Summary) -> list[str]:
         f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
     )
     return [*head, *(_level(level, width) for level in summary.levels)]
+
+
+def attack_table(summary: Summary) -> list[str]:
+    """What attacks show that have no part in the verdict, a line each."""
+    if not summary.explored:
+        return []
+    width = 2 + max(len(one.attack) for one in summary.explored)
+    return [
+        "",
+        "  Further attacks (exploratory, no part of the verdict)",
+        f"  {'':{width}}{'by the score':^18}     less what pictures predict",
+        f"  {'':{width}}{'AUC':>7}{'> ctl p99':>11}{'AUC':>11}{'> ctl p99':>11}{'flagged':>9}",
+        *(
+            f"  {one.attack:{width}}{one.raw_auc:7.3f}{one.raw_above:11.1%}"
+            f"{one.auc:11.3f}{one.above:11.1%}{one.flagged:9}"
+            for one in summary.explored
+        ),
+    ]
 
 
 def _level(level: Level, width: int) -> str:

@@ -8,7 +8,7 @@ from memaudit.report import plain
 from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
-from memaudit.report.tables import level_table, threshold_table
+from memaudit.report.tables import attack_table, level_table, threshold_table
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.detectable import Detectable
@@ -61,6 +61,7 @@ def describe(record: Record) -> str:
         *_quality(record.quality),
         "",
         *level_table(summary),
+        *attack_table(summary),
         "",
         *threshold_table(summary),
         "",

@@ -28,6 +28,7 @@ from memaudit.statistics.effects import (
 )
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import LEVEL, Exchangeability, can_be_tested
+from memaudit.statistics.explored import Explored, explore
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.inference import Inference, infer
 from memaudit.statistics.joint import InputTail
@@ -89,7 +90,8 @@ class Summary:
     """What a scan found; None is what could not be computed.
 
     `attack` is the one that the verdict rests on, `columns` are those pooled into its score;
-    `conduct` is how the scan went. `inference` is of all attacks and no part of the verdict.
+    `conduct` is how the scan went. `inference` is of all attacks together, `explored`
+    are the further ones by themselves; both are no part of the verdict.
     """
 
     attack: str
@@ -103,6 +105,7 @@ class Summary:
     conduct: Conduct
     verdict: Verdict
     inference: Inference | None = None
+    explored: tuple[Explored, ...] = ()
 
 
 def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
@@ -128,6 +131,7 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
         conduct=conduct,
         verdict=Verdict.inconclusive(),
         inference=infer(data, options),
+        explored=explore(data, options),
     )
     verdict = decide(_facts(summary, data, options))
     if verdict.outcome is not Outcome.EVIDENCE:  # then a flag claims nothing
