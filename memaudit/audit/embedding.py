@@ -6,7 +6,9 @@ next scan of the same data finds them.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from memaudit.audit.embedded import (
 from memaudit.audit.listing import Listing
 from memaudit.config import AlphaPolicy, DataOptions, ResizePolicy, digest
 from memaudit.data import Decoded, decode, image_id, properties, resize
-from memaudit.errors import DataError, UnreadableImageError
+from memaudit.errors import ConfigError, DataError, UnreadableImageError
 from memaudit.progress import Progress
 from memaudit.records import Image
 from memaudit.similarity.embed import Embedder
@@ -121,10 +123,9 @@ def embed_listing(
     damaged is said and made anew. Raises DataError if no image can be read and IndexMismatchError
     if `directory` holds other data, finished or not.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     made_of = (embedder.name, embedder.digest, listing.fingerprint)
     meta = IndexMeta(*made_of, resolution=view.size, resize=view.resize, alpha=view.alpha)
-    with FileLock(directory / LOCK):
+    with _held(directory):
         found = finished(directory, meta, embedding_key(listing, embedder, view), device)
         whole = found
         if whole is None:
@@ -140,6 +141,27 @@ def embed_listing(
         directory=directory,
         reused=found is not None,
     )
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold the folder of an index, waiting for it; raises ConfigError if it cannot be written."""
+    lock = FileLock(directory / LOCK)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigError(
+            f"{directory}, where the index of the images is kept, cannot be written: "
+            f"{error.strerror}; name a folder of your own with --index, or one for all indexes in "
+            "the variable MEMAUDIT_CACHE"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write_parts(

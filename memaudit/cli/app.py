@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _unexpected(error: Exception) -> int:
     code = INTERNAL
     if isinstance(error, OSError) and error.filename:
-        complain(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
+        path = error.filename2 or error.filename  # of a renamed file its new name
+        complain(f"error: {path}: {error.strerror}; check the path and its permissions")
         code = USAGE
     elif out_of_memory(error):
         complain(

@@ -13,7 +13,7 @@ from memaudit.config import CalibrationConfig
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=options.TEXT)
 @options.of(CalibrationConfig)
 @options.VERBOSE
 @options.JSON

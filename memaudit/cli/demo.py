@@ -15,6 +15,7 @@ from memaudit.text import shown
 @click.option(
     "--out",
     metavar="DIRECTORY",
+    type=options.TEXT,
     default="memaudit-demo",
     show_default=True,
     help="Where images and runs are written.",

@@ -21,7 +21,13 @@ def index() -> None:
 
 @index.command()
 @click.argument("dataset")
-@click.option("--out", metavar="DIRECTORY", required=True, help="Where the index is written.")
+@click.option(
+    "--out",
+    metavar="DIRECTORY",
+    type=options.TEXT,
+    required=True,
+    help="Where the index is written.",
+)
 @click.option(
     "--resolution",
     type=click.IntRange(1),
@@ -50,8 +56,8 @@ def build(out: str, resolution: int | None, embedder: str, seed: int, **values: 
 
 
 @index.command()
-@click.argument("index_directory", metavar="INDEX")
-@click.argument("image")
+@click.argument("index_directory", metavar="INDEX", type=options.TEXT)
+@click.argument("image", type=options.TEXT)
 @click.option(
     "-k", "count", type=click.IntRange(1), default=5, show_default=True, help="How many to print."
 )

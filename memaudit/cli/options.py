@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from memaudit.config.fields import Option, all_options
+from memaudit.config.fields import BLANK, Option, all_options
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -32,6 +32,17 @@ class Listed(click.ParamType):  # type: ignore[type-arg]
             self.item.convert(part.strip() if isinstance(part, str) else part, param, ctx)
             for part in parts
         )
+
+
+class Text(click.ParamType):  # type: ignore[type-arg]
+    """Text that is not blank."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse a blank, as configurations do."""
+        text = str(value)
+        return text if text.strip() else self.fail(BLANK, param, ctx)
 
 
 class WholeNumber(click.IntRange):
@@ -114,6 +125,7 @@ CONFIG_FILE = click.option(
     "([scan], [index.build]); flags win over it.",
 )
 
+TEXT = Text()
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 VERBOSE = click.option(
     "--verbose", is_flag=True, help="Print all numbers and tables in place of a few lines."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from memaudit.config.fields import option
+from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 
@@ -21,6 +21,7 @@ class CompareConfig:
     )
 
     def __post_init__(self) -> None:
+        check(self)
         if len(self.runs) < 2:
             raise ConfigError(
                 f"found {len(self.runs)} run, expected two or more; name the base first, then the "

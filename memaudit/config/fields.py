@@ -14,6 +14,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from memaudit.errors import ConfigError
 
 ABOUT = "option"  # of a field's metadata
+BLANK = (
+    "is blank, expected text; an unset variable of a shell is: give a value, or leave the option "
+    "out"
+)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ def _without_none(hint: Any) -> Any:
 
 
 def _check(one: Option, value: Any) -> None:
+    if isinstance(value, str) and not value.strip():
+        raise ConfigError(f"{one.name} {BLANK}")
     if get_origin(one.item) is Literal:
         choices = get_args(one.item)
         if value not in choices:

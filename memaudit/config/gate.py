@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from os.path import realpath
 
-from memaudit.config.fields import option
+from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 
@@ -35,6 +35,7 @@ class GateConfig:
     )
 
     def __post_init__(self) -> None:
+        check(self)
         named = [self.policy, self.junit, self.sarif, self.gitlab]
         for path, times in Counter(realpath(one) for one in named if one is not None).items():
             if times > 1:

@@ -67,6 +67,7 @@ class VerifyConfig:
     again: ReplayConfig | None = option(None, "--replay")
 
     def __post_init__(self) -> None:
+        check(self)
         if self.digest is not None and DIGITS.fullmatch(self.digest) is None:
             raise ConfigError(
                 f"--digest has {len(self.digest)} characters, expected the 64 hexadecimal digits "

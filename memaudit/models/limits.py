@@ -109,6 +109,11 @@ def naming(
     except Exception as error:
         if out_of_memory(error):
             raise
+        if isinstance(error, OSError) and error.filename:
+            raise ModelError(
+                f"{part} cannot be used: {error.filename}: {error.strerror}; check the path and "
+                "its permissions"
+            ) from error
         raise ModelError(
             f"{part} cannot be used: {type(error).__name__}: {reason(error)}; {advice}"
         ) from error

@@ -54,7 +54,8 @@ def read_json(path: Path, *, lenient: bool = False) -> dict[str, Any]:
     """
     if not path.exists():
         raise ModelError(f"the model lacks {path}; is the download complete?")
-    with refusing(ModelError, f"{path} cannot be read as JSON"):
+    advice = "check its permissions, or copy the model again"
+    with refusing(lambda why: ModelError(f"{why}; {advice}"), f"{path} cannot be read as JSON"):
         content = foreign.read_json(path, lenient=lenient)
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds a {type(content).__name__}, expected a JSON object")

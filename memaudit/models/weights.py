@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from memaudit.errors import ModelError
+from memaudit.foreign import open_regular, refusing
 from memaudit.models.locate import read_json
 
 OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
@@ -112,6 +113,9 @@ def _shards(index: Path) -> list[Path]:
 
 def tensors_in(path: Path) -> list[str]:
     """Names of the tensors in a file of weights; raises ModelError if it is not whole."""
+    closed = refusing(lambda why: ModelError(f"{why}; check its permissions"), str(path))
+    with closed, open_regular(path):
+        pass  # safe_open says of a file that may not be read that it is not there
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())

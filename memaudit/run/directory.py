@@ -208,8 +208,8 @@ class RunDirectory:
             return self.store.get(name)
         except OSError as error:
             raise RunDirectoryError(
-                f"{self.place}/{name} cannot be read ({error}); run its scan again with the same "
-                "arguments"
+                f"{self.place}/{name} cannot be read ({error.strerror}); check its permissions, or "
+                "run its scan again with the same arguments"
             ) from error
 
     def _table(self, name: str) -> pd.DataFrame:

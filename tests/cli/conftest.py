@@ -1,8 +1,10 @@
 """The command in process, on few small images."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -10,6 +12,7 @@ import memaudit.audit  # noqa: F401  imported once, before anything is timed or 
 from memaudit.cli import main
 from memaudit.records import Image
 
+NOBODY = 65534  # a user that may do nothing
 QUICK = ("--embedder", "pixels", "--levels", "2", "--draws", "1", "--steps", "2")
 
 
@@ -62,3 +65,19 @@ def members(write_folder: Callable[[str, list[Image]], Path], tiles: list[Image]
 def controls(write_folder: Callable[[str, list[Image]], Path], tiles: list[Image]) -> Path:
     """As many others as a verdict needs, and some more."""
     return write_folder("controls", tiles[6:50])
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user reaches, unlike those of pytest."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable[[], None]]:
+    """Permissions mean nothing to root: act as nobody from here on."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(NOBODY) if user == 0 else None
+    os.seteuid(user)
