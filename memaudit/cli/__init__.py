@@ -3,6 +3,18 @@
 Heavy libraries are imported inside the commands, so that `memaudit --help` stays quick.
 """
 
-from memaudit.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+from typing import NoReturn
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code; also where it is interrupted early."""
+    try:
+        from memaudit.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run(arguments)

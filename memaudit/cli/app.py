@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 import memaudit
+from memaudit.cli import INTERRUPTED
 from memaudit.cli.calibrate import calibrate
 from memaudit.cli.compare import compare
 from memaudit.cli.demo import demo
@@ -25,7 +26,7 @@ from memaudit.cli.train import train
 from memaudit.cli.verify import verify
 from memaudit.errors import MemauditError, out_of_memory
 
-USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
+USAGE, INTERNAL = 2, 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

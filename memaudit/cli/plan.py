@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +28,7 @@ def plan(as_json: bool, **values: Any) -> None:
     machine, and prints network evaluations, time, disk, and how many memorized images the scan
     could flag.
     """
-    config = ScanConfig(**values, out="")
+    config = ScanConfig(**values, out=os.devnull)  # nothing is written
     from memaudit.audit.plan import estimate
     from memaudit.audit.plan_words import describe_plan
 

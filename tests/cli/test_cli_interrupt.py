@@ -45,3 +45,17 @@ def test_an_interrupted_scan_continues_to_the_same_findings(memaudit_command, me
     assert memaudit_command(*words, tmp_path / "other").code == 4
     whole = pd.read_parquet(tmp_path / "other" / "findings.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(run / "findings.parquet"), whole)
+
+
+def test_an_interruption_before_the_commands_are_there_shows_no_traceback():
+    program = (
+        "import sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'memaudit.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from memaudit.cli import main\n"
+        "main(['--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
