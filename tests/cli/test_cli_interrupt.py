@@ -57,5 +57,6 @@ def test_an_interruption_before_the_commands_are_there_shows_no_traceback():
         "from memaudit.cli import main\n"
         "main(['--help'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
