@@ -53,7 +53,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert report["config"].keys() == {"data", "target", "attack", "calibration", "execution"}
     assert report["summary"].keys() == {
         *("attack", "columns", "counts", "flagged", "dataset", "levels", "literature"),
-        *("conduct", "verdict", "exchangeability"),
+        *("conduct", "verdict", "exchangeability", "inference", "explored"),
     }
     assert report["summary"]["conduct"].keys() == {
         *("unread", "self_checked", "power", "detectable", "effort", "noisy", "reference"),
