@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,24 @@ from memaudit.text import cell, encodable
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that nobody ever sees half of."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with in_place(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def in_place(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write a file under, which takes its place once it is whole.
+
+    What fails or is interrupted leaves nothing behind: on a full disk it would stand in the way.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,7 +9,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from memaudit.files import finite, to_parquet, write_csv, write_json, write_text, write_whole
+from memaudit.files import (
+    finite,
+    in_place,
+    to_parquet,
+    write_csv,
+    write_json,
+    write_text,
+    write_whole,
+)
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
@@ -130,3 +138,18 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_one(tmp_path, write):
     with pytest.raises((TypeError, ValueError)):
         write(path, pd.DataFrame({"a": [Unwritable()]}))
     assert path.read_bytes() == before
+
+
+def write_half(path: Path) -> None:
+    with in_place(path) as temporary:
+        temporary.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_whole(tmp_path / "there", b"content")
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

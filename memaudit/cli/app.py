@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -27,6 +28,7 @@ from memaudit.cli.verify import verify
 from memaudit.errors import MemauditError, out_of_memory
 
 USAGE, INTERNAL = 2, 3
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -73,6 +75,11 @@ def _unexpected(error: Exception) -> int:
         path = error.filename2 or error.filename  # of a renamed file its new name
         complain(f"error: {path}: {error.strerror}; check the path and its permissions")
         code = USAGE
+    elif isinstance(error, OSError) and error.errno in FULL:
+        complain(
+            f"error: the output cannot be written: {error.strerror}; free some space where it "
+            "goes, then run the same command again"
+        )
     elif out_of_memory(error):
         complain(
             "error: out of memory; run the same command with a smaller --batch-size: what was "

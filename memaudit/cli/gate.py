@@ -58,7 +58,8 @@ def gate(context: click.Context, /, run: str, as_json: bool, **values: Any) -> N
     from memaudit.gate import formats, words
     from memaudit.gate.pipeline import gate as decide
 
-    with name_full_disk(Path.cwd()):
+    written = (config.junit, config.sarif, config.gitlab)
+    with name_full_disk(*(Path(one).parent for one in written if one), Path.cwd()):
         gated = decide(config)
     if as_json:
         say_json(formats.to_json(gated))

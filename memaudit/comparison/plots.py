@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.quality import drawn_alike
 from memaudit.comparison.shares import THRESHOLDS, Distribution
+from memaudit.files import in_place
 from memaudit.progress import remark
 from memaudit.records import CLEAN, COPY, Input
 
@@ -130,9 +131,8 @@ def _save(figure: Figure, path: Path) -> None:
         simplefilter("always")
         for kind in KINDS:
             target = path.with_name(f"{path.name}.{kind}")
-            temporary = target.with_name(f"{target.name}.tmp")
             undated = {"Date": None} if kind == "svg" else {}
-            figure.savefig(temporary, format=kind, dpi=110, metadata=undated)
-            temporary.replace(target)
+            with in_place(target) as temporary:
+                figure.savefig(temporary, format=kind, dpi=110, metadata=undated)
     for text in dict.fromkeys(str(one.message) for one in said):
         remark(f"{path.name}: {text}")

@@ -15,6 +15,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memaudit.errors import RunDirectoryError
+from memaudit.files import in_place
 from memaudit.train.folder import CHECKPOINTS, other_training
 
 KEEP = 2
@@ -54,11 +55,10 @@ def save(out: Path, step: int, digest: str, state: TrainingState) -> None:
     folder = out / CHECKPOINTS
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
-    temporary = path.with_suffix(".tmp")
     tensors = state.tensors()
     said = {"step": str(step), "digest": digest}
-    save_file(tensors, temporary, metadata={**said, SEAL: _seal(said, tensors)})
-    temporary.replace(path)
+    with in_place(path) as temporary:
+        save_file(tensors, temporary, metadata={**said, SEAL: _seal(said, tensors)})
     for old in _saved(out)[:-KEEP]:
         old.unlink()
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from memaudit.config import Mask, TrainConfig
 from memaudit.corruption.mask import draw_mask
 from memaudit.corruption.noise import frozen_noise, generator
+from memaudit.files import in_place
 from memaudit.models.ambient import MEMAUDIT, NOISY, Ambient
 
 MASKS = "masks"
@@ -94,6 +95,5 @@ def _write_parts(folder: Path, ids: list[str], content: Content) -> None:
             continue
         names = ids[start : start + PART]
         rows = content(list(range(start, start + len(names))), names)
-        temporary = path.with_suffix(".tmp")
-        save_file({name: row.clone() for name, row in zip(names, rows, strict=True)}, temporary)
-        temporary.replace(path)
+        with in_place(path) as temporary:
+            save_file({name: row.clone() for name, row in zip(names, rows, strict=True)}, temporary)

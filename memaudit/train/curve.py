@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from memaudit.files import in_place
+
 LOG_EVERY = 50
 
 
@@ -33,10 +35,8 @@ class LossLog:
         """Write the table."""
         self._close(step)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with in_place(self._path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([("step", "loss"), *self._rows])
-        temporary.replace(self._path)
 
     def draw(self) -> None:
         """Write the picture beside the table, its axes logarithmic where the losses allow it."""
@@ -52,9 +52,8 @@ class LossLog:
         axes.plot(steps, losses, marker="." if len(steps) < 30 else "")
         axes.set(xlabel="step", ylabel="loss", yscale="log" if min(losses) > 0 else "linear")
         axes.grid(alpha=0.3)
-        temporary = self._path.with_suffix(".png.tmp")
-        figure.savefig(temporary, format="png", dpi=120)
-        temporary.replace(self._path.with_suffix(".png"))
+        with in_place(self._path.with_suffix(".png")) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
 
     def _close(self, step: int) -> None:
         if self._window:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from memaudit.attacks.samplers import euler, sampling_sigmas
+from memaudit.files import in_place
 from memaudit.models.denoiser import Denoiser
 
 SIDE = 4  # images along each side of a grid
@@ -27,9 +28,8 @@ def write_grid(path: Path, denoiser: Denoiser, seed: int) -> None:
     sigmas = sampling_sigmas(sigma, denoiser.sigma_min, STEPS)
     images = denoiser.decode(euler(denoiser.denoise, denoiser.sigma_max * noise, sigmas))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    Image.fromarray(_tile(images).cpu().numpy()).save(temporary, format="PNG")
-    temporary.replace(path)
+    with in_place(path) as temporary:
+        Image.fromarray(_tile(images).cpu().numpy()).save(temporary, format="PNG")
 
 
 def _tile(images: Tensor) -> Tensor:

@@ -86,3 +86,21 @@ def test_an_index_that_outgrows_its_disk_does_not_kill_the_process(
     assert f"the disk that holds {disk / 'index'} is full" in left.stderr
     filler.unlink()
     assert memaudit_command(*words, disk / "index").code == 0
+
+
+def test_a_full_disk_under_the_files_of_a_gate_is_named(scan, members, memaudit_command, disk):
+    assert scan(members, "--out", disk / "run").code == 4
+    leave(disk, 0)
+    run = memaudit_command("gate", disk / "run", "--junit", disk / "gate.xml")
+    assert run.code == 3
+    assert f"the disk that holds {disk} is full" in run.err
+    assert not list(disk.glob("*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_output_that_cannot_be_written_is_no_internal_error():
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-m", "memaudit", "doctor", "--help"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert "error: the output cannot be written: No space left on device; free some" in done.stderr

@@ -21,7 +21,7 @@ from memaudit.errors import (
     ForeignFileError,
     IndexMismatchError,
 )
-from memaudit.files import write_whole
+from memaudit.files import in_place, write_whole
 from memaudit.foreign import read_file
 from memaudit.records import Vectors
 from memaudit.similarity.search.backend import view_vectors
@@ -60,12 +60,11 @@ def build_index(
     flat = _fill(len(ids), chunks)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / SIDECAR).unlink(missing_ok=True)
-    temporary = directory / f"{VECTORS}.tmp"
-    faiss.write_index(flat, str(temporary))
-    if temporary.stat().st_size < len(ids) * flat.code_size:  # FAISS does not check its last write
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
-    sidecar = Sidecar(meta, _sha256(temporary), tuple(ids))
-    temporary.replace(directory / VECTORS)
+    with in_place(directory / VECTORS) as temporary:
+        faiss.write_index(flat, str(temporary))
+        if temporary.stat().st_size < len(ids) * flat.code_size:  # its last write is not checked
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
+        sidecar = Sidecar(meta, _sha256(temporary), tuple(ids))
     write_whole(directory / SIDECAR, _adapter().dump_json(sidecar))
     return Index.create(ids, flat, meta, device)
 
@@ -139,7 +138,11 @@ def _compare(directory: Path, found: IndexMeta, expected: IndexMeta) -> None:
     ]
     if differences:
         embedders = f"made by {found.embedder}, wanted for {expected.embedder}"
-        raise IndexMismatchError(_refusal(directory, f"{'; '.join(differences)} ({embedders})"))
+        other = (
+            "it is of other images, or of another size or embedder; name another folder to keep it"
+        )
+        reason = f"{'; '.join(differences)} ({embedders}): {other}"
+        raise IndexMismatchError(_refusal(directory, reason))
 
 
 def _refuse(directory: Path, reason: str) -> DamagedIndexError:
