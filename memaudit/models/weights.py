@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from memaudit.models.locate import read_json
 
 OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
 OF_TRANSFORMERS = "model"  # and transformers
+LFS = b"version https://git-lfs"  # begins what stands for a file in a clone without LFS
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -114,8 +116,12 @@ def _shards(index: Path) -> list[Path]:
 def tensors_in(path: Path) -> list[str]:
     """Names of the tensors in a file of weights; raises ModelError if it is not whole."""
     closed = refusing(lambda why: ModelError(f"{why}; check its permissions"), str(path))
-    with closed, open_regular(path):
-        pass  # safe_open says of a file that may not be read that it is not there
+    with closed, open_regular(path) as file:  # safe_open would say that it is not there
+        if file.read(len(LFS)) == LFS:
+            raise ModelError(
+                f"{path} is the pointer of a file that Git LFS keeps, expected the file itself; "
+                "fetch it with git lfs pull, or download the model again"
+            )
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
@@ -136,6 +142,12 @@ def numbers_in(files: Sequence[Path]) -> int:
 
 
 def _no_weights(folder: Path, expected: str) -> ModelError:
+    if os.path.lexists(folder / expected):
+        broken = (folder / expected).is_symlink()
+        return ModelError(
+            f"{folder / expected} is {'a link that leads nowhere' if broken else 'no regular file'}"
+            ", expected weights; copy or download the model again"
+        )
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     if others:
         return ModelError(

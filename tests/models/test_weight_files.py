@@ -186,6 +186,26 @@ def test_links_to_files_are_followed_as_the_cache_of_the_hub_consists_of_them(
 
 
 @pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (lambda path: path.symlink_to("../../blobs/0123"), "a link that leads nowhere"),
+        (lambda path: path.symlink_to(path.name), "a link that leads nowhere"),
+        (lambda path: path.mkdir(), "no regular file"),
+        (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
+    ],
+)
+def test_what_stands_in_place_of_weights_is_named(
+    make_unet: MakeUnet, tmp_path: Path, put: Callable[[Path], None], said: str
+) -> None:
+    make_unet().save_pretrained(tmp_path)
+    weights = tmp_path / f"{OF_DIFFUSERS}.safetensors"
+    weights.unlink()
+    put(weights)
+    with pytest.raises(ModelError, match=f"{OF_DIFFUSERS}.safetensors .*{said}.*download"):
+        answer(tmp_path)
+
+
+@pytest.mark.parametrize(
     "content", ["[]", "{", '{"weight_map": []}', '{"weight_map": {}}', '{"weight_map": {"a": 3}}']
 )
 def test_an_index_that_says_nothing_is_refused(
