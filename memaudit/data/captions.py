@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from memaudit.data.source import PACKED, Columns, listed
+from memaudit.data.source import Columns, listed, unpacked, why_unread
 from memaudit.errors import DataError
 from memaudit.foreign import parse_json, refusing
 from memaudit.text import encodable
@@ -175,7 +175,7 @@ class Beside:
     txt, as it does in archives, whose names are cut at their first dot; caption.txt comes after it.
     """
 
-    names: Container[str]
+    names: Collection[str]
     read: Callable[[str, int], bytes]  # of an extension, at most so many bytes
     columns: Columns
 
@@ -199,10 +199,11 @@ class Beside:
         return (start + asked for start in _starts(image) if is_text(asked))
 
     def _packed(self, image: str) -> str:
-        """Say that what may hold the caption is packed; "" where nothing is."""
-        names = (*self._names(image), *names_beside(image, (FIELDS,)))
-        for name in self._there(f"{name}.{kind}" for name in names for kind in PACKED):
-            return f"the caption cannot be read: .{name} is packed; unpack it"
+        """Say that what may hold the caption is packed or no whole file; "" where nothing is."""
+        wanted = {*self._names(image), *names_beside(image, (FIELDS,))}
+        for name in self.names:
+            if unpacked(name) in wanted:
+                return f"the caption cannot be read: .{name} is {why_unread(name)}"
         return ""
 
     def _there(self, names: Iterable[str]) -> Iterator[str]:

@@ -160,6 +160,11 @@ def _csv_rows(path: Path, _: Columns) -> Iterator[Line]:
         rows = filter(None, csv.reader(_lines(file)))
         header = next(rows, [])
         _expect_one(header)
+        if FILE_NAME not in header:
+            raise DataError(
+                f"{path} has no column `{FILE_NAME}`; its columns are {listed(header) or 'none'}. "
+                "Each row must name its image there."
+            )
         for row in rows:
             cells = {name: partial(_same, cell) for name, cell in zip(header, row, strict=False)}
             over = f"{len(row)} cells under {len(header)} columns: put text with commas in quotes"

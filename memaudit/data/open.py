@@ -13,7 +13,7 @@ from memaudit.data.folder import Above, ImageFolder
 from memaudit.data.metadata import is_metadata
 from memaudit.data.shards import ShardSource
 from memaudit.data.source import (
-    UNREAD,
+    UNPACK,
     Columns,
     Damage,
     Entry,
@@ -21,6 +21,7 @@ from memaudit.data.source import (
     is_image,
     suffix,
     unpacked,
+    why_unread,
 )
 from memaudit.data.table import TableSource, holds_bytes
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
@@ -36,6 +37,7 @@ _PACKED_MAGIC = (
     *(b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"),
     *(b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"),
 )
+_OTHER = "metadata of a kind that is not read: expected metadata.csv, .jsonl or .parquet"
 _TABLE_MAGIC = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 _EXPECTED = "a folder of images, or Parquet, Arrow, Feather or WebDataset .tar files"
 
@@ -77,6 +79,11 @@ def open_source(
 
 def _look(root: Path, split: str | None) -> tuple[bool, bool]:
     """Whether there is a folder, and whether the split is a folder in it; raises DataError."""
+    if split is not None and is_outside(posixpath.normpath(split)):
+        raise DataError(
+            f"--split {split} leads out of {root}, expected the name of a folder or of files in "
+            "it. Give the data set that is meant by its own path."
+        )
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
         return is_folder, is_folder and split is not None and (root / split).is_dir()
@@ -87,8 +94,6 @@ def _look(root: Path, split: str | None) -> tuple[bool, bool]:
 def _above(root: Path, split: str) -> list[Above]:
     """The metadata files in the folders that lead to a split, the highest first."""
     way = PurePosixPath(posixpath.normpath(split))
-    if is_outside(str(way)):
-        return []
     found = []
     for depth in range(len(way.parts)):
         folder = root.joinpath(*way.parts[:depth])
@@ -110,7 +115,7 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
         counts = ", ".join(f"{len(files)} {kind}" for kind, files in kinds.items())
         raise DataError(f"{root} mixes kinds: {counts}. Give the sub-folder or file to read.")
     if not kinds and packed:
-        raise _packed(encodable(packed[0]))
+        raise _none_whole(root, packed[0])
     if not kinds:
         failed = "; ".join(
             f"{entry.source}: {getattr(entry.key, 'reason', '')}"
@@ -120,9 +125,11 @@ def _in_folder(root: Path, split: str | None) -> tuple[Listing, str]:
             f"{root} holds no image{f' ({failed})' if failed else ''}. Expected {_EXPECTED}."
         )
     [(kind, files)] = kinds.items()
-    why = Damage(UNREAD)
+    unread = {name: why_unread(name) or UNPACK for name in packed}
+    if kind == "images":
+        unread |= dict.fromkeys(filter(_is_other_metadata, listing.files), _OTHER)
     unreadable = listing.unreadable + [
-        Entry(encodable(name), why, stamp(root / name)) for name in packed
+        Entry(encodable(name), Damage(why), stamp(root / name)) for name, why in unread.items()
     ]
     return Listing(root, listing.files if kind == "images" else files, unreadable), kind
 
@@ -135,7 +142,7 @@ def _sort_by_kind(files: list[str]) -> dict[str, list[str]]:
             continue
         if kind := _kind_of_name(name):
             kinds.setdefault(kind, []).append(name)
-        elif _PACKED.search(name) or is_metadata(inside) or _kind_of_name(inside):
+        elif _PACKED.search(inside or name) or is_metadata(inside) or _kind_of_name(inside):
             kinds.setdefault(_PACKED_FILES, []).append(name)
     return kinds
 
@@ -147,6 +154,13 @@ def _kind_of_name(name: str) -> str:
     if suffix(name) in _TABLES:
         return "tables"
     return "archives" if suffix(name) == "tar" else ""
+
+
+def _is_other_metadata(name: str) -> bool:
+    """Whether a file is called metadata, and of a kind that is neither read nor said otherwise."""
+    file = name.rpartition("/")[2].lower()
+    known = is_metadata(name) or _kind_of_name(name) or why_unread(name)
+    return file.startswith("metadata.") and not known
 
 
 def _are_notes(root: Path, kinds: dict[str, list[str]]) -> bool:
@@ -180,7 +194,7 @@ def _of_split(kinds: dict[str, list[str]], split: str, listing: Listing) -> dict
         if chosen := [name for name in files if starts.match(Path(name).name)]:
             kept[kind] = chosen
     if not kept:
-        found = ", ".join(sorted(prefixes)[:20]) or "none"
+        found = ", ".join(sorted(prefixes)[:20]) or "none at all, so leave --split out"
         raise DataError(
             f"{listing.root} has no split {split!r}; found: {found}. Name one of them with --split."
         )
@@ -201,6 +215,14 @@ def _kind_of_file(path: Path) -> str:
     if head[257:262] == b"ustar" or (head and suffix(path.name) == "tar"):
         return "archives"
     raise DataError(f"{path} is neither Parquet, Arrow nor tar. Expected {_EXPECTED}.")
+
+
+def _none_whole(root: Path, first: str) -> DataError:
+    """That all that is there is packed, or halves of files."""
+    why = why_unread(first) or UNPACK
+    if why == UNPACK:
+        return _packed(encodable(first))
+    return DataError(f"{root} holds no image; {encodable(first)} is {why}. Expected {_EXPECTED}.")
 
 
 def _packed(name: str) -> DataError:

@@ -18,7 +18,6 @@ from memaudit.data.fields import Fields
 from memaudit.data.files import Listing, read_file, stamp
 from memaudit.data.source import (
     FOLDER,
-    UNREAD,
     Columns,
     Damage,
     Entry,
@@ -30,6 +29,7 @@ from memaudit.data.source import (
     refusal,
     suffix,
     unpacked,
+    why_unread,
 )
 from memaudit.errors import DataError, ForeignFileError, UnreadableImageError
 from memaudit.text import encodable
@@ -135,7 +135,7 @@ class ShardSource:
                     yield Entry(_source(name, sample, extension), Damage(why), mark)
         for sample in samples:
             for extension in filter(self._is_asked_for, sample.packed):
-                yield Entry(_source(name, sample, extension), Damage(UNREAD), mark)
+                yield Entry(_source(name, sample, extension), Damage(why_unread(extension)), mark)
         if damage:
             yield Entry(encodable(name), Damage(damage), mark)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,14 @@ IMAGE_NAMES = frozenset([
     "fit", "fits", "gbr", "mpo", "wmf", "emf", "svg", "svgz", "eps", "exr", "hdr", "bpg", "dng",
     "cr2", "cr3", "nef", "nrw", "arw", "orf", "raf", "rw2", "pef", "srw", "x3f",
 ])
+UNPACK = "packed, so that nothing of it is read: unpack it, or move it away"
+PACKED = frozenset(["gz", "bz2", "xz", "zst"])  # what files are packed in one by one
+DOWNLOADS = frozenset([  # extensions of those that are not finished
+    "part", "partial", "filepart", "crdownload", "opdownload", "download", "incomplete", "aria2",
+    "tmp",
+])
 # fmt: on
-PACKED = ("gz", "bz2", "xz", "zst")  # extensions of files that are packed one by one
-UNREAD = "packed, so that nothing of it is read: unpack it, or move it away"
+PIECE = re.compile("[0-9]{1,3}")  # of a file that was split; also of a second download
 LISTED = 500  # characters
 FOLDER = "folder"  # instead of a column of clusters: the folder of each image
 
@@ -135,8 +141,23 @@ def is_image(name: str) -> bool:
 
 
 def unpacked(name: str) -> str:
-    """Give what a file that is packed by itself holds (x.png of x.png.gz); "" for others."""
-    return name.rpartition(".")[0] if suffix(name) in PACKED else ""
+    """Give what a file holds that is packed, or no whole download (x.png of x.png.gz), else ""."""
+    return name.rpartition(".")[0] if why_unread(name) else ""
+
+
+def why_unread(name: str) -> str:
+    """Say why nothing is read of a file by its name; "" of others."""
+    kind = suffix(name)
+    if kind in PACKED:
+        return UNPACK
+    if kind in DOWNLOADS:
+        return "an unfinished download, of which nothing is read: download it again, or remove it"
+    if PIECE.fullmatch(kind):
+        return (
+            "a piece of a split file, or a second download, of which nothing is read: join, rename "
+            "or remove it"
+        )
+    return ""
 
 
 def listed(names: Iterable[str]) -> str:

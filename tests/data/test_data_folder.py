@@ -238,7 +238,11 @@ def test_a_listed_image_that_is_no_file_cannot_be_read(tmp_path, listed, message
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("metadata.csv", b"image,text\na.png,x\n", "row 1 .* has no text in `file_name`"),
+        (
+            "metadata.csv",
+            b"image,text\na.png,x\n",
+            "no column `file_name`; its columns are image, text",
+        ),
         ("metadata.csv", b"file_name,text\n\xff\xfe,x\n", "cannot be read as csv"),
         ("metadata.jsonl", b'{"file_name": "a.png"}\n{"file\n', "cannot be read as jsonl"),
         ("metadata.jsonl", b"[1, 2]\n", "expected an object a line"),

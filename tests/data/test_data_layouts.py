@@ -287,7 +287,7 @@ def test_names_of_columns_are_told_in_one_line_of_bounded_length(tmp_path):
     put(tmp_path, {"0.png": png(0)})
     for header in ("b.png,a\n", '"a\nb",text\n', "y" * 90_000 + "\n"):
         (tmp_path / "metadata.csv").write_text(header + "1,2\n")
-        with pytest.raises(DataError, match="has no text in `file_name`") as caught:
+        with pytest.raises(DataError, match="has no column `file_name`") as caught:
             open_source(tmp_path).entries()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 1000

@@ -19,6 +19,49 @@ def lost(source):
     return {entry.source: entry.lost for entry in source.entries() if entry.lost}
 
 
+DOWNLOADS = ["part", "crdownload", "incomplete", "download", "aria2", "tmp"]
+
+
+@pytest.mark.parametrize("name", ["2.png", "shard.tar", "table.parquet", "metadata.jsonl", "a.zip"])
+@pytest.mark.parametrize("kind", [*DOWNLOADS, "001", "1"])
+def test_half_of_a_file_beside_images_is_counted(tmp_path, name, kind):
+    put(tmp_path, {"1.png": PNG, f"{name}.{kind}": PNG[:9]})
+    [(source, why)] = failures(open_source(tmp_path)).items()
+    assert source == f"{name}.{kind}"
+    assert ("an unfinished download" if kind in DOWNLOADS else "a piece of a split file") in why
+
+
+def test_shards_and_captions_that_are_no_whole_downloads_are_counted(tmp_path):
+    pack(tmp_path / "0.tar", [("1.png", PNG), ("2.png.part", PNG), ("1.txt.part", b"a ph")])
+    put(tmp_path, {"1.tar.part": PNG})
+    source = open_source(tmp_path)
+    assert set(failures(source)) == {"0.tar#2.png.part", "1.tar.part"}
+    assert ".txt.part is an unfinished download" in lost(source)["0.tar#1.png"]
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "sub/METADATA.tsv", "metadata.xlsx"])
+def test_metadata_of_another_kind_beside_images_are_counted(tmp_path, name):
+    put(tmp_path, {"1.png": PNG, name: b"x"})
+    [(source, why)] = failures(open_source(tmp_path)).items()
+    assert source == name
+    assert "expected metadata.csv, .jsonl or .parquet" in why
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"a,b\n"])
+def test_a_table_of_metadata_without_a_header_is_refused(tmp_path, content):
+    put(tmp_path, {"1.png": PNG, "metadata.csv": content})
+    with pytest.raises(DataError, match="has no column `file_name`"):
+        open_source(tmp_path).entries()
+
+
+@pytest.mark.parametrize("split", ["..", "../other", "/etc", "a/../../other"])
+def test_a_split_lies_inside_its_data_set(tmp_path, split):
+    put(tmp_path / "other", {"1.png": PNG})
+    put(tmp_path / "data", {"1.png": PNG, "a/1.png": PNG})
+    with pytest.raises(DataError, match="leads out of"):
+        open_source(tmp_path / "data", split=split)
+
+
 @pytest.mark.parametrize("kind", ["gz", "GZ", "bz2", "xz", "zst"])
 def test_a_packed_image_of_an_archive_is_counted(tmp_path, kind):
     pack(tmp_path / "s.tar", [("1.png", PNG), (f"2.jpg.{kind}", GZ), ("2.txt", b"a photo")])
@@ -84,6 +127,13 @@ def test_a_packed_file_of_another_kind_is_counted_beside_images(tmp_path, name):
 def test_a_folder_of_packed_images_alone_is_refused_in_words(tmp_path):
     put(tmp_path, {"1.png.gz": GZ, "2.png.gz": GZ})
     with pytest.raises(DataError, match=r"1.png.gz is packed .*gzip -d"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["1.png.part", "images.tar.001"])
+def test_a_folder_of_halves_alone_is_refused_in_words(tmp_path, name):
+    put(tmp_path, {name: GZ})
+    with pytest.raises(DataError, match=r"holds no image; .* (an unfinished|a piece of a split)"):
         open_source(tmp_path)
 
 
