@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_csv, to_json, to_parquet
+from memaudit.run.columns import OF_FINDINGS, OF_POOL, expect_columns
 from memaudit.run.manifest import MANIFEST, Sealed
 from memaudit.run.parts import Parts, Work
 from memaudit.run.record import (
@@ -117,11 +118,11 @@ class RunDirectory:
 
     def pool(self) -> pd.DataFrame:
         """Read all rows of the data sets, with what could not be read."""
-        return self._table(POOL)
+        return self._table(POOL, OF_POOL)
 
     def findings(self) -> pd.DataFrame:
         """Read the findings."""
-        return self._table(f"{FINDINGS}.parquet")
+        return self._table(f"{FINDINGS}.parquet", OF_FINDINGS)
 
     def record(self) -> Record:
         """Read what a finished scan found, as it was sealed; raises RunDirectoryError."""
@@ -212,14 +213,16 @@ class RunDirectory:
                 "run its scan again with the same arguments"
             ) from error
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
         try:
             [content] = self.sealed.each([name])
+            found = pq.read_table(pa.BufferReader(content))
+            expect_columns(found, needed, f"{self.place}/{name}")
         except RunDirectoryError as error:
             raise RunDirectoryError(
                 f"{error}; run its scan again with the same arguments, it is written anew"
             ) from error
-        table: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        table: pd.DataFrame = found.to_pandas()
         return table
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_parquet
 from memaudit.progress import remark
+from memaudit.run.columns import OF_SCORES, expect_columns
 from memaudit.run.manifest import MANIFEST, Sealed, some
 from memaudit.run.store import Store
 
@@ -79,14 +80,17 @@ class Parts:
 
     def _read(self, names: Iterable[str]) -> list[Part]:
         try:
-            return [_part(content) for content in self.sealed.each(names)]
+            names = list(names)
+            read = zip(names, self.sealed.each(names), strict=True)
+            return [self._part(name, content) for name, content in read]
         except RunDirectoryError as error:
             raise RunDirectoryError(
                 f"{error}; run its scan again with the same arguments: only the images of that "
                 "part are scored anew"
             ) from error
 
-
-def _part(content: bytes) -> Part:
-    table = pq.read_table(pa.BufferReader(content))
-    return Part(table.to_pandas(), json.loads(table.schema.metadata[ERRORS]))
+    def _part(self, name: str, content: bytes) -> Part:
+        table = pq.read_table(pa.BufferReader(content))
+        if table.num_rows and self.work != "generated":  # which holds vectors
+            expect_columns(table, OF_SCORES, self.sealed.place(name))
+        return Part(table.to_pandas(), json.loads(table.schema.metadata[ERRORS]))

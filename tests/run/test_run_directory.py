@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scored import keys
 
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_parquet
@@ -27,7 +28,7 @@ ASKED = {"seed": 0, "corruption": {"draws": 4, "sigmas": (1.0, 2.0)}, "fingerpri
 
 
 def scores(*ids: str) -> pd.DataFrame:
-    return pd.DataFrame({"example_id": ids, "margin": [0.5] * len(ids)})
+    return keys(ids, [1.0]).assign(margin=0.5)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A run lives in any store of whole contents: a folder, or one without renames and locks."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -9,6 +10,7 @@ import pytest
 from recorded import evidence, prepared
 
 from memaudit.errors import RunDirectoryError
+from memaudit.run.columns import NUMBERS, TEXTS, TRUTHS
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Work
 from memaudit.run.store import Folder, Store
@@ -52,7 +54,11 @@ def run(store: Store) -> RunDirectory:
 
 
 def table() -> pd.DataFrame:
-    return pd.DataFrame({"example_id": ["a", "b"], "margin": [0.25, float("nan")]})
+    """Two rows with all columns that any table of a run has."""
+    texts, truths = dict.fromkeys(sorted(TEXTS), ""), dict.fromkeys(sorted(TRUTHS), False)
+    numbers = dict.fromkeys(sorted(NUMBERS), 0)
+    told = {"example_id": ["a", "b"], "margin": [0.25, float("nan")]}
+    return pd.DataFrame({**texts, **truths, **numbers, **told}, index=range(2))
 
 
 def test_a_content_is_there_once_it_is_put_and_until_it_is_removed(store):
@@ -106,7 +112,9 @@ def test_what_was_prepared_is_kept_with_its_pool(run):
 def test_findings_are_kept_for_programs_and_for_people(run):
     run.keep_findings(table(), pd.DataFrame({"source": ["=x.png"]}), "in words")
     pd.testing.assert_frame_equal(run.findings(), table())
-    assert run.store.get("findings.csv") == b"example_id,margin\na,0.25\nb,\n"
+    shown = pd.read_csv(io.BytesIO(run.store.get("findings.csv")))
+    assert shown.columns.tolist() == table().columns.tolist()
+    assert shown[["example_id", "margin"]].equals(table()[["example_id", "margin"]])
     assert run.store.get("errors.csv") == b"source\n'=x.png\n"
     assert run.store.get("summary.txt") == b"in words\n"
 
