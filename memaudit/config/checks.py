@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from os.path import realpath
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,16 @@ def keep_apart(option: str, written: str | None, data: str | None) -> None:
             f"{option} {written} lies inside the data set {data}, and what is written there would "
             "be taken for images of it; give a directory elsewhere"
         )
+
+
+def keep_out_of(option: str, written: str | None, runs: Iterable[str]) -> None:
+    """Raise ConfigError for a place inside a finished run, or in the place of its files."""
+    for run in runs if written else ():
+        if Path(realpath(str(written))).is_relative_to(realpath(run)):
+            raise ConfigError(
+                f"{option} {written} lies inside the run {run}, whose files are sealed; give a "
+                "place elsewhere"
+            )
 
 
 def absolute(path: str | None) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from memaudit.config.checks import keep_out_of
 from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
@@ -27,6 +27,4 @@ class CompareConfig:
                 f"found {len(self.runs)} run, expected two or more; name the base first, then the "
                 "runs to compare with it"
             )
-        for run in self.runs if self.out is not None else ():
-            if Path(str(self.out)).resolve() == Path(run).resolve():
-                raise ConfigError(f"--out {self.out} is one of the runs; give another directory")
+        keep_out_of("--out", self.out, self.runs)

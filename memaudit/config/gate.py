@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from os.path import realpath
 
+from memaudit.config.checks import keep_out_of
 from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
@@ -40,3 +41,6 @@ class GateConfig:
         for path, times in Counter(realpath(one) for one in named if one is not None).items():
             if times > 1:
                 raise ConfigError(f"{path} is named twice, expected a file of its own for each use")
+        runs = [self.run] if self.baseline is None else [self.run, self.baseline]
+        for file in ("junit", "sarif", "gitlab"):
+            keep_out_of(f"--{file}", getattr(self, file), runs)

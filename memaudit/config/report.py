@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from memaudit.config.checks import keep_out_of
 from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
@@ -51,5 +52,6 @@ class ReportConfig:
             raise ConfigError("--format is empty, expected html, md, csv or json")
         if self.bom and "csv" not in self.format:
             raise ConfigError("--bom is about tables; give --format csv with it")
+        keep_out_of("--out", self.out, self.runs)
         if self.redact_key is not None and not self.redact:
             raise ConfigError("--redact-key is given without --redact; give both or neither")

@@ -11,6 +11,7 @@ from memaudit.errors import RunDirectoryError
 from memaudit.files import write_json
 from memaudit.foreign import read_json, refusing
 from memaudit.models import ambient
+from memaudit.run.store import RUN
 from memaudit.train.corrupted import MASKS
 from memaudit.train.images import TrainingImages
 
@@ -31,6 +32,10 @@ def check(out: Path, key: str) -> bool:
     Raises RunDirectoryError if another one was, or if evidence lies here that no training left.
     """
     path = out / RECORD
+    if (out / RUN).is_file():
+        raise RunDirectoryError(
+            f"{out} holds the run of a scan, not a training; give another --out"
+        )
     if not path.is_file():
         foreign = _evidence(out) if not any((out / name).exists() for name in SIGNS) else []
         if foreign:

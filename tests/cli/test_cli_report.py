@@ -93,7 +93,7 @@ def test_an_unfinished_run_is_refused_and_nothing_is_written(memaudit_command, r
 def test_a_report_is_not_written_into_a_run(memaudit_command, run):
     made = memaudit_command("report", run, "--out", run)
     assert made.code == 2
-    assert "give another directory" in made.err
+    assert "give a place elsewhere" in made.err
 
 
 def test_a_redacted_report_of_two_runs_names_neither(

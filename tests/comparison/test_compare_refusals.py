@@ -204,7 +204,7 @@ def test_one_run_is_no_comparison(base):
 
 
 def test_nothing_is_written_into_a_run(base):
-    with pytest.raises(ConfigError, match="is one of the runs"):
+    with pytest.raises(ConfigError, match="lies inside the run"):
         CompareConfig((base, base), out=f"{base}/.")
 
 
