@@ -11,6 +11,7 @@ from memaudit.cli.disk import name_full_disk
 from memaudit.cli.progress import bars
 from memaudit.cli.terminal import say, say_json
 from memaudit.config import AttackConfig, DataConfig
+from memaudit.config.fields import LARGEST
 from memaudit.text import shown
 
 
@@ -30,7 +31,7 @@ def index() -> None:
 )
 @click.option(
     "--resolution",
-    type=click.IntRange(1),
+    type=click.IntRange(1, LARGEST),
     help="Side in pixels to which images are brought first: for a scan, the model's; default: "
     "their own.",
 )

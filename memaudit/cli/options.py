@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from memaudit.config.fields import BLANK, Option, all_options
+from memaudit.text import shown
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -83,6 +84,13 @@ def _read_toml(context: click.Context, _: click.Parameter, path: Path | None) ->
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
         raise click.UsageError(f"--config {path} has an unknown option {key}{hint}", context)
+    for key, value in given.items():
+        if not _fits(known[key], value):
+            raise click.UsageError(
+                f"--config {path} gives {key} {shown(repr(value))}, expected "
+                f"{_kind_of(known[key])}",
+                context,
+            )
     values = {known[key].name: _meant(known[key], value) for key, value in given.items()}
     context.default_map = {**(context.default_map or {}), **values}
 
@@ -104,6 +112,34 @@ def _table(context: click.Context, path: Path) -> dict[str, Any]:
                 context,
             )
     return dict(table)
+
+
+def _fits(option: click.Option, value: object) -> bool:
+    """Whether a value of a file is of the option's kind; text is read as on the command line."""
+    if option.is_flag:
+        return isinstance(value, bool)
+    kind = option.type
+    if isinstance(kind, Listed):
+        each = value if isinstance(value, list) else [value]
+        return all(_is_one(kind.item, one) for one in each)
+    return _is_one(kind, value)
+
+
+def _is_one(kind: click.ParamType[Any], value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    whole = isinstance(kind, type(click.INT))
+    return isinstance(value, str | int if whole else str | int | float)
+
+
+def _kind_of(option: click.Option) -> str:
+    if option.is_flag:
+        return "true or false"
+    kind, item = "one", option.type
+    if isinstance(item, Listed):
+        kind, item = "a list, or one", item.item
+    name = {"integer": "whole number", "float": "number"}.get(item.name.removesuffix(" range"))
+    return f"{kind} {name or 'text'}"
 
 
 def _meant(option: click.Option, value: object) -> object:

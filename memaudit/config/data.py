@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memaudit.config.fields import check, option
+from memaudit.errors import ConfigError
 
 ResizePolicy = Literal["center-crop", "stretch", "pad"]
 AlphaPolicy = Literal["white", "black", "drop"]
@@ -74,3 +75,12 @@ class DataConfig(DataOptions):
         "default: by embedder.",
         low=0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.controls_split is not None and self.controls is None:
+            raise ConfigError(
+                f"--controls-split {self.controls_split} is a split of the controls, and none are "
+                "given; name their data set with --controls, DATASET itself where both are splits "
+                "of it"
+            )

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from memaudit.errors import ConfigError
 
 ABOUT = "option"  # of a field's metadata
+LARGEST = 8192  # pixels, of the side to which images are brought
 BLANK = (
     "is blank, expected text; an unset variable of a shell is: give a value, or leave the option "
     "out"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from memaudit.config.attack import BESIDE, NO_COPIES, UNRELATED, AttackConfig
 from memaudit.config.checks import CLOSED_FORM, absolute, digest
 from memaudit.config.data import DataConfig
-from memaudit.config.fields import all_options, check, option, part, parts
+from memaudit.config.fields import LARGEST, all_options, check, option, part, parts
 from memaudit.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -22,7 +22,7 @@ class ModelConfig:
 
     spec: str = option(about="The model under audit.", name="model", path=True)
     resolution: int | None = option(
-        None, "Side of the images in pixels; default: what the model says.", low=1
+        None, "Side of the images in pixels; default: what the model says.", low=1, high=LARGEST
     )
     revision: str | None = option(None, "Branch, tag or commit of a model on the hub.")
     variant: str | None = option(None, "Variant of the weights, for instance fp16.")

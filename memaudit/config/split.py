@@ -9,7 +9,7 @@ from pathlib import Path
 from memaudit.config.attack import AttackConfig
 from memaudit.config.checks import digest, keep_apart
 from memaudit.config.data import AlphaPolicy, DataConfig, ResizePolicy
-from memaudit.config.fields import check, like, option
+from memaudit.config.fields import LARGEST, check, like, option
 from memaudit.config.scan import Device, ExecutionConfig
 from memaudit.errors import ConfigError
 
@@ -53,6 +53,7 @@ class SplitConfig:
         "the model to be trained, if it is small; default: their own. What is written keeps its "
         "size.",
         low=1,
+        high=LARGEST,
     )
     resize: ResizePolicy = like(DataConfig, "resize")
     alpha: AlphaPolicy = like(DataConfig, "alpha")

@@ -9,7 +9,7 @@ from memaudit.config.base import Base
 from memaudit.config.checks import absolute, digest
 from memaudit.config.corrupted import Consistency, Mask
 from memaudit.config.data import DataOptions
-from memaudit.config.fields import check, option
+from memaudit.config.fields import LARGEST, check, option
 from memaudit.config.scan import Device
 from memaudit.errors import ConfigError
 
@@ -61,6 +61,7 @@ class TrainConfig:
         None,
         f"Side of the images in pixels; default: {RESOLUTION}, or that of --base-model.",
         low=1,
+        high=LARGEST,
     )
     channels: tuple[int, ...] = option((32, 64, 64), "Width of the UNet at each scale.")
     layers: int = option(1, "Blocks of the UNet at each scale.", low=1)

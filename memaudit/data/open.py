@@ -194,10 +194,9 @@ def _of_split(kinds: dict[str, list[str]], split: str, listing: Listing) -> dict
         if chosen := [name for name in files if starts.match(Path(name).name)]:
             kept[kind] = chosen
     if not kept:
-        found = ", ".join(sorted(prefixes)[:20]) or "none at all, so leave --split out"
-        raise DataError(
-            f"{listing.root} has no split {split!r}; found: {found}. Name one of them with --split."
-        )
+        found = ", ".join(sorted(prefixes)[:20])
+        advice = f"found: {found}. Name one of them with --split" if found else "leave --split out"
+        raise DataError(f"{listing.root} has no split {split!r}; {advice}.")
     return kept
 
 

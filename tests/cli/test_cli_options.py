@@ -1,6 +1,7 @@
 """Options, their values, and the TOML file behind them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,38 @@ def test_a_misspelt_key_of_the_file_comes_with_a_hint(scan, members, toml):
     assert run.code == 2
     assert "known are adaptive, alpha, attacks, base-model, batch-size" in run.err
     assert scan(members, "--config", toml('[scan]\nconfig = "more.toml"\n')).code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("q = [0.1]", "q = true", "q = {a = 1}", "q = 2020-01-01", "levels = 1.5"),
+        *("levels = true", "levels = []", "no-power = 'yes'", "adaptive = 1", "out = ['a']"),
+        *("out = {a = 1}", "controls = 2020-01-01", "sigma = [[1]]", "sigma = [true]"),
+        *("steps = 12.0", "reconstruct = ['ode', 1.5, {}]", "embedder = false", "attacks = [[]]"),
+    ],
+)
+def test_a_value_of_another_kind_in_a_file_is_refused(memaudit_command, members, toml, line):
+    words = (f"closed-form:{members}", members, "--config", toml(f"[scan]\n{line}\n"))
+    run = memaudit_command("scan", *words)
+    assert run.code == 2
+    assert f"gives {line.split(' ')[0]} " in run.err
+    assert ", expected " in run.err
+
+
+def test_numbers_of_a_file_are_as_on_the_command_line(memaudit_command, members, tmp_path, toml):
+    said = toml('[scan]\nsigma = 2\nsteps = "2"\nq = 1e-1\nno-power = true\nsplit = 2024\n')
+    (tmp_path / "data" / "2024").mkdir(parents=True)
+    for path in members.iterdir():
+        shutil.copy(path, tmp_path / "data" / "2024")
+    data = tmp_path / "data"
+    words = (f"closed-form:{data}", data, "--embedder", "pixels", "--config", said, "--json")
+    run = memaudit_command("scan", *words, "--out", tmp_path / "run")
+    assert run.code == 4
+    asked = json.loads(run.out)["config"]
+    assert asked["attack"]["corruption"]["sigmas"] == [2.0]
+    assert (asked["attack"]["steps"], asked["calibration"]["q"]) == (2, 0.1)
+    assert asked["execution"]["power"] is False
 
 
 @pytest.mark.parametrize(

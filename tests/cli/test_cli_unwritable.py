@@ -99,3 +99,46 @@ def test_a_model_that_may_not_be_read_says_so(scan_as_nobody, open_directory, cl
     assert said in refused.err
     assert "check" in refused.err
     assert "permissions" in refused.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gate", "run", "--junit", "run/scan.json"),
+        ("gate", "run", "--sarif", "run/new.sarif"),
+        ("gate", "run", "--baseline", "run/../other", "--gitlab", "other/findings.csv"),
+        ("gate", "run", "--baseline", "other/scan.json", "--junit", "other/scan.json"),
+        ("report", "run", "other", "--out", "other/report"),
+        ("compare", "run", "other", "--out", "run/comparison"),
+    ],
+)
+def test_nothing_is_written_into_a_finished_run(memaudit_command, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scan.json").write_text("{}")
+    refused = memaudit_command(*words)
+    assert refused.code == 2
+    assert "lies inside the run" in refused.err
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["scan.json", "scan.json"]
+
+
+def test_a_training_is_not_written_into_a_run(memaudit_command, scan, members, tmp_path):
+    assert scan(members).code == 4
+    refused = memaudit_command("train", members, "--out", tmp_path / "run", "--steps", 1)
+    assert refused.code == 2
+    assert "holds the run of a scan, not a training" in refused.err
+    assert memaudit_command("verify", tmp_path / "run").code == 0
+
+
+def test_a_split_of_controls_needs_their_data_set(scan, members):
+    refused = scan(members, "--controls-split", "test")
+    assert refused.code == 2
+    assert "--controls-split test is a split of the controls, and none are given" in refused.err
+
+
+@pytest.mark.parametrize("side", [8193, 10**12])
+def test_images_have_a_largest_side(scan, members, side):
+    assert f"--resolution must lie between 1 and 8192, found {side}" in (
+        scan(members, "--resolution", side).err
+    )
