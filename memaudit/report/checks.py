@@ -40,7 +40,7 @@ def power(record: Record) -> Iterator[Figure]:
         + ".",
         f"{upper(said)}. The perfect memorizer returns nothing but its training images, and shows "
         "what can be found at that noise. 'No power': not even its images are found there. 'Too "
-        "easy': held-out images come back as copies too.",
+        "easy': controls come back as copies too.",
         bars=Bars(tuple(bars)),
     )
 

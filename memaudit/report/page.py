@@ -15,6 +15,7 @@ from memaudit.report.rows import Table, table
 from memaudit.report.words import describe
 from memaudit.run.record import Record
 from memaudit.statistics.findings import described
+from memaudit.statistics.verdict import Outcome
 
 Fact = tuple[str, str]
 
@@ -25,7 +26,7 @@ class Page:
 
     key: str
     name: str
-    outcome: str
+    tone: str
     headline: str
     sentence: str
     asked: tuple[str, ...]
@@ -54,7 +55,7 @@ def page(run: Reported, key: str) -> Page:
     return Page(
         key=key,
         name=run.name,
-        outcome=record.verdict.outcome.name.lower(),
+        tone=_tone(record),
         headline=plain.headline(record),
         sentence=record.verdict.sentence,
         asked=tuple(plain.asked(record)),
@@ -75,6 +76,14 @@ def page(run: Reported, key: str) -> Page:
         redacted=run.redacted,
         digest=run.digest,
     )  # fmt: skip
+
+
+def _tone(record: Record) -> str:
+    """The colour of a verdict: of evidence, by what it claims."""
+    verdict = record.verdict
+    return str(
+        verdict.claim if verdict.outcome is Outcome.EVIDENCE else verdict.outcome.name.lower()
+    )
 
 
 def _provenance(record: Record) -> Iterator[Fact]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from memaudit.records import CLEAN, Claim
+from memaudit.records import CLEAN, COPY, Claim
 from memaudit.report.figure import upper
 from memaudit.report.noise import left
 from memaudit.report.remarks import remarks
@@ -13,33 +14,37 @@ from memaudit.run.record import Record
 from memaudit.statistics.counts import Counts, Flagged
 from memaudit.statistics.power import Power
 from memaudit.statistics.summary import DatasetLevel
-from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, Outcome, small
+from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, LEVEL, Outcome, small
 
 KINDS: dict[Claim, tuple[str, str]] = {
     "membership": (
         "Membership only",
-        "The image, or a noisy copy of it, comes back more faithfully than held-out images do: "
-        "evidence that it was trained on. No copy of the clean image came back.",
+        "The model brings the image, or its noisy copy, back better than it does controls: "
+        "evidence that it was trained on the image. No copy came back. It tells that an image was "
+        "used, not that the model hands out copies of it.",
     ),
     "reproduction": (
         "Recovered from a noised copy",
-        "The image was covered with noise, and what came back is called a copy by the embedder, "
-        "from noise from which at most 1 in 100 held-out images come back as one: evidence that it "
-        "was trained on, too. The verdict calls this reproduction.",
+        "The image was covered with so much noise that at most 1 in 100 controls come back as a "
+        "copy, and a copy came back, by the measure that compared the pictures: evidence that the "
+        "model can reproduce it, and that it was trained on, too.",
     ),
     "generation": (
         "Generated without the image",
-        "The model makes the image although it is not shown any of it.",
+        "Whether the model makes the image although it is shown none of it.",
     ),
 }
 NOT_ASKED, NOT_SAID = "not tested", "no statement"
 # What the last lines of a scan say, too (`report.brief`).
 NOTHING_SAID = "this scan says nothing for or against the model"
-INNOCENT = "of scans of models that memorized nothing, at most 5 in 100 end in evidence"
+INNOCENT = "of 100 scans of models that memorized nothing, at most 5 end in evidence"
 UNASKED = "whether the model makes such images unasked"
 LOOK, CHECK = "look at the pictures", "check that controls were set aside at random"
 ALIKE = "is what came back a copy to the eye, too?"
-UNLIKE = "none is called a copy, and one that does not look alike is no sign against membership."
+UNLIKE = (
+    "none is called a copy. A picture that does not look alike does not mean that the model was "
+    "not trained on the image."
+)
 NEXT = {
     Outcome.EVIDENCE: f"{LOOK}; {CHECK}",
     Outcome.NONE: "say 'nothing was found under this attack', never 'nothing is memorized'",
@@ -132,20 +137,21 @@ def sure(record: Record) -> Iterator[str]:
     flagged = summary.flagged
     if flagged.groups:
         yield (
-            f"Flagged are {flags(record)}. In many such scans, {false_flags(flagged.q)}; this list "
-            "may hold fewer or more. Where nothing is memorized, every flag is false. A flag is a "
-            "statement about a list, not a proof about one image."
+            f"Flagged are {flags(record)}. Expect {_false(flagged)} of these {flagged.groups} to "
+            f"be flagged wrongly: over many such scans, {false_flags(flagged.q)}. Where nothing is "
+            "memorized, every flag is false. Do not accuse anyone over a single picture."
         )
     noisy = summary.conduct.noisy
     if flagged.groups and noisy is not None and noisy.of_copies is not None:
-        by = " and ".join(f"{one.flagged} by their {one.input}" for one in noisy.by_input)
-        yield f"What tells of the flagged: {by}."
+        by = {one.input: one.flagged for one in noisy.by_input}
+        yield f"Given away by their clean image: {by[CLEAN]}; by their noisy copy: {by[COPY]}."
     yield from _power(record)
     check = summary.exchangeability
     if check is not None and check.p_value is not None and not check.alarm:
         yield (
-            "By their pictures alone, without the model, members and controls show no difference "
-            f"in how well they should come back (p {small(check.p_value)}). This check finds gross "
+            "Are members and controls alike as pictures? Without the model, nothing was found "
+            "that would let one side come back better than the other (p "
+            f"{small(check.p_value)}; a p near 0 would be a warning). This finds gross "
             "differences, and does not prove that the two were divided at random."
         )
 
@@ -173,19 +179,35 @@ def false_flags(q: float) -> str:
     return f"at most {100 * q:.3g}% of the flags are false on average"
 
 
+def _false(flagged: Flagged) -> str:
+    count = math.ceil(flagged.q * flagged.groups)
+    return "none or 1" if count == 1 else f"up to about {count}"
+
+
 def finds(power: Power) -> str:
     """How much of what could be there the scan finds."""
     return (
-        "of the images that a perfect memorizer learned by heart, the scan finds "
-        f"{power.share:.0%}; of those of a real model it may find fewer"
+        f"of the images of a program that only repeats what it was trained on, the scan finds "
+        f"{power.share:.0%}; of a real model's it may find fewer"
     )
 
 
+def often(p_value: float) -> str:
+    """A probability as a count of scans, rounded up."""
+    for scans in (100, 1_000, 10_000):
+        count = math.ceil(round(p_value * scans, 6))  # 3.0000001 are 3
+        if count > 1:
+            break
+    return f"in about {count} of {scans:,} scans"
+
+
 def _dataset(level: DatasetLevel) -> Iterator[str]:
+    p = level.test.p_value
     yield (
-        "If the model treated members and controls alike, a difference between them as large as "
-        f"this one would turn up with a probability of {small(level.test.p_value)}. How likely it "
-        "is that the model treats both alike, no scan can tell."
+        "Could the difference between members and controls be luck? Luck alone brings one as "
+        f"large as this {often(p)} of a model that treats both alike"
+        f"{', which is often enough to explain it' if p > LEVEL else ''}. How likely it is that "
+        "this model treats both alike, no scan can tell."
     )
     yield (
         f"Of pairs of a member and a control, the member comes back better in "
@@ -201,8 +223,7 @@ def _power(record: Record) -> Iterator[str]:
         return
     yield (
         f"Could the scan see memorization? {upper(finds(power))} (95 % interval {power.low:.0%} to "
-        f"{power.high:.0%} for the memorizer, a program that returns nothing but its training "
-        "images)."
+        f"{power.high:.0%} for that program)."
     )
     if least is not None and least.count is not None:
         yield (

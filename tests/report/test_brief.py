@@ -83,7 +83,7 @@ def test_summary_report_and_last_lines_say_the_same(made: Callable[[], Record]) 
         assert f"{plain.INNOCENT[1:]}." in page
     if made is none:
         assert plain.finds(record.summary.conduct.power)[1:] in page
-        assert "members and controls show no difference" in page
+        assert "nothing was found that would let one side come back better" in page
         assert "two sides show no difference" in told
     if made is inconclusive:
         assert plain.NOTHING_SAID in said["How sure"]
@@ -144,14 +144,14 @@ def test_a_reader_of_membership_is_not_told_to_look_for_copies() -> None:
 
 def test_no_probability_on_page_one_can_be_taken_for_that_of_innocence() -> None:
     sure = list(plain.sure(evidence()))
-    [of_scans] = [said for said in sure if "at most 5 in 100" in said]
-    [of_data] = [said for said in sure if "with a probability of" in said]
+    [of_scans] = [said for said in sure if "at most 5 end in evidence" in said]
+    [of_data] = [said for said in sure if "Luck alone brings one" in said]
     assert "not the probability that this model memorized nothing" in of_scans
-    assert "How likely it is that the model treats both alike, no scan can tell" in of_data
+    assert "How likely it is that this model treats both alike, no scan can tell" in of_data
 
 
 def test_a_copy_is_not_told_to_be_no_member() -> None:
     membership, reproduction, generated = plain.kinds(evidence())
     assert membership.name == "Membership only"
-    assert "evidence that it was trained on, too" in reproduction.meaning
+    assert "and that it was trained on, too" in reproduction.meaning
     assert generated.count == plain.NOT_ASKED
