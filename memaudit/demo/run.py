@@ -58,6 +58,7 @@ def demo_config(model: str, folders: dict[str, Path], run: Path) -> ScanConfig:
         out=str(run),
         levels=3,
         draws=2,
+        membership_draws=1,
         steps=5,
         embedder="sscd-distilled",
         index=str(run.parent / "index"),

@@ -21,7 +21,10 @@ SIZE = 32  # pixels of the tile that the models see
 CONTRAST = 20.0  # least standard deviation of the grey levels; sky and black space stay out
 NEAR = 0.75  # SSCD similarity from which two tiles count as near duplicates
 LARGEST = 4  # a larger group is one texture, not copies of one tile; it stays out
-COUNTS = {"members": 40, "controls": 150, "others": 40}
+# In the order in which they are drawn. The last controls come after the images of the twin, which
+# was trained when there were fewer of them.
+COUNTS = (("members", 40), ("controls", 150), ("others", 40), ("controls", 20))
+SIDES = tuple(dict.fromkeys(side for side, _ in COUNTS))
 SEED = 0
 
 
@@ -39,7 +42,7 @@ def write_tiles(folder: Path) -> dict[str, Path]:
     One random split of all tiles; near duplicates stay on one side. The split never looks at
     anything but the pixels, so members and controls are exchangeable.
     """
-    folders = {side: folder / side for side in COUNTS}
+    folders = {side: folder / side for side in SIDES}
     for side, tiles in split_tiles().items():
         folders[side].mkdir(parents=True, exist_ok=True)
         for tile in tiles:
@@ -54,15 +57,18 @@ def split_tiles() -> dict[str, list[Tile]]:
     tiles = cut_tiles()
     groups = _near_duplicates([tile.image for tile in tiles])
     order = np.random.default_rng(SEED).permutation(groups.max() + 1)
-    sides: dict[str, list[Tile]] = {side: [] for side in COUNTS}
+    drawn: list[list[Tile]] = [[] for _ in COUNTS]
     for group in order:
         rows = [tiles[k] for k in np.flatnonzero(groups == group)]
         if len(rows) > LARGEST:
             continue
-        for side, wanted in COUNTS.items():
-            if len(sides[side]) + len(rows) <= wanted:
-                sides[side] += rows
+        for lot, (_, wanted) in zip(drawn, COUNTS, strict=True):
+            if len(lot) + len(rows) <= wanted:
+                lot.extend(rows)
                 break
+    sides: dict[str, list[Tile]] = {side: [] for side in SIDES}
+    for lot, (side, _) in zip(drawn, COUNTS, strict=True):
+        sides[side] += lot
     return sides
 
 

@@ -17,7 +17,7 @@ from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config, report_
 from memaudit.demo.tiles import Tile
 from memaudit.statistics.verdict import Outcome
 
-FEW = {"members": 20, "controls": 45}
+FEW = {"members": 20, "controls": 85}
 
 
 @pytest.mark.long
