@@ -35,11 +35,11 @@ from models import MODELS, truth
 from numpy.typing import NDArray
 from scipy import stats
 
-from memaudit.attacks.passes import primary_of
+from memaudit.attacks.passes import claims_of, pooled
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
-from memaudit.config import CLOSED_FORM, AttackConfig, Corruption, ScanConfig
+from memaudit.config import CLOSED_FORM, NO_ATTACK, AttackConfig, Corruption, ScanConfig
 from memaudit.records import SCREEN, Image
 from memaudit.statistics.adaptive import pooled_score, screening_order
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
@@ -51,7 +51,7 @@ RUNS = DATA / "calibration"
 ICONS = MODELS / "icons-choice"
 POOLS = ("photos", "icons", "clothes")
 LARGEST = 1010  # images of a pool
-PRIMARY = primary_of(AttackConfig())
+PRIMARY = pooled(claims_of(AttackConfig())[0])
 LEVELS_Q = (0.05, 0.01)
 FRACTION = 0.05  # of the pool that the adaptive score takes the ODE of
 DIVISIONS, EXTRAPOLATED, PERMUTATIONS = 2000, 500, 199
@@ -200,6 +200,7 @@ def scanned(name: str) -> pd.DataFrame:
         out=str(folder / "run"),
         corruption=Corruption(levels=3, draws=1),
         reconstruct=("ode", "one-step"),
+        attacks=(NO_ATTACK,),
         embedder="sscd-distilled",
         score=("margin",),  # no matter which: the divisions pool the rows anew
         power=False,

@@ -18,7 +18,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from memaudit.attacks.passes import primary_of
+from memaudit.attacks.passes import claims_of, pooled
 from memaudit.attacks.reconstruction import ODE
 from memaudit.attacks.scores import COLUMNS
 from memaudit.config import AttackConfig
@@ -37,7 +37,7 @@ SHOWN = 25
 
 def main() -> int:
     scores, pool = tables()
-    options = Options(primary_of(AttackConfig()), COLUMNS, copy_threshold=0.75)
+    options = Options(pooled(claims_of(AttackConfig())[0]), COLUMNS, copy_threshold=0.75)
     conduct = Conduct(self_checked=True)
     profile = cProfile.Profile()
     start, cpu = time.perf_counter(), time.process_time()

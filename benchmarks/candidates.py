@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from memaudit.attacks.passes import primary_of
+from memaudit.attacks.passes import claims_of, pooled
 from memaudit.attacks.reconstruction import ODE
 from memaudit.config import AttackConfig
 from memaudit.records import CLEAN, FULL, Primary
@@ -32,7 +32,7 @@ Combination = Callable[[pd.DataFrame, pd.Series], pd.Series]
 
 def by(*columns: str) -> Primary:
     """The score of full sampling that pools some columns."""
-    return primary_of(AttackConfig(score=columns))
+    return pooled(claims_of(AttackConfig(score=columns))[0])
 
 
 def levels_of(scores: pd.DataFrame, column: str) -> pd.DataFrame:

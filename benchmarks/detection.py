@@ -27,7 +27,7 @@ from models import KINDS, MODELS, Truth, truth
 from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import CalibrationConfig, Corruption, ScanConfig
+from memaudit.config import NO_ATTACK, CalibrationConfig, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.statistics.adaptive import pooled_score
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
@@ -187,6 +187,7 @@ def scan_config(kind: str, role: str, variant: str) -> ScanConfig:
         dataset=str(folder / "members"),
         controls=str(folder / "controls"),
         out=str(folder / variant),
+        attacks=(NO_ATTACK,),
         embedder=embedder,
         reconstruct=reconstruct,
         corruption=corruption,

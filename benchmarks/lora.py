@@ -23,7 +23,15 @@ import torch
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
 from memaudit.comparison import compare
-from memaudit.config import Base, CompareConfig, Consistency, Corruption, ScanConfig, TrainConfig
+from memaudit.config import (
+    NO_ATTACK,
+    Base,
+    CompareConfig,
+    Consistency,
+    Corruption,
+    ScanConfig,
+    TrainConfig,
+)
 from memaudit.train.loop import train
 
 TIMESTEPS = (500, 800, 900)  # of the audit
@@ -81,6 +89,7 @@ def audit(asked: argparse.Namespace, name: str, lora: Path) -> str:
         out=run,
         corruption=Corruption(timesteps=TIMESTEPS, draws=2),
         reconstruct=("ode", "one-step"),
+        attacks=(NO_ATTACK,),
         embedder=asked.embedder,
         resolution=asked.resolution,
         batch_size=asked.batch_size,

@@ -32,10 +32,10 @@ from kinds import DATA, clothes, write
 from mixture import Mixture
 from torch import Tensor
 
-from memaudit.attacks.passes import primary_of
+from memaudit.attacks.passes import claims_of, pooled
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import AttackConfig, Corruption, ScanConfig
+from memaudit.config import NO_ATTACK, AttackConfig, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
@@ -49,7 +49,7 @@ from memaudit.statistics.probes import first_pass
 RUNS = DATA / "rare"
 Q = 0.05
 SCORE = ("adaptive_l2",)
-PRIMARY = primary_of(AttackConfig(score=SCORE))
+PRIMARY = pooled(claims_of(AttackConfig(score=SCORE))[0])
 MEMBERS, MOST_CONTROLS, SURROUNDINGS = 1000, 20_300, 4000  # some controls are copies of others
 LEAST_FOUND, LEAST_KEPT, LEAST_SAVED = 9, 0.99, 10
 DIVISIONS = 1000
@@ -222,6 +222,7 @@ def scanned(name: str, case: Case) -> ScanResult:
         out=str(RUNS / name.replace(" ", "-").replace(",", "")),
         sample=case.controls,
         corruption=Corruption(sigmas=(2.0, 3.0), draws=4),
+        attacks=(NO_ATTACK,),
         embedder="pixels",
         score=SCORE,
         duplicate_threshold=0.99,

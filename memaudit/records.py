@@ -56,14 +56,16 @@ class Primary:
     """The score that a claim rests on, fixed before any score is known.
 
     The full pass of `attack`; `columns` are pooled of clean images, `of_copies` of noisy copies.
-    The claim rests on `inputs`; others that were asked about have rows and levels, and neither
-    choose what an adaptive scan promotes nor enter p, q and the tests of the data set.
+    It is evidence of `claim`, which rests on `inputs`; others that were asked about have rows and
+    levels, and neither choose what an adaptive scan promotes nor enter p, q and the tests of the
+    data set.
     """
 
     attack: str
     columns: tuple[Column, ...]
     of_copies: tuple[Column, ...] = ()
     inputs: tuple[Input, ...] = (CLEAN, COPY)
+    claim: Claim = "reproduction"
 
     def of(self, what: Input) -> tuple[Column, ...]:
         """The columns that are pooled of an input."""

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from scored import primary
 
+from memaudit.attacks.mirrored import COLUMNS as TURNED
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.attacks.scores import COLUMNS
-from memaudit.config import Mask, ScanConfig
+from memaudit.config import MEMBERSHIP, Mask, ScanConfig
 from memaudit.models.ambient import Ambient
 from memaudit.models.provenance import Memorized, Provenance
 from memaudit.models.self_check import SelfCheck
-from memaudit.records import CLEAN, COPY, FULL, SCREEN
+from memaudit.records import CLEAN, COPY, FULL, SCREEN, Primary
 from memaudit.run.record import (
     FORMAT,
     Calibration,
@@ -26,6 +27,7 @@ from memaudit.run.record import (
     ReferenceRecord,
 )
 from memaudit.similarity.quality import Quality
+from memaudit.statistics.claims import ClaimFound
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import Correlation, CorrelationTest, InputResult, NoisyTraining
 from memaudit.statistics.counts import Counts, Flagged, Unread
@@ -68,9 +70,10 @@ def prepared() -> Prepared:
         data=DataRecord("1" * 64, 130, 128, 2, "16x16", "cache/index", index_reused=True),
         model=Provenance("pixel", model="model", weights={"unet": "2" * 64}),
         embedder=EmbedderRecord("pixels", "3" * 64, None, 0.95),
-        levels=Levels((0.5, 2.0), (), 3.1 + ODD),
+        levels=Levels((0.5, 2.0), (), 3.1 + ODD, weak=(0.1, 0.2)),
         primary=primary("margin", "tile_l2"),
-        columns=COLUMNS,
+        columns=(*COLUMNS, *TURNED[:1]),
+        membership=Primary(MEMBERSHIP, TURNED[:1], TURNED[:1], claim="membership"),
         others=(primary("margin", attack=ONE_STEP),),
         shard_size=64,
         device="cpu",
@@ -83,7 +86,7 @@ def settled_in_full() -> Prepared:
     use = ReferenceUse("twin", "other", 500, 0, 3)
     return replace(
         prepared(),
-        levels=Levels((0.5, 2.0), (90.0,), None, (0.5,)),
+        levels=Levels((0.5, 2.0), (90.0,), None, (0.5,), (0.1, 0.2)),
         captions=CaptionsRecord("own", 0),
         copies=CopiesRecord("model/noisy", 60, "4" * 64),
         model=Provenance(
@@ -160,7 +163,8 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
         attack=ODE,
         columns=("margin", "tile_l2"),
         counts=Counts(62, 66, 60, 64, 60, 64, 0, 0, 0, 4, 0, Unread()),
-        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0.7, 19, 1199, 1),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0, 0, 0.7, 0.9, 2, 38, 2399, 79, 1),
+        claims=claims(0, 0, 0.9, 0.7),
         dataset=DatasetLevel(
             test=test,
             raw=test,
@@ -168,7 +172,7 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
             share_above=1 / 60,
             excess=Excess(0.0, -0.14, 0.09, 2.4, 1 / 60, 1 / 60),
             roc=(),
-            extrapolated=Extrapolated(0, (InputTail(CLEAN, tail),)),
+            extrapolated=Extrapolated(0, (InputTail(ODE, CLEAN, tail),)),
         ),
         levels=(
             level(0.5, SIX_DB, grade="too easy", own_similarity_controls=0.97),
@@ -182,7 +186,10 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
         conduct=Conduct(
             self_checked=True,
             detectable=Detectable(4, 60, 64),
-            power=Power(0.9, 0.795, 0.963, 60, 64, 60, 60, (LevelPower(0.5, 1.0, 0.9),)),
+            power=Power(
+                ODE, 0.9, 0.795, 0.963, 60, 64, 60, 60,
+                (LevelPower(ODE, 0.5, 1.0, 0.9), LevelPower(MEMBERSHIP, 0.1, 1.0, None)),
+            ),
             effort=Effort(2560, 2560),
         ),
         verdict=verdict,
@@ -190,6 +197,22 @@ def summary(verdict: Verdict, **changes: object) -> Summary:
         explored=(Explored("secmi", ("secmi",), 0.51, 0.0, 0.53, 0.0167, 0),),
     )  # fmt: skip
     return replace(found, **changes)
+
+
+def claims(
+    reproduction: int, membership: int, reproduction_q: float | None, membership_q: float | None
+) -> tuple[ClaimFound, ...]:
+    """What both claims rest on, by how many are flagged and the smallest q of each."""
+    auc = Auc(0.52, 0.41, 0.63)
+    of_copies = ClaimFound(
+        "reproduction", ODE, ("margin", "tile_l2"), reproduction, reproduction_q, 0.62, auc, 1 / 60
+    )
+    of_use = ClaimFound(
+        "membership", MEMBERSHIP, ("mirrored_residual",), membership, membership_q, 0.8, auc, 0.0
+    )
+    if reproduction_q is None:
+        of_copies = replace(of_copies, dataset_p=None, auc=None, above=None)
+    return of_copies, of_use
 
 
 def inference(**changes: object) -> Inference:
@@ -226,6 +249,7 @@ def facts(**changes: object) -> Facts:
         found=quiet,
         raw=quiet,
         self_checked=True,
+        claims=2,
     )
     return replace(told, **changes)
 
@@ -239,18 +263,19 @@ def none() -> Record:
 def inconclusive() -> Record:
     """A scan without controls, power or similarities of its own, of which images are missing."""
     verdict = Verdict.inconclusive("no controls; give at least 39", "another reason")
-    alone = {"controls": 0, "auc": None, "share_above": None, "rank1_controls": None}
+    empty = {"controls": 0, "auc": None, "share_above": None, "rank1_controls": None}
     found = summary(
         verdict,
         counts=Counts(58, 0, 55, 0, 55, 0, 0, 0, 0, 1, 2, Unread(3, 0)),
-        flagged=Flagged(0.05, 0, 0, 0, 0, 0, None, None, 1099, 0),
+        flagged=Flagged(0.05, 0, 0, 0, 0, 0, 0, 0, None, None, 1, None, 1099, 39, 0),
+        claims=claims(0, 0, None, None)[:1],
         dataset=None,
         exchangeability=None,
         levels=(
-            level(0.5, SIX_DB, own_similarity_controls=None, power=None, grade="", **alone),
+            level(0.5, SIX_DB, own_similarity_controls=None, power=None, grade="", **empty),
             level(
                 0.5, SIX_DB, attack="loss", own_similarity_members=None,
-                own_similarity_controls=None, rank1_members=None, power=None, grade="", **alone,
+                own_similarity_controls=None, rank1_members=None, power=None, grade="", **empty,
             ),
         ),
         conduct=Conduct(self_checked=False, effort=Effort(0, 0, reason="too few")),
@@ -258,7 +283,8 @@ def inconclusive() -> Record:
     )  # fmt: skip
     few = Quality(10, 0, 3072, reason="found 10 generated images and 0 controls")
     asked = config(controls=None, generate=10)
-    return record(verdict, found, config=asked, quality=few)
+    alone = replace(prepared(), membership=None, columns=COLUMNS)
+    return record(verdict, found, config=asked, prepared=alone, quality=few)
 
 
 def evidence() -> Record:
@@ -267,12 +293,13 @@ def evidence() -> Record:
         facts(
             found=Found(0.001, 0.0002, 7),
             reproductions=4,
+            reproduction_q=0.002,
             by_input="4 by the clean image, 3 by the noisy copy",
         )
     )
     test = DatasetTest(0.0001, UpperTail(12, 0.92, 1, 2.5, (1, 2, 3, 5), 3e-4), 2e-4)
     tails = tuple(
-        InputTail(one, Tail(2.0, 20, 0.05, 0.3, 0.4, usable=True, reason=""))
+        InputTail(ODE, one, Tail(2.0, 20, 0.05, 0.3, 0.4, usable=True, reason=""))
         for one in (CLEAN, COPY)
     )
     correlation = CorrelationTest((Correlation(2.0, 60, 0.21, -0.004, 1e-11),), 1e-11)
@@ -283,8 +310,10 @@ def evidence() -> Record:
         advice="",
         digest="4" * 64,
         by_input=(
-            InputResult(CLEAN, ("margin", "tile_l2"), 4, test, 0.8),
-            InputResult(COPY, ("copy_correlation",), 3, None, None),
+            InputResult(ODE, CLEAN, ("margin", "tile_l2"), 2, test, 0.8),
+            InputResult(ODE, COPY, ("copy_correlation",), 3, None, None),
+            InputResult(MEMBERSHIP, CLEAN, ("mirrored_residual",), 2, test, 0.9),
+            InputResult(MEMBERSHIP, COPY, ("mirrored_residual",), 0, None, None),
         ),
         correlation=correlation,
     )
@@ -293,7 +322,8 @@ def evidence() -> Record:
     found = replace(
         plain,
         counts=Counts(62, 66, 60, 64, 12, 16, 1, 0, 2, 3, 1, Unread(2, 0)),
-        flagged=Flagged(0.05, 7, 8, 4, 3, 2, 0.001, 38, 2399, 5),
+        flagged=Flagged(0.05, 7, 8, 4, 3, 6, 5, 2, 0.001, 0.002, 4, 38, 2399, 79, 5),
+        claims=claims(5, 6, 0.002, 0.001),
         dataset=replace(
             plain.dataset,
             test=test,
@@ -317,7 +347,7 @@ def evidence() -> Record:
         conduct=Conduct(
             self_checked=True,
             detectable=Detectable(None, 12, 16),
-            power=Power(0.95, 0.861, 0.99, 60, 64, 50, 60, ()),
+            power=Power(ODE, 0.95, 0.861, 0.99, 60, 64, 50, 60, ()),
             effort=Effort(1280, 2560, ONE_STEP, 0.93, 12, 10),
             noisy=noisy,
             reference=ReferenceUse("twin", "other", 500, 0, 3),

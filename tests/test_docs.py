@@ -287,7 +287,8 @@ def test_the_python_example_makes_a_configuration():
 
 
 def test_the_python_page_runs_from_a_scan_to_a_gate(tiles, tmp_path, monkeypatch):
-    for name, images in {"members": tiles[:6], "controls": tiles[6:50]}.items():
+    turned = [tile[::-1, ::-1] for tile in tiles[6:50]]
+    for name, images in {"members": tiles[:6], "controls": [*tiles[6:50], *turned]}.items():
         (tmp_path / name).mkdir()
         for k, image in enumerate(images):
             PillowImage.fromarray(image).save(tmp_path / name / f"{k:03d}.png")
@@ -300,7 +301,7 @@ def test_the_python_page_runs_from_a_scan_to_a_gate(tiles, tmp_path, monkeypatch
     assert len(names["comparison"].sentences) == 1
     assert [path.name for path in names["written"].reports] == ["report.html", "report.json"]
     assert names["gated"].exit_code == 1
-    assert len(names["findings"]) == 50
+    assert len(names["findings"]) == 6 + 88
     assert names["record"].verdict.outcome is Outcome.EVIDENCE
 
 

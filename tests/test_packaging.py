@@ -99,7 +99,8 @@ def test_the_scripts_of_the_action_scan_and_leave_with_the_code_of_the_gate(tile
         "DATASET": "members",
         "CONTROLS": "controls",
         "OUT": "run",
-        "OPTIONS": "--embedder pixels --levels 1 --draws 1 --steps 2 --no-power --no-report",
+        "OPTIONS": "--embedder pixels --levels 1 --draws 1 --steps 2 --attacks none --no-power "
+        "--no-report",
         "JUNIT": "gate.xml",
         "BASELINE": "",
         "POLICY": "",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from memaudit.attacks.base import Attack, Grids, Pass
 from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
-from memaudit.config import RECONSTRUCTIONS, AttackConfig
+from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
@@ -17,9 +17,9 @@ COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
 
 
 def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
-    """The attacks that are asked for: reconstructions, then those of plug-ins."""
+    """The attacks that are asked for: reconstructions, then those beside them."""
     names = [*(RECONSTRUCTIONS[mode] for mode in config.reconstruct), *config.attacks]
-    return tuple(load_attack(name, config) for name in names)
+    return tuple(load_attack(name, config) for name in names if name != NO_ATTACK)
 
 
 def with_weak_noise(config: AttackConfig) -> bool:
@@ -47,18 +47,24 @@ def check_attacks(config: AttackConfig) -> None:
         pooled(attack)
 
 
-def primary_of(config: AttackConfig) -> Primary:
-    """The score that the verdict rests on; raises ConfigError for a column that no attack has."""
+def claims_of(config: AttackConfig) -> tuple[Attack, ...]:
+    """The attacks that the claims rest on: reconstruction, and the first on membership, if any."""
     attacks = {attack.name: attack for attack in attacks_of(config)}
     chief = attacks[preferred(attacks)]
-    return pooled(chief)
+    others = (attack for name, attack in attacks.items() if name in config.attacks)
+    membership = next((one for one in others if one.claim == "membership"), None)
+    return (chief,) if membership is None else (chief, membership)
 
 
 def pooled(attack: Attack) -> Primary:
-    """The score of an attack by itself; of copies by its columns for them, if it has such."""
+    """The score of an attack by itself; of copies by its columns for them, if it has such.
+
+    Raises ConfigError for a column that it does not have.
+    """
     known = {column.name for column in attack.columns}
     of_copies = COPY_COLUMNS if known.issuperset(COPY_COLUMNS) else attack.primary
-    return Primary(attack.name, _columns(attack, attack.primary), _columns(attack, of_copies))
+    of = _columns(attack, attack.primary), _columns(attack, of_copies)
+    return Primary(attack.name, *of, claim=attack.claim)
 
 
 def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
@@ -82,10 +88,10 @@ def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     )
 
 
-def chief_pass(config: AttackConfig, grids: Grids) -> Pass:
-    """The full pass that the verdict rests on."""
+def claim_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
+    """The full passes that the claims rest on, that of reconstruction first."""
     by_name = {how.attack.name: how for how in full_passes(config, grids)}
-    return by_name[preferred(by_name)]
+    return tuple(by_name[attack.name] for attack in claims_of(config))
 
 
 def screens(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:

@@ -78,6 +78,7 @@ def options_of(prepared: Prepared, calibration: CalibrationConfig, seed: int) ->
     return Options(
         primary=prepared.primary,
         columns=prepared.columns,
+        membership=prepared.membership,
         others=prepared.others,
         q=calibration.q,
         copy_threshold=prepared.embedder.copy_threshold,

@@ -22,7 +22,7 @@ from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
 ENOUGH = 2  # images from which a distance can be taken
-WEAK_LEVELS = 4
+WEAK_LEVELS = 2
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def choose_weak_levels(
         if limit is None:
             raise ConfigError(
                 "the noise levels of --attacks are derived from the distances between images, and "
-                "there are fewer than two different ones; give --membership-sigma"
+                "there are fewer than two different ones; give --membership-sigma, or --attacks "
+                "none"
             )
         wanted = weak_grid(limit, WEAK_LEVELS, denoiser.sigma_min)
     inside, _ = within_range(denoiser, sorted(set(wanted)))

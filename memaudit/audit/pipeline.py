@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import check_attacks, chief_pass, refuse_unfit
+from memaudit.attacks.passes import check_attacks, claim_passes, refuse_unfit
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -58,7 +58,7 @@ def scan(
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
         scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.primary)
         result = _found(config, ready, scorer, scored, earlier)
-        write_pictures(ready, run, chief_pass(config.attack, ready.grids), result)
+        write_pictures(ready, run, claim_passes(config.attack, ready.grids)[0], result)
         return keep(run, result)
 
 
@@ -115,10 +115,10 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
 def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> Conduct:
     """All that is checked beside the scores."""
     prepared, execution = ready.prepared, config.execution
-    how = chief_pass(config.attack, ready.grids)
+    passes = claim_passes(config.attack, ready.grids)
     told = tells_own(config.attack.prompt, ready.bench.denoiser)
     power = (
-        check_power(scorer, ready.pool, how, prepared.primary, told) if execution.power else None
+        check_power(scorer, ready.pool, passes, prepared.claims, told) if execution.power else None
     )
     return Conduct(
         self_checked=execution.self_check,

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from memaudit.attacks.base import Grid, Grids
-from memaudit.attacks.passes import check_attacks, chief_pass, refuse_unfit
+from memaudit.attacks.passes import check_attacks, claim_passes, claims_of, refuse_unfit
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
@@ -66,7 +66,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     grids = Grids(_grid(spec.attack, opened, added), _weak_grid(spec.attack, opened))
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
-    each = chief_pass(spec.attack, grids).queries_each
+    each = claim_passes(spec.attack, grids)[0].queries_each
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
@@ -82,7 +82,12 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
         seconds=work.evaluations * network + work.embeddings * embedding,
         disk_mb=(work.rows * SCORE_BYTES + len(sides) * ROW_BYTES + vectors) / 1e6,
         device=device_of(opened.loaded),
-        prospect=prospect(opened.listing.rows, calibration, inputs=2 if grids.strong.copies else 1),
+        prospect=prospect(
+            opened.listing.rows,
+            calibration,
+            claims=len(claims_of(spec.attack)),
+            inputs=2 if grids.strong.copies else 1,
+        ),
     )
 
 
@@ -104,7 +109,7 @@ class _Work:
         whole = Extent.of(replace(attack, adaptive=False), grids, images)
         generating = generating_evaluations(execution.generate, attack.sampler)
         checked = queries_of(members, controls) if execution.power else 0
-        power = checked * chief_pass(attack, grids).cost.embeddings
+        power = checked * sum(how.cost.embeddings for how in claim_passes(attack, grids))
         return cls(
             images=extent.in_full,
             rows=extent.embeddings,

@@ -23,7 +23,11 @@ FEWEST = 2  # queries on a side
 
 
 def check_power(
-    scorer: Scorer, pool: Pool, how: Pass, primary: Primary, told: bool
+    scorer: Scorer,
+    pool: Pool,
+    passes: tuple[Pass, ...],
+    claims: tuple[Primary, ...],
+    told: bool,
 ) -> Power | None:
     """Scan a sample of the pool with the perfect memorizer of all members, scored as the model is.
 
@@ -38,22 +42,22 @@ def check_power(
         return None
     queries = [name for name in pool.candidates.ids if name in asked["member"] | asked["control"]]
     memorized = sides["member"][: _room(scorer)]
-    tasks = scorer.crew.tasks("power", queries, (how,))
+    tasks = scorer.crew.tasks("power", queries, passes)
     parts = scorer.run.parts("power")
     if not {parts.name(task.number) for task in tasks} <= parts.done().keys():
         training = _members(pool, told)
-        memorizer = _memorizer(scorer, how.grid, memorized, training)
+        memorizer = _memorizer(scorer, passes[0].grid, memorized, training)
         if memorizer is None:
             return None
         bench = replace(scorer.bench, denoiser=memorizer)
         scorer = replace(scorer, bench=bench)
-    part = scorer.score("power", queries, (how,))
+    part = scorer.score("power", queries, passes)
     scanned = sorted(set(queries) - part.failed.keys())
     members = np.array([name in asked["member"] for name in scanned])
     if min(members.sum(), (~members).sum()) < FEWEST:
         return None
     counts = Memorized(len(memorized), len(sides["member"]))
-    return measure_power(part.table, members, primary, counts)
+    return measure_power(part.table, members, claims, counts)
 
 
 def queries_of(members: int, controls: int) -> int:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from memaudit.attacks.base import Bench, Grids, encode
 from memaudit.attacks.copies import frozen_in
-from memaudit.attacks.passes import attacks_of, pooled, primary_of, with_weak_noise
+from memaudit.attacks.passes import attacks_of, claims_of, pooled, with_weak_noise
 from memaudit.audit.bench import Opened, device_of, grids_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
@@ -69,6 +69,7 @@ def prepare(
     prepared = replace(
         settled,
         primary=_resting(settled.primary, checked),
+        membership=settled.membership and _resting(settled.membership, checked),
         shard_size=_shard_size(spec, run),
         captions=described(bench.captions, spec.attack.prompt, denoiser),
         copies=_copies_record(checked),
@@ -83,10 +84,10 @@ def _settled(
     spec: BenchSpec, opened: Opened, embedded: Embedded, levels: Levels, question: str
 ) -> Prepared:
     """What is kept of data, model, levels and attacks."""
-    chief = primary_of(spec.attack)
-    attacks = attacks_of(spec.attack)
-    others = [pooled(one) for one in attacks if one.name != chief.attack]
-    [columns] = [one.columns for one in attacks if one.name == chief.attack]
+    chief, *membership = claims_of(spec.attack)
+    asked = {chief.name, *(one.name for one in membership)}
+    others = [pooled(one) for one in attacks_of(spec.attack) if one.name not in asked]
+    shown = [column for one in membership for column in pooled(one).columns]
     return Prepared(
         format=FORMAT,
         question=question,
@@ -94,8 +95,9 @@ def _settled(
         model=opened.loaded.provenance,
         embedder=_embedder_record(spec, opened),
         levels=levels,
-        primary=chief,
-        columns=columns,
+        primary=pooled(chief),
+        columns=(*chief.columns, *shown),
+        membership=pooled(membership[0]) if membership else None,
         others=tuple(others),
         shard_size=spec.execution.shard_size,
         device=device_of(opened.loaded),

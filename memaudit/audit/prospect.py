@@ -10,7 +10,7 @@ from memaudit.audit.listing import Listed
 from memaudit.config import CalibrationConfig
 from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.detectable import Memory, detectable
-from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, tolerated
+from memaudit.statistics.verdict import fewest_controls, tolerated
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 MORE = tuple(k * 10**power for power in (1, 2, 3, 4) for k in (4, 6, 8, 10, 15, 20, 30))
@@ -42,28 +42,29 @@ class Prospect:
         return self.finds is not None and self.finds <= self.tolerated
 
 
-def prospect(listed: Sequence[Listed], calibration: CalibrationConfig, *, inputs: int) -> Prospect:
-    """Tell what can be found; `inputs` that are asked, clean images and noisy copies, share q."""
+def prospect(
+    listed: Sequence[Listed], calibration: CalibrationConfig, *, claims: int, inputs: int
+) -> Prospect:
+    """Tell what can be found; claims, and inputs (clean images, noisy copies) of each, share q."""
     members, controls = _units(listed, "member"), _units(listed, "control")
-    rate = calibration.q / inputs
+    scores, least = claims * inputs, fewest_controls(claims)
+    rate = calibration.q / scores
     fewest = smallest_count(members, controls, rate)
     few = tolerated(members, calibration.tolerated_count, calibration.tolerated_share)
-    memory = Memory.partly(1.0, inputs)
+    memory = Memory.partly(1.0, scores)
 
     @cache
     def finds(count: int) -> int | None:
         return detectable(lambda _: memory, members, count, 0).count
 
     here = finds(controls)
-    more = (count for count in (controls, *MORE) if count >= max(controls, FEWEST_FOR_EVIDENCE))
+    more = (count for count in (controls, *MORE) if count >= max(controls, least))
     return Prospect(
         units=members,
         control_units=controls,
         smallest_count=fewest if 0 < fewest <= members else None,
         controls_for={
-            k: max(FEWEST_FOR_EVIDENCE, controls_needed(members, k, rate))
-            for k in FEW
-            if k <= members
+            k: max(least, controls_needed(members, k, rate)) for k in FEW if k <= members
         },
         finds=here,
         tolerated=few,

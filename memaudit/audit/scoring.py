@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 
 from memaudit.attacks.base import Bench, Grids, Pass
-from memaudit.attacks.passes import full_passes, screens
+from memaudit.attacks.passes import claim_passes, full_passes, screens
 from memaudit.audit.pool import Candidates
 from memaudit.audit.work import Crew, attack
 from memaudit.config import AttackConfig
@@ -86,6 +86,9 @@ class Extent:
         full = [how.cost for how in full_passes(config, grids)]
         each = sum(cost.evaluations for cost in full)
         rows = sum(cost.embeddings for cost in full)
+        always = [how.cost for how in claim_passes(config, grids)[1:]]
+        of_all = sum(cost.evaluations for cost in always)
+        rows_of_all = sum(cost.embeddings for cost in always)
         whole = cls(each * images, rows * images, images, 0)
         if not config.adaptive:
             return whole
@@ -95,8 +98,10 @@ class Extent:
         tried = sampled * sum(cost.evaluations for cost in others)
         tried_rows = sampled * sum(cost.embeddings for cost in others)
         adaptive = cls(
-            in_full * each + images * cheapest.evaluations + tried,
-            in_full * rows + images * cheapest.embeddings + tried_rows,
+            in_full * (each - of_all) + images * (cheapest.evaluations + of_all) + tried,
+            in_full * (rows - rows_of_all)
+            + images * (cheapest.embeddings + rows_of_all)
+            + tried_rows,
             in_full,
             sampled,
         )
@@ -109,7 +114,9 @@ def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, primary: Prim
     passes = full_passes(config, grids)
     extent = Extent.of(config, grids, len(ids))
     if extent.sampled:
-        return _Adaptive(scorer, config, passes, screens(config, grids), primary).score(extent)
+        always = claim_passes(config, grids)[1:]
+        tried = screens(config, grids)
+        return _Adaptive(scorer, config, passes, always, tried, primary).score(extent)
     whole = _evaluations(passes) * len(ids)
     asked = "a first pass over so few images would save nothing" if config.adaptive else ""
     return Scored(scorer.score("scores", ids, passes), Effort(whole, whole, reason=asked))
@@ -139,6 +146,7 @@ def assemble(sample: Part, screen: Part, scores: Part, screened_by: str) -> Part
 class _Adaptive:
     """A cheap first pass over the whole pool, then the full work on its top fraction.
 
+    What membership rests on is asked of all of the pool (`always`): it takes few evaluations.
     Which images go on is decided on members and controls alike, so p-values stay exact. The first
     pass must agree in rank with the full score on a random sample of the pool, else all of the
     pool is scanned in full.
@@ -147,6 +155,7 @@ class _Adaptive:
     scorer: Scorer
     config: AttackConfig
     passes: tuple[Pass, ...]
+    always: tuple[Pass, ...]
     tried: tuple[Pass, ...]
     primary: Primary
 
@@ -183,16 +192,17 @@ class _Adaptive:
 
     def _promote(self, sample: Part, rest: list[str], first: _First, done: Effort) -> Scored:
         name = first.how.attack.name
-        screen = self.scorer.score("screen", rest, (first.how,))
+        of_all, of_few = (first.how, *self.always), self._left
+        screen = self.scorer.score("screen", rest, of_all)
         seen = assemble(sample, screen, Part(), name).table
         seen = seen[first_pass(seen)]
         images = len(self.scorer.candidates.ids)
         wanted = math.ceil(self.config.fraction * images)
         top = set(screening_order(seen, self.primary)[:wanted])
         chosen = [example_id for example_id in rest if example_id in top]
-        full = self.scorer.score("scores", chosen, self.passes)
+        full = self.scorer.score("scores", chosen, of_few)
         part = assemble(sample, screen, full, name)
-        spent = len(rest) * _evaluations((first.how,)) + len(chosen) * _evaluations(self.passes)
+        spent = len(rest) * _evaluations(of_all) + len(chosen) * _evaluations(of_few)
         effort = Effort(
             evaluations=done.evaluations + spent,
             in_full=done.in_full,
@@ -202,6 +212,12 @@ class _Adaptive:
             sampled=images - len(rest),
         )
         return Scored(part, effort)
+
+    @property
+    def _left(self) -> tuple[Pass, ...]:
+        """What is asked of promoted images alone."""
+        names = {how.attack.name for how in self.always}
+        return tuple(how for how in self.passes if how.attack.name not in names)
 
     def _agreements(self, sample: pd.DataFrame) -> list[float]:
         """Of each first pass that is tried, with the full score."""

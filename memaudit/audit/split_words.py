@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from memaudit.audit.split import RECORD, Parted, Side
 from memaudit.config import SplitConfig
 from memaudit.report.words import row
-from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE
+from memaudit.statistics.verdict import fewest_controls
 
+CLAIMS = 2  # of a scan, where it is not told to ask for one
 NAMED = 3  # unreadable images that are named; the record has all
 
 
@@ -35,10 +36,11 @@ def remarks(found: Parted, config: SplitConfig) -> Iterator[str]:
         yield f"{one.source} is on neither side: {one.error}"
     if len(found.unreadable) > NAMED:
         yield f"{RECORD} in either directory names all {len(found.unreadable)} such images"
-    if found.controls.units < FEWEST_FOR_EVIDENCE:
+    fewest = fewest_controls(CLAIMS)
+    if found.controls.units < fewest:
         yield (
             f"{found.controls.units} {_what(config)} are held out, and a verdict takes at least "
-            f"{FEWEST_FOR_EVIDENCE} controls; give a larger --share or --count, and other "
+            f"{fewest} controls; give a larger --share or --count, and other "
             "directories"
         )
 

@@ -207,7 +207,8 @@ def _option(one: Option) -> Decorator:
         details["required"] = not one.optional
     elif default is not None and not one.optional:
         details |= {"default": default, "show_default": default != ()}
-    return click.option(one.flag, one.name, **details)
+    also = [f"--{told.also}"] if told.also else []
+    return click.option(one.flag, *also, one.name, **details)
 
 
 def _type(one: Option) -> click.ParamType[Any]:

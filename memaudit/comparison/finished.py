@@ -56,7 +56,7 @@ class FinishedRun:
     def primaries(self) -> dict[str, Primary]:
         """What is pooled of each attack, by its name."""
         prepared = self.record.prepared
-        return {one.attack: one for one in (prepared.primary, *prepared.others)}
+        return {one.attack: one for one in (*prepared.claims, *prepared.others)}
 
     @property
     def probes(self) -> list[Probe]:
@@ -112,17 +112,17 @@ class FinishedRun:
             return THROUGH_A_MASK if noisy.loss == FILLS_IN else OF_MASKED_COPIES
         if noisy.of_copies is None:
             return IN_DOUBT if noisy.digest else UNASKED
-        if self._memorized(noisy.of_copies):
+        if self._memorized(noisy, noisy.of_copies):
             return "memorized its noisy copies"
         if noisy.correlation is not None and noisy.correlation.returned:
             return "returns the frozen noise of its noisy copies"
         return ""
 
-    def _memorized(self, copies: InputResult) -> bool:
-        """Whether they would be evidence by themselves; they share the level with clean images."""
+    def _memorized(self, noisy: NoisyTraining, copies: InputResult) -> bool:
+        """Whether they would be evidence by themselves; scores share the level."""
         q = self.findings.loc[self.findings["input"] == COPY, "q_value"].min()
         p = copies.test.p_value if copies.test else 1.0
-        return bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / 2
+        return bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / len(noisy.by_input)
 
 
 def clean_first(scores: pd.DataFrame) -> list[Probe]:

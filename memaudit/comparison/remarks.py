@@ -8,6 +8,7 @@ from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.fit import labels, listed
 from memaudit.comparison.records import Difference
+from memaudit.config import NO_ATTACK
 from memaudit.records import COPY
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
@@ -74,7 +75,7 @@ def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 
 
 def _other_attacks(run: FinishedRun) -> tuple[str, ...]:
-    return run.record.config.attack.attacks
+    return tuple(name for name in run.record.config.attack.attacks if name != NO_ATTACK)
 
 
 def _other_way(base: FinishedRun, run: FinishedRun) -> Iterator[str]:

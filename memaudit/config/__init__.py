@@ -2,6 +2,8 @@
 
 from memaudit.config.attack import (
     BESIDE,
+    MEMBERSHIP,
+    NO_ATTACK,
     NO_COPIES,
     RECONSTRUCTIONS,
     REFERENCE_SCORE,
@@ -42,6 +44,8 @@ from memaudit.config.verify import ReplayConfig, VerifyConfig
 __all__ = [
     "BESIDE",
     "CLOSED_FORM",
+    "MEMBERSHIP",
+    "NO_ATTACK",
     "NO_COPIES",
     "RECONSTRUCTIONS",
     "REFERENCE_SCORE",

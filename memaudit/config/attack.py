@@ -19,6 +19,8 @@ PromptPolicy = Literal["own", "empty", "other"]
 # What is pooled into the one score of an image: how near its source is to the embedder, at the
 # worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
 SCORE = ("margin", "tile_l2", "l2_ratio")
+MEMBERSHIP = "mirrored-residual"  # the strongest of them, on models whose images are known
+NO_ATTACK = "none"  # of --attacks: none beside reconstruction
 BESIDE, NO_COPIES = "beside", "none"  # of --noisy-copies: those beside the model; none
 UNRELATED = "unrelated"  # of --reference-trained-on: images that are in neither data set
 REFERENCE_SCORE = ("similarity_gain",)  # is pooled too where there is a reference model
@@ -56,14 +58,14 @@ class Corruption:
     draws: int = option(4, "How often each image is corrupted at each level.", low=1)
     weak_sigmas: tuple[float, ...] = option(
         (),
-        "Weak noise levels of the attacks on membership; default: 4 of them, from the distances "
+        "Weak noise levels of the attacks on membership; default: 2 of them, from the distances "
         "between the images.",
         name="membership_sigma",
         low=0,
         open_=True,
     )
     weak_draws: int = option(
-        4,
+        2,
         "How often each image is corrupted at each of those.",
         name="membership_draws",
         low=1,
@@ -94,9 +96,11 @@ class AttackConfig:
     sampler: Sampler = option("euler", "Solver under --reconstruct ode.")
     steps: int = option(10, "Steps of the solver, or of the stochastic sampling.", low=1)
     attacks: tuple[str, ...] = option(
-        (),
-        "Attacks other than reconstruction, run beside it: they have rows in the scores and in "
-        "the table of noise levels, and no part in the verdict.",
+        (MEMBERSHIP,),
+        "Attacks beside reconstruction. The claim of membership rests on the first of them that "
+        "is evidence of it; the others have rows in the scores and in the tables, and no part in "
+        "the verdict. none: reconstruction alone.",
+        also="attack",
         metavar="NAME,...",
     )
     prompt: PromptPolicy = option(
@@ -162,6 +166,10 @@ class AttackConfig:
         names = self.attacks
         if len(set(names)) < len(names):
             raise ConfigError(f"--attacks names an attack twice: {', '.join(names)}")
+        if NO_ATTACK in names and len(names) > 1:
+            raise ConfigError(
+                f"--attacks {','.join(names)} names attacks and {NO_ATTACK}; give either"
+            )
         for mode, name in RECONSTRUCTIONS.items():
             if name in names:
                 raise ConfigError(

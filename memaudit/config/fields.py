@@ -25,7 +25,8 @@ BLANK = (
 class About:
     """What is told of one option, beside its type and its default.
 
-    `name` is what users call it, where that is not the field's name; `low` and `high` bound
+    `name` is what users call it, where that is not the field's name, `also` another name that the
+    command line takes; `low` and `high` bound
     numbers, `open_` says that the bounds themselves are left out; `metavar` is what --help shows
     for the value; `flag_value` is what the option means without a value; `path`: it may name
     something on this machine; `hidden`: it is no option of the command line.
@@ -33,6 +34,7 @@ class About:
 
     help: str = ""
     name: str = ""
+    also: str = ""
     low: float | None = None
     high: float | None = None
     open_: bool = False

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 from torch import Tensor
 
 GRID = (0.03, 0.6)  # of the identification limit, where reconstruction can tell images apart
-WEAK = (0.02, 0.13)  # of the limit, where a network's error shows which images it knows
+WEAK = (0.02, 0.037)  # of the limit, where a network's error shows which images it knows
 HALF = 0.7  # of the limit: a memorizer keeps half of its weight on an image that was seen once
 ABOVE = (1.0, 1.6)  # of the limit: levels for images that copies or captions tell apart there
 
@@ -69,13 +69,13 @@ def noise_grid(limit: float, levels: int) -> list[float]:
 
 
 def weak_grid(limit: float, levels: int, lowest: float) -> list[float]:
-    """Log grid of `levels` sigmas in 0.02 .. 0.13 of the limit, four significant digits.
+    """Log grid of `levels` sigmas in 0.02 .. 0.037 of the limit, four significant digits.
 
-    None lies below `lowest`, the least noise that a model knows; where most of the grid would, it
-    begins there and is as wide as half a decade.
+    None lies below `lowest`, the least noise that a model knows; where the grid would, it begins
+    there, and ends where it would or is as wide as it would be.
     """
     low = max(WEAK[0] * limit, lowest)
-    high = max(WEAK[1] * limit, low * math.sqrt(10))
+    high = max(WEAK[1] * limit, low * WEAK[1] / WEAK[0])
     return [float(f"{sigma:.4g}") for sigma in np.geomspace(low, high, levels).tolist()]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memaudit.report import plain
+from memaudit.report.asked import asked
 from memaudit.report.finished import Reported
+from memaudit.report.kinds import kinds
 from memaudit.run.record import Record
 from memaudit.text import markdown
 from memaudit.version import __version__
@@ -17,13 +19,13 @@ def card(runs: Sequence[Reported]) -> str:
 
 
 def _section(record: Record) -> str:
-    rows = [f"| {kind.name} | {kind.count} |" for kind in plain.kinds(record)]
+    rows = [f"| {kind.name} | {kind.count} |" for kind in kinds(record)]
     lines = [
         "## Memorization",
         "",
         f"**{plain.headline(record)}.** {markdown(record.verdict.sentence)}.",
         "",
-        *(markdown(said) for said in plain.asked(record)),
+        *(markdown(said) for said in asked(record)),
         "",
         "| Kind of finding | Images |",
         "|---|---|",

@@ -21,14 +21,17 @@ def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
     scored = findings[calibrates(findings) & findings["score"].notna()]
     sides = {name: scored[scored["split"] == name] for name, _ in SIDES}
     if len(sides["member"]):
-        yield distribution(sides, "score", "Score")
+        yield distribution(sides, "reproduction_score", "Score by reconstruction")
+        if record.prepared.membership is not None:
+            yield distribution(sides, "score", "Score of membership")
         if sides["member"]["own_similarity"].notna().any():
             yield distribution(sides, "own_similarity", "Similarity of reconstruction and image")
     levels = [one for one in levels_of(record) if one.input == CLEAN]
     if any(level.own_similarity_members is not None for level in levels):
         yield similarity(levels, record.prepared.embedder.copy_threshold)
     if all(map(len, sides.values())):
-        yield roc(record, *(np.sort(rows["score"].to_numpy(float)) for rows in sides.values()))
+        by_side = (rows["reproduction_score"].to_numpy(float) for rows in sides.values())
+        yield roc(record, *map(np.sort, by_side))
     yield from power(record)
     yield from exchangeability(record)
     yield from inference(record)

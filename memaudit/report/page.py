@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memaudit.report import plain
+from memaudit.report.asked import asked
 from memaudit.report.figure import Figure
 from memaudit.report.figures import figures
 from memaudit.report.finished import Reported
+from memaudit.report.kinds import Kind, kinds
 from memaudit.report.pictures import STRONGEST, Picture, pictures
 from memaudit.report.repeat import command
 from memaudit.report.rows import Table, table
@@ -30,7 +32,7 @@ class Page:
     headline: str
     sentence: str
     asked: tuple[str, ...]
-    kinds: tuple[plain.Kind, ...]
+    kinds: tuple[Kind, ...]
     sure: tuple[str, ...]
     untested: tuple[str, ...]
     to_do: tuple[str, ...]
@@ -58,8 +60,8 @@ def page(run: Reported, key: str) -> Page:
         tone=_tone(record),
         headline=plain.headline(record),
         sentence=record.verdict.sentence,
-        asked=tuple(plain.asked(record)),
-        kinds=plain.kinds(record),
+        asked=tuple(asked(record)),
+        kinds=kinds(record),
         sure=tuple(plain.sure(record)),
         untested=tuple(plain.untested(record)),
         to_do=tuple(plain.to_do(record)),

@@ -13,16 +13,14 @@ from PIL import Image as PillowImage
 
 from memaudit.records import COPY
 from memaudit.report.finished import Reported
+from memaudit.report.kinds import NAMES
 from memaudit.report.noise import left
-from memaudit.report.plain import KINDS
 from memaudit.report.strips import HEIGHT
 from memaudit.run.directory import PREFIX
-from memaudit.statistics.verdict import small
 
 STRONGEST = 3  # on page one
 QUALITY = 85  # of JPEG
 COLUMNS = ("original", "corrupted", "reconstruction", "nearest other")
-NAMES: dict[str, str] = {claim: name for claim, (name, _) in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,12 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: flo
     shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
     snr = row["recovered_from_snr_db"]
     level = left(float(weakest if pd.isna(snr) else snr))
-    claim = str(row["claim"])
+    names: dict[str, str] = dict(NAMES.items())
     return Picture(
         key=str(row["example_id"])[:PREFIX],
         rank=rank,
         source=str(row["source"]),
-        finding=NAMES[claim].lower() if claim else "flagged",
+        finding=names.get(str(row["claim"]), "flagged").lower(),
         uri=f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if kind else "",
         width=width,
         height=height,
@@ -83,17 +81,21 @@ def _seen(row: pd.Series[float], level: str, count: int) -> str:
 
 
 def _said(row: pd.Series[float], shown: str) -> str:
-    """What is to be known of a finding; a strip shows nothing of a noisy copy."""
-    of_copy = (
-        " What tells is not seen here: asked about the noisy copy that it was trained on, the "
-        f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
-        if str(row["input"]) == COPY
-        else ""
-    )
+    """What is to be known of a finding; a strip shows nothing of a noisy copy, or of weak noise."""
+    of_copy = ""
+    if not str(row["attack"]).startswith("reconstruction"):
+        of_copy = (
+            f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
+        )
+    elif str(row["input"]) == COPY:
+        of_copy = (
+            " What tells is not seen here: asked about the noisy copy that it was trained on, the "
+            f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
+        )
     return (
-        f"{shown}. Average similarity to the image {row['own_similarity']:.2f} (1: a perfect "
-        f"copy), to the nearest other {row['nearest_other_similarity']:.2f}. Share of false flags "
-        f"expected up to here (q): {small(float(row['q_value']))}.{of_copy}"
+        f"{shown}. Similarity {row['own_similarity']:.2f} to the image on average, "
+        f"{row['nearest_other_similarity']:.2f} to the most similar other (a score up to 1, no "
+        f"percentage).{of_copy}"
     )
 
 

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from memaudit.records import CLEAN, COPY, Claim
+from memaudit.records import CLEAN, COPY
 from memaudit.report.figure import upper
 from memaudit.report.noise import left
 from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
+from memaudit.statistics.claims import ClaimFound
 from memaudit.statistics.counts import Counts, Flagged
+from memaudit.statistics.effects import Auc
 from memaudit.statistics.power import Power
 from memaudit.statistics.summary import DatasetLevel
-from memaudit.statistics.verdict import FEWEST_FOR_EVIDENCE, LEVEL, Outcome, small
+from memaudit.statistics.verdict import LEVEL, Outcome
 
-KINDS: dict[Claim, tuple[str, str]] = {
-    "membership": (
-        "Membership only",
-        "The model brings the image, or its noisy copy, back better than it does controls: "
-        "evidence that it was trained on the image. No copy came back. It tells that an image was "
-        "used, not that the model hands out copies of it.",
-    ),
-    "reproduction": (
-        "Recovered from a noised copy",
-        "The image was covered with so much noise that at most 1 in 100 controls come back as a "
-        "copy, and a copy came back, by the measure that compared the pictures: evidence that the "
-        "model can reproduce it, and that it was trained on, too.",
-    ),
-    "generation": (
-        "Generated without the image",
-        "Whether the model makes the image although it is shown none of it.",
-    ),
-}
-NOT_ASKED, NOT_SAID = "not tested", "no statement"
 # What the last lines of a scan say, too (`report.brief`).
 NOTHING_SAID = "this scan says nothing for or against the model"
 INNOCENT = "of 100 scans of models that memorized nothing, at most 5 end in evidence"
 UNASKED = "whether the model makes such images unasked"
-LOOK, CHECK = "look at the pictures", "check that controls were set aside at random"
+LOOK = "look at the pictures"
+CHECK = "check that controls were set aside at random"
 ALIKE = "is what came back a copy to the eye, too?"
 UNLIKE = (
     "none is called a copy. A picture that does not look alike does not mean that the model was "
@@ -50,19 +33,12 @@ NEXT = {
     Outcome.NONE: "say 'nothing was found under this attack', never 'nothing is memorized'",
     Outcome.INCONCLUSIVE: "mend what the verdict names and scan again",
 }
+_CHANCE = ": it is no larger than chance makes, which proves nothing either way"
+_CHOSEN = "; badly chosen controls can bring it, too"
 HEADLINES = {
-    Outcome.NONE: "No evidence beyond the controls",
+    Outcome.NONE: "No evidence found, which does not clear the model",
     Outcome.INCONCLUSIVE: f"Inconclusive: {NOTHING_SAID}",
 }
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of finding: how many images, or that it was not tested, and what it means."""
-
-    name: str
-    count: str
-    meaning: str
 
 
 def headline(record: Record) -> str:
@@ -71,51 +47,6 @@ def headline(record: Record) -> str:
     if verdict.outcome is Outcome.EVIDENCE:
         return f"Evidence of {verdict.claim}"
     return HEADLINES[verdict.outcome]
-
-
-def asked(record: Record) -> Iterator[str]:
-    """What was done, to which model and which images."""
-    counts, data, levels = record.summary.counts, record.config.data, record.prepared.levels
-    yield (
-        f"The question: did the model '{record.config.target.spec}' memorize images that it was "
-        f"trained on? Asked about {counts.members} images that it is said to be trained on, the "
-        f"members ('{data.dataset}')."
-    )
-    strengths = "one strength" if len(levels.sigmas) == 1 else f"{len(levels.sigmas)} strengths"
-    yield (
-        f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
-        "bring it back. A model that has memorized an image brings it back from noise that hides "
-        "it from others."
-    )
-    noisy = record.summary.conduct.noisy
-    if noisy is not None and noisy.of_copies is not None:
-        yield (
-            "The model was trained on noisy copies of its images. It was asked about these too: "
-            "whether it gives back the noise that each copy was made with."
-        )
-    if counts.controls:
-        yield (
-            f"The same was done with {counts.controls} images that the model is said never to "
-            f"have seen, the controls ('{data.controls}'). Only what comes back better than "
-            "those counts."
-        )
-    else:
-        yield "No images that the model never saw were given, so there is nothing to compare with."
-
-
-def kinds(record: Record) -> tuple[Kind, ...]:
-    """The kinds of finding, apart from each other."""
-    flagged, silent = record.summary.flagged, record.verdict.outcome is Outcome.INCONCLUSIVE
-    found: dict[Claim, str] = {
-        "membership": NOT_SAID if silent else str(flagged.memberships),
-        "reproduction": NOT_SAID if silent else str(flagged.reproductions),
-        "generation": NOT_ASKED,
-    }
-    return tuple(Kind(*_named(KINDS[claim], count)) for claim, count in found.items())
-
-
-def _named(words: tuple[str, str], count: str) -> tuple[str, str, str]:
-    return words[0], count, words[1]
 
 
 def sure(record: Record) -> Iterator[str]:
@@ -127,31 +58,33 @@ def sure(record: Record) -> Iterator[str]:
         return
     if verdict.outcome is Outcome.EVIDENCE:
         yield (
-            f"{upper(INNOCENT)}. That is not the probability that this model memorized nothing, "
-            "which no scan can tell."
+            f"{upper(INNOCENT)}: so seldom is the alarm false. It does not make this one 95 % "
+            "sure: how likely it is that this model memorized nothing, no scan can tell."
         )
     else:
         yield "Nothing found is not nothing there: a count of 0 says that this scan found none."
     if summary.dataset is not None:
-        yield from _dataset(summary.dataset)
+        yield from _dataset(summary.dataset, summary.claims)
     flagged = summary.flagged
     if flagged.groups:
         yield (
-            f"Flagged are {flags(record)}. Expect {_false(flagged)} of these {flagged.groups} to "
-            f"be flagged wrongly: over many such scans, {false_flags(flagged.q)}. Where nothing is "
-            "memorized, every flag is false. Do not accuse anyone over a single picture."
+            f"Flagged are {flags(record)}. If the model memorized something, {_false(flagged)} of "
+            f"these {flagged.groups} may be flagged wrongly, and nobody can say which "
+            f"({false_flags(flagged.q)}); if it memorized nothing, all are. Do not accuse anyone "
+            "over a single picture."
         )
     noisy = summary.conduct.noisy
     if flagged.groups and noisy is not None and noisy.of_copies is not None:
-        by = {one.input: one.flagged for one in noisy.by_input}
-        yield f"Given away by their clean image: {by[CLEAN]}; by their noisy copy: {by[COPY]}."
+        yield (
+            f"Of the flagged, {noisy.flagged_by(CLEAN)} were recognised by testing the clean image "
+            f"and {noisy.flagged_by(COPY)} by testing the noisy version. Nothing was handed out."
+        )
     yield from _power(record)
     check = summary.exchangeability
     if check is not None and check.p_value is not None and not check.alarm:
         yield (
             "Are members and controls alike as pictures? Without the model, nothing was found "
-            "that would let one side come back better than the other (p "
-            f"{small(check.p_value)}; a p near 0 would be a warning). This finds gross "
+            "that would let one side come back better than the other. This finds gross "
             "differences, and does not prove that the two were divided at random."
         )
 
@@ -187,8 +120,8 @@ def _false(flagged: Flagged) -> str:
 def finds(power: Power) -> str:
     """How much of what could be there the scan finds."""
     return (
-        f"of the images of a program that only repeats what it was trained on, the scan finds "
-        f"{power.share:.0%}; of a real model's it may find fewer"
+        f"tried on a program that only repeats its pictures, the scan finds {power.share:.0%} of "
+        "them; of those that a real model memorized, expect fewer"
     )
 
 
@@ -201,19 +134,25 @@ def often(p_value: float) -> str:
     return f"in about {count} of {scans:,} scans"
 
 
-def _dataset(level: DatasetLevel) -> Iterator[str]:
+def _dataset(level: DatasetLevel, claims: tuple[ClaimFound, ...]) -> Iterator[str]:
     p = level.test.p_value
     yield (
         "Could the difference between members and controls be luck? Luck alone brings one as "
         f"large as this {often(p)} of a model that treats both alike"
-        f"{', which is often enough to explain it' if p > LEVEL else ''}. How likely it is that "
-        "this model treats both alike, no scan can tell."
+        f"{_CHANCE if p > LEVEL else _CHOSEN}. How likely it is that this model treats both alike, "
+        "no scan can tell."
     )
     yield (
-        f"Of pairs of a member and a control, the member comes back better in "
-        f"{level.auc.estimate:.1%} (95 % interval {level.auc.low:.1%} to {level.auc.high:.1%}); "
-        "50 % would be no difference."
+        "Put a member beside a control, in all possible pairs: the member came back better in "
+        f"{_interval(level.auc)}; 50 % would be no difference."
     )
+    for one in claims:
+        if one.claim == "membership" and one.auc is not None:
+            yield f"The model knows the member better in {_interval(one.auc)} of these pairs."
+
+
+def _interval(auc: Auc) -> str:
+    return f"{auc.estimate:.1%} (95 % interval {auc.low:.1%} to {auc.high:.1%})"
 
 
 def _power(record: Record) -> Iterator[str]:
@@ -242,7 +181,8 @@ def untested(record: Record) -> Iterator[str]:
         yield (
             "Other attacks, noise levels and measures. In technical terms, this scan rests on "
             f"{record.summary.attack} ({asked_for.sampler}, {asked_for.steps} steps) at "
-            f"{_range(snr)}, and on the embedder {prepared.embedder.name}, which compared images."
+            f"{_range(snr)}, and on the embedder {prepared.embedder.name}, which compared images"
+            f"{_also(record)}."
         )
     yield (
         "Whether the members were trained on and the controls were not: that is taken as it was "
@@ -265,6 +205,13 @@ def untested(record: Record) -> Iterator[str]:
     yield "Law: this is evidence, neither a certificate nor legal advice."
 
 
+def _also(record: Record) -> str:
+    membership, weak = record.prepared.membership, record.prepared.levels.weak
+    if membership is None:
+        return ""
+    return f"; for membership on {membership.attack} at {len(weak)} weak noise levels"
+
+
 def _range(snr: list[float]) -> str:
     """The noise levels of a scan, by the strongest and the weakest."""
     if len(snr) == 1:
@@ -282,7 +229,8 @@ def to_do(record: Record) -> Iterator[str]:
         copies = record.verdict.claim == "reproduction"
         yield f"{upper(LOOK)}: {ALIKE if copies else UNLIKE}"
         yield (
-            f"{upper(CHECK)}: a random part of the same images, before the training. The claim "
+            "Check how the controls were chosen: before the training, lots must have decided which "
+            "images were used and which never were. Who trained the model can say so. The claim "
             "stands and falls with that."
         )
         yield (
@@ -296,5 +244,5 @@ def to_do(record: Record) -> Iterator[str]:
     else:
         yield (
             f"{upper(NEXT[outcome])}. Do not count this scan for the model or against it. A "
-            f"verdict takes at least {FEWEST_FOR_EVIDENCE} controls."
+            f"verdict takes at least {record.summary.flagged.fewest_controls} controls."
         )

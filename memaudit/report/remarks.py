@@ -79,7 +79,7 @@ def noisy_rows(noisy: NoisyTraining | None) -> list[Row]:
     trained = f"{noisy.loss}, noise {noisy.sigma_n:g} in the training images; "
     audited = noisy.advice and "audited against clean images only: " + noisy.advice
     rows = [("noisy data", trained + (audited or "audited against clean images and noisy copies"))]
-    rows += [(f"by {one.input}"[:14], _input(one)) for one in noisy.by_input]
+    rows += [(f"by {one.input}"[:14], f"{one.attack}: {_input(one)}") for one in noisy.by_input]
     return rows + (
         [] if noisy.correlation is None else [("frozen noise", _frozen(noisy.correlation))]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from memaudit.report.finished import Reported
-from memaudit.report.plain import KINDS
+from memaudit.report.kinds import NAMES
 from memaudit.run.directory import PREFIX
 from memaudit.statistics.findings import described
 from memaudit.text import shown
@@ -38,8 +38,9 @@ SHORT = (
     Short(
         "q_value", "q", "share of false flags among all members with so small a q; blank: control"
     ),
-    Short("p_value", "p", "share of controls that come back as well or better; blank: control"),
-    Short("score", "Score", "how closely it came back, all measures in one; higher is closer"),
+    Short("p_value", "p", "chance that a control stands out as much; blank: control"),
+    Short("score", "Score", "how much points to membership, in one number; higher is more"),
+    Short("reproduction_score", "Closeness", "how closely it came back, all measures in one"),
     Short("own_similarity", "Similarity", "of reconstruction and image, on average; 1 is a copy"),
     Short("recovered_from_snr_db", "Left, dB", "least of the image from which a copy came back"),
     Short("prompt", "Caption", "the image's caption in its data set", is_number=False),
@@ -90,8 +91,7 @@ def table(run: Reported) -> Table:
 
 
 def _short(findings: pd.DataFrame) -> pd.DataFrame:
-    names: dict[str, str] = {claim: name for claim, (name, _) in KINDS.items()}
-    named = findings["claim"].map(lambda claim: names.get(claim, UNFLAGGED))
+    named = findings["claim"].map(lambda claim: NAMES.get(claim, UNFLAGGED))
     return findings.assign(
         finding=named.mask((findings["claim"] == "") & findings["flagged"], FLAGGED),
         key=findings["example_id"].str[:PREFIX],

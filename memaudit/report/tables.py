@@ -1,9 +1,10 @@
-"""The tables of a summary: noise levels, further attacks, and published thresholds."""
+"""The tables of a summary: claims, noise levels, further attacks, and published thresholds."""
 
 from __future__ import annotations
 
 from memaudit.statistics.levels import Level
 from memaudit.statistics.summary import Summary
+from memaudit.statistics.verdict import small
 
 LABEL = 38  # the longest name of a published threshold
 
@@ -36,6 +37,28 @@ def level_table(summary: Summary) -> list[str]:
         f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
     )
     return [*head, *(_level(level, width) for level in summary.levels)]
+
+
+def claim_table(summary: Summary) -> list[str]:
+    """What each claim rests on, a line each; nothing where there is only one."""
+    if len(summary.claims) == 1:
+        return []
+    width = 2 + max(len(one.attack) for one in summary.claims)
+    return [
+        f"  {'claim':16}{'rests on':{width}}{'flagged':>8}{'smallest q':>12}{'data-set p':>12}"
+        f"{'AUC':>8}{'> ctl p99':>11}",
+        *(
+            f"  {one.claim:16}{one.attack:{width}}{one.flagged:8}{_p(one.min_q):>12}"
+            f"{_p(one.dataset_p):>12}{_number(None if one.auc is None else one.auc.estimate):>8}"
+            f"{_share(one.above):>11}"
+            for one in summary.claims
+        ),
+        "",
+    ]
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else small(value)
 
 
 def attack_table(summary: Summary) -> list[str]:

@@ -8,7 +8,7 @@ from memaudit.report import plain
 from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
-from memaudit.report.tables import attack_table, level_table, threshold_table
+from memaudit.report.tables import attack_table, claim_table, level_table, threshold_table
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.detectable import Detectable
@@ -25,11 +25,11 @@ COLUMNS = 100
 WIDTH = 16
 LIMITS = {
     Outcome.EVIDENCE: (
-        "Read it so: given corrupted images, this model brought those that are said to be training "
-        "images back more faithfully than those that are said to be held out. 'reproduction' means "
-        "that the embedder calls what came back a copy, from noise from which at most 1 in 100 "
-        "controls come back as one; 'membership' only that the image came back more closely than "
-        "the controls. It does not say that the model makes such images unasked. "
+        "Read it so: this model treats images that are said to be training images otherwise than "
+        "images that are said to be held out, as training would have it. 'reproduction' means that "
+        "the embedder calls what came back from noise a copy, from noise from which at most 1 in "
+        "100 controls come back as one; 'membership' only that the model knows the image better "
+        "than the controls. It does not say that the model makes such images unasked. "
         f"{upper(plain.INNOCENT)}."
     ),
     Outcome.NONE: (
@@ -51,7 +51,7 @@ def describe(record: Record) -> str:
         "",
         *_counts(summary),
         row("captions", captions_told(record)),
-        *_flagged(summary, 1 if conduct.noisy is None else len(conduct.noisy.by_input) or 1),
+        *_flagged(summary),
         *_dataset(summary.dataset, summary.counts.control_groups),
         *map(row, ("inference", ""), inference_said(summary)),
         *_power(conduct.power, conduct.detectable),
@@ -60,6 +60,7 @@ def describe(record: Record) -> str:
         *(row(*pair) for pair in noisy_rows(conduct.noisy) + reference_rows(conduct.reference)),
         *_quality(record.quality),
         "",
+        *claim_table(summary),
         *level_table(summary),
         *attack_table(summary),
         "",
@@ -117,7 +118,7 @@ def _counts(summary: Summary) -> list[str]:
     return rows
 
 
-def _flagged(summary: Summary, asked: int) -> list[str]:
+def _flagged(summary: Summary) -> list[str]:
     flagged, members = summary.flagged, summary.counts.member_groups
     fewest = (
         f"{flagged.smallest_count} memorized images or more can be flagged, not fewer"
@@ -131,7 +132,12 @@ def _flagged(summary: Summary, asked: int) -> list[str]:
         row(
             "smallest count",
             f"{fewest}; a single one takes {flagged.controls_for_one} controls"
-            + (f" ({asked} inputs are asked about, so every p is doubled)" if asked == 2 else ""),
+            + (
+                f" ({flagged.scores} scores share the level, so every p is multiplied by "
+                f"{flagged.scores})"
+                if flagged.scores > 1
+                else ""
+            ),
         ),
     ]
 
@@ -146,7 +152,11 @@ def _dataset(level: DatasetLevel | None, controls: int) -> list[str]:
             f"p {small(level.test.p_value)} (rank sum and upper tail, Bonferroni; "
             f"{small(level.raw.p_value)} by the raw score)",
         ),
-        row("AUC", f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f})"),
+        row(
+            "AUC",
+            f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f}), by "
+            "reconstruction, as all below",
+        ),
         row(
             "above controls",
             f"{level.share_above:.1%} of members above the controls' 99th percentile (by "

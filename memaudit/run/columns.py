@@ -16,8 +16,12 @@ TEXTS = frozenset([
     *("literature", "nearest_other", "nearest_other_source", "attack", "phase", "error", "lost"),
     *("left_out", "changed", "format", "chroma_sampling", "mode"),
 ])  # fmt: skip
-TRUTHS = frozenset(["representative", "spans", "flagged", "flagged_extrapolated"])
+TRUTHS = frozenset([
+    *("representative", "spans", "flagged", "flagged_extrapolated"),
+    *("membership_flagged", "reproduction_flagged"),
+])  # fmt: skip
 NUMBERS = frozenset([
+    *("membership_p", "membership_q", "reproduction_p", "reproduction_q", "reproduction_score"),
     *("group", "score", "raw_score", "p_value", "q_value", "q_raw", "p_extrapolated", "row"),
     *("recovered_from_snr_db", "sigma", "draw", "snr_db", "own_similarity", "own_rank", "margin"),
     *("nearest_other_similarity", "distance_ratio", "psnr", "ssim", "l2", "tile_l2", "l2_ratio"),

@@ -108,9 +108,10 @@ class ReferenceRecord:
 class Prepared:
     """What is settled before the first score: enough to score and to calibrate from.
 
-    `model` is what its family says of where it comes from. `primary` is the score that the verdict
-    rests on, `columns` are those that a finding sums up, `others` the scores of further attacks;
-    `shard_size` counts the images of a part.
+    `model` is what its family says of where it comes from. `primary` is the score that the claim of
+    reproduction rests on, `membership` that of membership, None where it is not asked for;
+    `columns` are those that a finding sums up, `others` the scores of further attacks; `shard_size`
+    counts the images of a part.
     """
 
     format: int
@@ -128,6 +129,12 @@ class Prepared:
     copies: CopiesRecord | None = None
     reference: ReferenceRecord | None = None
     self_check: SelfCheck | None = None
+    membership: Primary | None = None
+
+    @property
+    def claims(self) -> tuple[Primary, ...]:
+        """The scores that claims rest on, that of reproduction first."""
+        return (self.primary,) if self.membership is None else (self.primary, self.membership)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from itertools import takewhile
 
 import pandas as pd
 
-from memaudit.records import SCREEN, Primary
+from memaudit.records import CLEAN, COPY, FULL, SCREEN, Primary
 from memaudit.statistics.combine import combine, input_scores
-from memaudit.statistics.probes import first_pass
+from memaudit.statistics.probes import Probe, first_pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class _Stages:
     @classmethod
     def of(cls, scores: pd.DataFrame, primary: Primary) -> _Stages:
         first = first_pass(scores)
-        in_full = ~first & scores["example_id"].isin(promoted(scores, primary))
+        in_full = of_attack(scores, primary) & scores["example_id"].isin(promoted(scores, primary))
         return cls(scores[first], _screening(scores[first], primary), scores[in_full])
 
 
@@ -53,6 +53,23 @@ def pooled_scores(scores: pd.DataFrame, primary: Primary) -> pd.DataFrame:
     return score
 
 
+def claim_scores(scores: pd.DataFrame, claims: tuple[Primary, ...]) -> pd.DataFrame:
+    """The scores that claims rest on, [example, Probe]: of each attack, of each of its inputs.
+
+    The first attack is the one that an adaptive scan runs in full on the promoted alone.
+    """
+    first, *others = claims
+    by_claim = [pooled_scores(scores, first)]
+    by_claim += [input_scores(scores, other) for other in others]
+    named = [
+        one.set_axis(
+            pd.Index([Probe(claim.attack, of) for of in (CLEAN, COPY) if of in one]), axis=1
+        )
+        for claim, one in zip(claims, by_claim, strict=True)
+    ]
+    return pd.concat(named, axis=1)
+
+
 def promoted(scores: pd.DataFrame, primary: Primary) -> list[str]:
     """Ids that an adaptive scan promoted, the highest first pass first.
 
@@ -62,8 +79,13 @@ def promoted(scores: pd.DataFrame, primary: Primary) -> list[str]:
     first = first_pass(scores)
     if not first.any():
         return sorted(scores["example_id"].unique())
-    in_full = set(scores.loc[~first, "example_id"])
+    in_full = set(scores.loc[of_attack(scores, primary), "example_id"])
     return list(takewhile(in_full.__contains__, screening_order(scores[first], primary)))
+
+
+def of_attack(scores: pd.DataFrame, primary: Primary) -> pd.Series[bool]:
+    """Which rows are of the full pass of an attack."""
+    return (scores["attack"] == primary.attack) & (scores["phase"] == FULL)
 
 
 def screening_order(screen: pd.DataFrame, primary: Primary) -> list[str]:

@@ -17,11 +17,11 @@ from memaudit.statistics.dataset import DatasetTest, dataset_test
 from memaudit.statistics.effects import auc_interval
 from memaudit.statistics.entities import Sides
 from memaudit.statistics.options import Options
-from memaudit.statistics.probes import INPUTS, Probe
+from memaudit.statistics.probes import Probe, probes_of
 
 RETURNED = 0.05  # level of the test of the frozen noise
 MOST_EXACT = 500  # images up to which the signed-rank law is computed in full
-Tests = Mapping[str, DatasetTest]  # by input
+Tests = Mapping[Probe, DatasetTest]
 DIGITS = 12  # of a correlation: what differs less is the same, whatever the batch
 
 
@@ -54,12 +54,13 @@ class CorrelationTest:
 
 @dataclass(frozen=True)
 class InputResult:
-    """What one input shows by itself, before its level is shared with the other's.
+    """What an attack shows by one input, before its level is shared with the others.
 
     `flagged` groups rest on it. `test` and `auc` are of its own score, pooled from `columns`; None
     without controls.
     """
 
+    attack: str
     input: Input
     columns: tuple[str, ...]
     flagged: int
@@ -96,8 +97,12 @@ class NoisyTraining:
 
     @property
     def of_copies(self) -> InputResult | None:
-        """What its noisy copies showed; None if they were not asked for."""
+        """What its noisy copies showed, reconstructed; None if they were not asked for."""
         return next((one for one in self.by_input if one.input == COPY), None)
+
+    def flagged_by(self, what: Input) -> int:
+        """How many groups are flagged by an input, whatever the attack."""
+        return sum(one.flagged for one in self.by_input if one.input == what)
 
     @property
     def only_copies(self) -> bool:
@@ -107,29 +112,32 @@ class NoisyTraining:
 
 
 def with_inputs(
-    training: NoisyTraining, data: Calibrated, tests: Tests, primary: Primary
+    training: NoisyTraining, data: Calibrated, tests: Tests, claims: tuple[Primary, ...]
 ) -> NoisyTraining:
     """Add what each input shows, where noisy copies were asked for; `tests` are of `adjusted`."""
-    if data.adjusted.shape[1] == 1:
+    if not any(one.input == COPY for one in probes_of(data.adjusted)):
         return training
     table = data.findings
-    rested = table.loc[table["flagged"] & table["representative"], "input"]
+    rested = table[table["flagged"] & table["representative"]]
+    by_attack = {claim.attack: claim for claim in claims}
     results = []
-    for one in (what for what in INPUTS if what in data.adjusted):
-        columns = tuple(column.name for column in primary.of(one))
+    for one in probes_of(data.adjusted):
+        columns = tuple(column.name for column in by_attack[one.attack].of(one.input))
         test, chance = tests.get(one), None
         if test is not None:
             both = data.sides.compare(data.adjusted[one])
             chance = auc_interval(both.members, both.controls).estimate
-        results.append(InputResult(one, columns, int((rested == one).sum()), test, chance))
+        flagged = (rested["attack"] == one.attack) & (rested["input"] == one.input)
+        found = InputResult(one.attack, one.input, columns, int(flagged.sum()), test, chance)
+        results.append(found)
     return replace(training, by_input=tuple(results))
 
 
-def input_tests(scores: pd.DataFrame, sides: Sides, options: Options) -> Tests:
-    """The data-set test of each input's score [example, input]; none without both sides."""
+def score_tests(scores: pd.DataFrame, sides: Sides, options: Options) -> Tests:
+    """The data-set test of each score [example, Probe]; none without both sides."""
     if not (sides.members and sides.controls):
         return {}
-    both = {str(what): sides.compare(scores[what]) for what in scores}
+    both = {what: sides.compare(scores[what]) for what in probes_of(scores)}
     return {
         what: dataset_test(one.members, one.controls, options.rounds, options.seed)
         for what, one in both.items()
@@ -137,14 +145,15 @@ def input_tests(scores: pd.DataFrame, sides: Sides, options: Options) -> Tests:
 
 
 def joint_test(tests: Tests) -> DatasetTest:
-    """The data-set test of the input that tells more, its p times their number."""
+    """The data-set test of the score that tells more, its p times their number."""
     best = min(tests.values(), key=lambda test: test.p_value)
     return replace(best, p_value=min(1.0, len(tests) * best.p_value))
 
 
 def rests_on(training: NoisyTraining) -> str:
     """How many of the flagged rest on which input, in words."""
-    return ", ".join(f"{one.flagged} by the {one.input}" for one in training.by_input)
+    inputs = dict.fromkeys(one.input for one in training.by_input)
+    return ", ".join(f"{training.flagged_by(one)} by the {one}" for one in inputs)
 
 
 def correlation_test(

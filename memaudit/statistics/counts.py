@@ -12,7 +12,7 @@ from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.options import Options
-from memaudit.statistics.verdict import SideFacts
+from memaudit.statistics.verdict import SideFacts, fewest_controls
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,12 @@ class Counts:
 class Flagged:
     """Member groups flagged at false discovery rate `q`, and what more controls would show.
 
-    `smallest_count` is the fewest groups that can be flagged together, None if none can;
-    `controls_for_one` is the number of controls with which a single one can. `screened` groups are
-    flagged though an adaptive scan did not promote them: more stand out than it scanned in full.
-    `raw` counts what the score by itself flags.
+    `by_membership` and `by_reproduction` groups are flagged by the score of that claim. `scores`
+    share the rate and the level of the verdict: one a claim and input. `smallest_count` is the
+    fewest groups that can be flagged together, None if none can; `controls_for_one` is the number
+    of controls with which a single one can, `fewest_controls` the number that a verdict takes.
+    `screened` groups are flagged by reconstruction though an adaptive scan did not promote them:
+    more stand out than it scanned in full. `raw` counts what the scores by themselves flag.
     """
 
     q: float
@@ -72,10 +74,15 @@ class Flagged:
     rows: int
     reproductions: int
     memberships: int
+    by_membership: int
+    by_reproduction: int
     screened: int
     min_q: float | None
+    reproduction_min_q: float | None
+    scores: int
     smallest_count: int | None
     controls_for_one: int
+    fewest_controls: int
     raw: int
 
 
@@ -125,7 +132,7 @@ def flagged(data: Calibrated, counts: Counts, options: Options) -> Flagged:
     table = data.findings
     rows = table[table["flagged"]]
     groups = rows[rows["representative"]]
-    each = options.q / data.raw.shape[1]  # the inputs share the rate
+    each = options.q / data.raw.shape[1]  # the scores share the rate
     images, units = counts.member_groups, counts.control_units
     fewest = smallest_count(images, units, each)
     alone = table["representative"] & (table["q_raw"] <= options.q)
@@ -135,10 +142,15 @@ def flagged(data: Calibrated, counts: Counts, options: Options) -> Flagged:
         rows=len(rows),
         reproductions=int((groups["claim"] == "reproduction").sum()),
         memberships=int((groups["claim"] == "membership").sum()),
-        screened=int((groups["stage"] == "screen").sum()),
+        by_membership=int(groups["membership_flagged"].sum()),
+        by_reproduction=int(groups["reproduction_flagged"].sum()),
+        screened=int((groups["reproduction_flagged"] & (groups["stage"] == "screen")).sum()),
         min_q=smallest(table["q_value"]),
+        reproduction_min_q=smallest(table["reproduction_q"]),
+        scores=data.raw.shape[1],
         smallest_count=fewest if 0 < fewest <= images else None,
         controls_for_one=controls_needed(images, 1, each),
+        fewest_controls=fewest_controls(len(options.claims)),
         raw=int(alone.sum()),
     )
 

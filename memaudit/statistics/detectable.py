@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from memaudit.records import Primary
-from memaudit.statistics.combine import input_scores
+from memaudit.statistics.adaptive import claim_scores
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.dataset import tail_law
@@ -44,21 +44,21 @@ class Detectable:
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Scores of images that are not memorized and of images that are, [images, kinds, inputs].
+    """Scores of images that are not memorized and of images that are, [images, kinds, scores].
 
-    Both kinds, raw and adjusted, must be evidence, each by one of the inputs.
+    Both kinds, raw and adjusted, must be evidence, each by one of the scores.
     """
 
     null: Values
     memorized: Values
 
     @classmethod
-    def partly(cls, share: float, inputs: int = 1) -> Memory:
+    def partly(cls, share: float, scores: int = 1) -> Memory:
         """Memorized images of which a share scores above all others, and the rest as they do."""
         null = np.linspace(0, 1, 1000)
         above = round(share * len(null))
         held = np.where(np.arange(len(null)) < above, 2.0, null[::-1])
-        shape = (len(null), 1, inputs)
+        shape = (len(null), 1, scores)
         return cls(*(np.broadcast_to(one[:, None, None], shape) for one in (null, held)))
 
 
@@ -72,7 +72,8 @@ def detectable_in(
     1 - `share` of cases.
     """
     both = data.sides.compare(data.adjusted.max(axis=1))
-    rows = data.scores[data.scores["attack"] == options.primary.attack]
+    attacks = [claim.attack for claim in options.claims]
+    rows = data.scores[data.scores["attack"].isin(attacks)]
     controls = rows[rows["example_id"].isin(data.sides.controls)]
     sizes = both.members.units, both.controls.units
     if first_pass(data.scores).any() or controls.empty or memorizer.empty:
@@ -80,9 +81,9 @@ def detectable_in(
         return detectable(lambda _: partly, *sizes, options.seed)
     mixture = Mixture(
         controls=controls,
-        memorizer=memorizer[memorizer["attack"] == options.primary.attack],
+        memorizer=memorizer[memorizer["attack"].isin(attacks)],
         expected=data.raw - data.adjusted,
-        primary=options.primary,
+        claims=options.claims,
         size=sum(sizes),
     )
     return detectable(mixture, *sizes, options.seed)
@@ -141,13 +142,13 @@ def _chance(memory: Memory, size: _Size, rng: np.random.Generator) -> float:
 
 
 def _is_evidence(members: Values, controls: Values, by_chance: Values) -> bool:
-    """The rule of the verdict: both kinds of score, each by one of the inputs."""
-    kinds, inputs = members.shape[1:]
+    """The rule of the verdict: both kinds of score, each by one of the scores."""
+    kinds, scores = members.shape[1:]
     return all(
         any(
             _smallest_p(members[:, kind, what], controls[:, kind, what], by_chance)
-            <= HALF_LEVEL / inputs
-            for what in range(inputs)
+            <= HALF_LEVEL / scores
+            for what in range(scores)
         )
         for kind in range(kinds)
     )
@@ -174,13 +175,13 @@ class Mixture:
     """Rows of scores of the model's own controls, and of images that a memorizer holds.
 
     Where k of them are memorized, both are put on the scale of a pool of such a mixture.
-    `expected` are the predictions of the scores [example, input], on the model's own scale.
+    `expected` are the predictions of the scores [example, Probe], on the model's own scale.
     """
 
     controls: pd.DataFrame
     memorizer: pd.DataFrame
     expected: pd.DataFrame
-    primary: Primary
+    claims: tuple[Primary, ...]
     size: int  # images of the pool
 
     def __call__(self, count: int) -> Memory:
@@ -204,7 +205,7 @@ class Mixture:
         """Scores of controls and of a lot, by whether memorized and by id."""
         held = self.memorizer[self.memorizer["example_id"].isin(lot)]
         both = [controls, held.assign(example_id=HELD + held["example_id"])]
-        scores = input_scores(pd.concat(both, ignore_index=True), self.primary)
+        scores = claim_scores(pd.concat(both, ignore_index=True), self.claims)
         is_held = scores.index.str.startswith(HELD)
         scores.index = pd.MultiIndex.from_arrays([is_held, scores.index.str.removeprefix(HELD)])
         return scores

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from memaudit.records import FULL, Primary
-from memaudit.statistics.combine import input_scores
+from memaudit.statistics.adaptive import claim_scores
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.effects import auc, share_above
 from memaudit.statistics.exchangeability.check import NAMES
@@ -60,7 +60,7 @@ def _explored(
     seen: pd.DataFrame,
     options: Options,
 ) -> Explored:
-    raw = input_scores(scores, primary)
+    raw = claim_scores(scores, (primary,))
     adjusted = raw - expect(raw, seen, data.sides, options.seed).by_controls
     q_values = joint_p_values(adjusted, data.sides, options.seed).values[:, 1]
     before, after = (data.sides.compare(one.max(axis=1)) for one in (raw, adjusted))

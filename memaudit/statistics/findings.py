@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from memaudit.records import CLEAN, COPY, Column
-from memaudit.statistics.adaptive import pooled_scores, promoted
+from memaudit.statistics.adaptive import claim_scores, of_attack, promoted
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.entities import Sides, calibrating, clusters_of
@@ -19,7 +19,7 @@ from memaudit.statistics.joint import NAMES as NAMES_OF_P
 from memaudit.statistics.joint import JointP, joint_p_values
 from memaudit.statistics.literature import literature_of
 from memaudit.statistics.options import Options
-from memaudit.statistics.probes import Probe, first_pass
+from memaudit.statistics.probes import Probe, first_pass, probes_of, scores_by
 from memaudit.statistics.reproduction import claim, recovered_from_snr_db
 from memaudit.statistics.verdict import LEVEL
 
@@ -32,15 +32,35 @@ ABOUT = (  # an image
     ("representative", "whether this row stands for its group; the others inherit its numbers"),
     ("cluster", "what was divided into members and controls (--cluster-column), blank without"),
     ("stage", "full, or screen: an adaptive scan's first pass did not promote the image"),
-    ("score", "raw_score less what files, embeddings and captions predict; higher is closer"),
-    ("raw_score", "levels standardised over members and controls, averaged; higher is closer"),
+    (
+        "score",
+        "of membership, by its attack: raw_score less what files, embeddings and captions "
+        "predict; higher is more suspicious. Of a scan without that attack, of reproduction",
+    ),
+    ("raw_score", "levels standardised over members and controls, averaged; higher is suspicious"),
+    ("reproduction_score", "the same as score, by reconstruction"),
+    ("attack", "the one of these that tells more about the image"),
     ("input", "clean image, or noisy copy: the one that tells more about the image"),
 )
+CLAIMS = ("membership", "reproduction")
 SAID = (  # of an image, by comparison with the controls
-    ("p_value", "(1 + controls that score as high) / (1 + controls); blank for controls"),
-    ("q_value", "Benjamini-Hochberg q-value over member groups; blank for controls"),
-    ("q_raw", "q_value by raw_score in place of score; blank for controls"),
+    ("p_value", "the smaller of membership_p and reproduction_p; blank for controls"),
+    ("q_value", "the smaller of membership_q and reproduction_q; blank for controls"),
+    ("q_raw", "q_value by scores from which nothing was taken off; blank for controls"),
     ("flagged", "whether q_value is at or below the chosen false discovery rate"),
+    *(
+        pair
+        for claim in CLAIMS
+        for pair in (
+            (
+                f"{claim}_p",
+                "(1 + controls that score as high) / (1 + controls), times the number of scores "
+                f"that share the level; by the score of {claim}",
+            ),
+            (f"{claim}_q", f"Benjamini-Hochberg q-value over member groups of {claim}_p"),
+            (f"{claim}_flagged", f"whether {claim}_q is at or below that rate"),
+        )
+    ),
     ("p_extrapolated", "model-based: p_value, beyond the controls by a generalized Pareto tail"),
     ("flagged_extrapolated", "model-based: flagged by the extrapolated p instead"),
     ("claim", "reproduction (comes back as a copy), membership, or blank: no evidence"),
@@ -48,6 +68,7 @@ SAID = (  # of an image, by comparison with the controls
     ("literature", "published thresholds met, from which SNR; no part of the verdict"),
     ("reason", "why the row is left out of calibration or a member has no p_value, else blank"),
 )
+OF_CLAIMS = [f"{name}_{one}" for name in CLAIMS for one in ("p", "q")]
 SUMMED = {"mean": "mean over levels and draws of: ", "median": "median of: ", "name": ""}
 BY_CONTROL = "its duplicate group is represented by a control"
 UNSCORED = "could not be scored"
@@ -81,7 +102,7 @@ def calibrate(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> Cal
     first; the order of neither input matters. Raises InputError as `combine` and `calibrating` do.
     """
     sides = calibrating(pool, pd.Index(scores["example_id"].unique()))
-    raw = pooled_scores(scores, options.primary)
+    raw = claim_scores(scores, options.claims)
     seen = features(pool, NAMES, captions=options.captions)
     expected = expect(raw, seen, sides, options.seed)
     adjusted = raw - expected.by_controls
@@ -96,7 +117,7 @@ def calibrate(scores: pd.DataFrame, pool: pd.DataFrame, options: Options) -> Cal
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """Scores [example, input], raw and adjusted, with their p-values; None without controls."""
+    """Scores [example, Probe], raw and adjusted, with their p-values; None without controls."""
 
     raw: pd.DataFrame
     adjusted: pd.DataFrame
@@ -119,16 +140,19 @@ def _inherited(
     chosen = chosen.rename(columns={"split": "stands_as"})
     inherited = chosen.merge(by_id, left_on="example_id", right_index=True, how="left")
     table = pool.merge(inherited.drop(columns="example_id"), on="group", validate="many_to_one")
-    table.loc[table["split"] == "control", [*NAMES_OF_P, "q_raw"]] = np.nan
+    table.loc[table["split"] == "control", [*NAMES_OF_P, *OF_CLAIMS, "q_raw"]] = np.nan
     sources = pool.groupby("example_id")["source"].min()
     for name in (column.name for column in options.columns if column.summary == "name"):
         table[name] = table[name].fillna("")
         table[f"{name}_source"] = table[name].map(sources).fillna("")
     table["flagged"] = table["q_value"] <= options.q
+    for name in CLAIMS:
+        table[f"{name}_flagged"] = table[f"{name}_q"] <= options.q
     table["flagged_extrapolated"] = table.pop("q_extrapolated") <= options.q
-    for name in ("stage", "input", "literature"):
+    for name in ("stage", "attack", "input", "literature"):
         table[name] = table[name].fillna("")
-    table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(table["flagged"])
+    known = table["reproduction_flagged"]
+    table["recovered_from_snr_db"] = table["recovered_from_snr_db"].where(known)
     table["claim"] = [
         claim(*row)
         for row in zip(
@@ -139,8 +163,8 @@ def _inherited(
     ]
     table["reason"] = _reasons(table, has_controls=has_controls)
     table = table.sort_values(
-        ["flagged", "score", "example_id", "source", "split"],
-        ascending=[False, False, True, True, True],
+        ["flagged", "reproduction_flagged", "score", "example_id", "source", "split"],
+        ascending=[False, False, False, True, True, True],
         ignore_index=True,
     )
     return table[[name for name, _ in described(options.columns)]]
@@ -164,23 +188,32 @@ def sides_of(*tables: pd.DataFrame) -> Sides:
 
 def _evidence(scores: pd.DataFrame, told: _Told, sides: Sides, options: Options) -> pd.DataFrame:
     """Numbers of each scored example, by its id, ascending."""
-    primary = options.primary
-    chief, first = scores["attack"] == primary.attack, first_pass(scores)
-    in_full = scores[chief & ~first]
+    primary, first = options.primary, first_pass(scores)
+    in_full = scores[of_attack(scores, primary)]
     first_only = scores[first & ~scores["example_id"].isin(in_full["example_id"])]
-    table = _summed(pd.concat([in_full, first_only], ignore_index=True), options.columns)
+    others = [scores[of_attack(scores, one)] for one in options.claims[1:]]
+    rows = pd.concat([in_full, first_only, *others], ignore_index=True)
+    table = _summed(rows, options.columns)
     is_full = table.index.isin(promoted(scores, primary))
     table["stage"] = np.where(is_full, "full", "screen")
-    table["score"] = rounded(told.adjusted.max(axis=1))
-    table["raw_score"] = rounded(told.raw.max(axis=1))
-    larger = told.adjusted.to_numpy(np.float64).argmax(axis=1)
-    table["input"] = told.adjusted.columns.to_numpy(dtype=object)[larger]
-    table[[*NAMES_OF_P, "q_raw"]] = np.nan
+    adjusted = scores_by(told.adjusted, options.leading.attack)
+    table["score"] = rounded(adjusted.max(axis=1))
+    table["raw_score"] = rounded(scores_by(told.raw, options.leading.attack).max(axis=1))
+    table["reproduction_score"] = rounded(scores_by(told.adjusted, primary.attack).max(axis=1))
+    larger = adjusted.to_numpy(np.float64).argmax(axis=1)
+    for name in ("attack", "input"):
+        each = [getattr(one, name) for one in probes_of(adjusted)]
+        table[name] = np.array(each, dtype=object)[larger]
+    table[[*NAMES_OF_P, *OF_CLAIMS, "q_raw"]] = np.nan
     if told.p is not None and told.p_raw is not None:
         members = list(sides.members)
         table.loc[members, NAMES_OF_P] = told.p.values
         table.loc[members, "q_raw"] = told.p_raw.values[:, 1]
-        table.loc[members, "input"] = told.p.inputs
+        for claim in options.claims:
+            of_claim = [f"{claim.claim}_p", f"{claim.claim}_q"]
+            table.loc[members, of_claim] = told.p.by_attack[claim.attack][:, :2]
+        for name in ("attack", "input"):
+            table.loc[members, name] = [getattr(one, name) for one in told.p.probes]
     return _with_reproduction(table, scores, sides, options)
 
 

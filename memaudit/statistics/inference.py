@@ -206,7 +206,7 @@ def _features(scores: pd.DataFrame, ids: list[str], options: Options) -> pd.Data
     verdict rests on and columns that do not vary. Values beyond three spreads are drawn in: this is
     about the set, and the upper tail is a test of its own.
     """
-    primaries = {one.attack: one for one in (options.primary, *options.others)}
+    primaries = {one.attack: one for one in (*options.claims, *options.others)}
     parts = {}
     for probe in probes_in(scores):
         rows = probe.rows(scores)

@@ -11,13 +11,14 @@ from memaudit.records import Column, Primary
 class Options:
     """How a scan's scores are calibrated.
 
-    `primary` is the score that the verdict rests on, and `columns` are those of its attack that a
-    finding sums up; `others` are the scores of further attacks, which have rows in the table of
-    noise levels only. `q` is the false discovery rate of `flagged`; `copy_threshold` is the own
-    similarity from which the embedder calls two images copies, None if it has no such threshold;
-    `embedder` is its name, for the thresholds of the literature; `rounds` counts permutations.
-    `captions`: the model was told each image's own caption. `tolerated_*`: a scan that finds only
-    more memorized images than this count and this share of the members finds nothing.
+    `primary` is the score that the claim of reproduction rests on, `membership` that of
+    membership, None where it is not asked for; `columns` are those of their attacks that a finding
+    sums up. `others` are the scores of further attacks, which no verdict rests on. `q` is the false
+    discovery rate of `flagged`; `copy_threshold` is the own similarity from which the embedder
+    calls two images copies, None if it has no such threshold; `embedder` is its name, for the
+    thresholds of the literature; `rounds` counts permutations. `captions`: the model was told each
+    image's own caption. `tolerated_*`: a scan that finds only more memorized images than this count
+    and this share of the members finds nothing.
     """
 
     primary: Primary
@@ -31,3 +32,14 @@ class Options:
     captions: bool = False
     tolerated_count: int = 5
     tolerated_share: float = 0.05
+    membership: Primary | None = None
+
+    @property
+    def claims(self) -> tuple[Primary, ...]:
+        """The scores that share the level of the verdict."""
+        return (self.primary,) if self.membership is None else (self.primary, self.membership)
+
+    @property
+    def leading(self) -> Primary:
+        """The score that ranks the findings: of membership where it is asked for."""
+        return self.claims[-1]

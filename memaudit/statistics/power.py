@@ -28,6 +28,7 @@ class LevelPower:
     that have no such column; `input` tells noisy copies from clean images.
     """
 
+    attack: str
     sigma: float
     share: float
     controls_own_similarity: float | None
@@ -46,6 +47,9 @@ class Memorized:
 class Power:
     """What a perfect memorizer of the members shows, all levels combined, at 1 % false positives.
 
+    It is of reconstruction, because an attack on membership finds any perfect memory; `levels` are
+    of both.
+
     `share` of its images found, with a 95 % interval (Clopper and Pearson 1934); `members` and
     `controls` are the queries, `candidates` the images memorized: fewer than `of` where memory did
     not hold them all, which overstates power. Of images seen once and untold the share is the most
@@ -53,6 +57,7 @@ class Power:
     network shows less.
     """
 
+    attack: str
     share: float
     low: float
     high: float
@@ -65,18 +70,26 @@ class Power:
     @property
     def false_positives(self) -> float:
         """Share of held-out images that so few controls let count as found, 0 .. 1."""
-        inputs = len({level.input for level in self.levels}) or 1
+        inputs = len({level.input for level in self.levels if level.attack == self.attack}) or 1
         return inputs * chance_above(self.controls, 1 - FALSE / inputs)
 
 
 def measure_power(
-    scores: pd.DataFrame, members: NDArray[np.bool_], primary: Primary, memorized: Memorized
+    scores: pd.DataFrame,
+    members: NDArray[np.bool_],
+    claims: tuple[Primary, ...],
+    memorized: Memorized,
 ) -> Power:
-    """Calibrate the memorizer's scores; `members` tells members among the ids, ascending."""
+    """Calibrate the memorizer's scores; `members` tells members among the ids, ascending.
+
+    The first of `claims` is that of reproduction.
+    """
+    primary = claims[0]
     by_input = input_scores(scores, primary).to_numpy(np.float64)
     found, count = _share_found(by_input, members), int(members.sum())
     interval = stats.binomtest(round(found * count), count).proportion_ci(method="exact")
     return Power(
+        attack=primary.attack,
         share=found,
         low=float(interval.low),
         high=float(interval.high),
@@ -86,8 +99,9 @@ def measure_power(
         of=memorized.members,
         levels=tuple(
             level
-            for one in inputs_in(scores, primary.attack)
-            for level in _by_level(scores, members, primary, one)
+            for claim in claims
+            for one in inputs_in(scores, claim.attack)
+            for level in _by_level(scores, members, claim, one)
         ),
     )
 
@@ -104,10 +118,11 @@ def _by_level(
     probe = Probe(primary.attack, what)
     closer = closeness(scores, primary.of(what), probe)
     own = None
-    if "own_similarity" in scores:
+    if "own_similarity" in scores and probe.rows(scores)["own_similarity"].notna().any():
         own = level_means(scores, "own_similarity", probe)[~members].median()
     return [
         LevelPower(
+            attack=primary.attack,
             sigma=float(sigma),
             share=share_above(values[members], values[~members]),
             controls_own_similarity=None if own is None else float(own[sigma]),
@@ -117,15 +132,17 @@ def _by_level(
     ]
 
 
-def graded(levels: tuple[Level, ...], attack: str, power: Power) -> tuple[Level, ...]:
-    """Give each level of an attack its power, and say what it is worth.
+def graded(levels: tuple[Level, ...], power: Power) -> tuple[Level, ...]:
+    """Give each level that the memorizer was tried at its power, and say what it is worth.
 
     "no power": even the perfect memorizer is found for fewer than half of its images. Else it is
     its power times the share of held-out images that do not come back as copies from the model
     under audit, for where those come back too, coming back shows nothing: from one half on
     "informative", from a quarter on "partly easy", below that "too easy".
     """
-    shares = {(Probe(attack, level.input), level.sigma): level.share for level in power.levels}
+    shares = {
+        (Probe(level.attack, level.input), level.sigma): level.share for level in power.levels
+    }
     return tuple(
         _graded(replace(level, power=shares[level.probe, level.sigma]))
         if (level.probe, level.sigma) in shares
@@ -134,9 +151,10 @@ def graded(levels: tuple[Level, ...], attack: str, power: Power) -> tuple[Level,
     )
 
 
-def worth(levels: tuple[Level, ...]) -> float:
-    """What all levels together are worth, those without power left out."""
-    return sum(level.worth for level in levels if level.grade not in ("", "no power"))
+def worth(levels: tuple[Level, ...], attack: str) -> float:
+    """What all levels of an attack together are worth, those without power left out."""
+    graded_levels = (one for one in levels if one.grade not in ("", "no power"))
+    return sum(level.worth for level in graded_levels if level.attack == attack)
 
 
 def _graded(level: Level) -> Level:

@@ -51,6 +51,16 @@ def inputs_in(scores: pd.DataFrame, attack: str) -> list[Input]:
     return [one for one in INPUTS if one in there]
 
 
+def probes_of(by_probe: pd.DataFrame) -> list[Probe]:
+    """The columns of a table of pooled scores, [example, Probe]."""
+    return [one for one in by_probe.columns if isinstance(one, Probe)]
+
+
+def scores_by(by_probe: pd.DataFrame, attack: str) -> pd.DataFrame:
+    """Those of an attack, [example, Probe]."""
+    return by_probe[[one for one in probes_of(by_probe) if one.attack == attack]]
+
+
 def first_pass(scores: pd.DataFrame) -> pd.Series[bool]:
     """Which rows are of the first pass of an adaptive scan."""
     return scores["phase"] == SCREEN

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from memaudit.statistics.claims import ClaimFound, claims_found
 from memaudit.statistics.conduct import Calibrated, ReferenceUse
 from memaudit.statistics.copies import (
     NoisyTraining,
     Tests,
-    input_tests,
     joint_test,
     rests_on,
+    score_tests,
     with_inputs,
 )
 from memaudit.statistics.counts import Counts, Flagged, Unread, count, flagged, side_facts, smallest
@@ -36,7 +37,7 @@ from memaudit.statistics.levels import Level, per_level
 from memaudit.statistics.literature import LiteratureLevel, literature_levels
 from memaudit.statistics.options import Options
 from memaudit.statistics.power import Power, graded, worth
-from memaudit.statistics.probes import Probe
+from memaudit.statistics.probes import Probe, scores_by
 from memaudit.statistics.roc import RocPoint, roc_points
 from memaudit.statistics.verdict import Facts, Found, Outcome, Verdict, decide, small, tolerated
 
@@ -70,10 +71,10 @@ class Extrapolated:
 class DatasetLevel:
     """The member side as a whole against the controls.
 
-    `raw` is the test of the score by itself, `test` that of the score less what pictures predict of
-    it, as all else. `share_above` is the share of member groups above the controls' 99th
-    percentile; `excess` needs two controls; `roc` holds the false-positive rates that the controls
-    suffice for.
+    `raw` is the test of the scores by themselves, `test` that of the scores less what pictures
+    predict of them, as all else; both are of all claims. The rest is of reconstruction:
+    `share_above` is the share of member groups above the controls' 99th percentile; `excess` needs
+    two controls; `roc` holds the false-positive rates that the controls suffice for.
     """
 
     test: DatasetTest
@@ -89,15 +90,17 @@ class DatasetLevel:
 class Summary:
     """What a scan found; None is what could not be computed.
 
-    `attack` is the one that the verdict rests on, `columns` are those pooled into its score;
-    `conduct` is how the scan went. `inference` is of all attacks together, `explored`
-    are the further ones by themselves; both are no part of the verdict.
+    `attack` is the one that the claim of reproduction rests on, `columns` are those pooled into its
+    score; `claims` are what each claim rests on, and `conduct` is how the scan went. `inference` is
+    of all attacks together, `explored` are the further ones by themselves; both are no part of the
+    verdict.
     """
 
     attack: str
     columns: tuple[str, ...]
     counts: Counts
     flagged: Flagged
+    claims: tuple[ClaimFound, ...]
     dataset: DatasetLevel | None
     exchangeability: Exchangeability | None
     levels: tuple[Level, ...]
@@ -112,18 +115,19 @@ def summarise(data: Calibrated, options: Options, conduct: Conduct) -> Summary:
     """Summarise findings that were made with the same options."""
     primary = options.primary
     counts = count(data, conduct.unread)
-    primaries = (primary, *options.others)
+    primaries = (*options.claims, *options.others)
     levels = per_level(data.scores, data.pool, primaries, options.copy_threshold)
     if conduct.power is not None:
-        levels = graded(levels, primary.attack, conduct.power)
-    tests = input_tests(data.adjusted, data.sides, options)
+        levels = graded(levels, conduct.power)
+    tests = score_tests(data.adjusted, data.sides, options)
     if conduct.noisy is not None:
-        conduct = replace(conduct, noisy=with_inputs(conduct.noisy, data, tests, primary))
+        conduct = replace(conduct, noisy=with_inputs(conduct.noisy, data, tests, options.claims))
     summary = Summary(
         attack=primary.attack,
         columns=tuple(column.name for column in primary.columns),
         counts=counts,
         flagged=flagged(data, counts, options),
+        claims=claims_found(data, tests, options),
         dataset=_dataset(data, tests, options) if tests else None,
         exchangeability=data.exchangeability,
         levels=levels,
@@ -151,11 +155,13 @@ def _facts(summary: Summary, data: Calibrated, options: Options) -> Facts:
             smallest(data.findings["q_raw"]), None if level is None else level.raw, flags.raw
         ),
         self_checked=conduct.self_checked,
+        claims=len(options.claims),
+        reproduction_q=1.0 if flags.reproduction_min_q is None else flags.reproduction_min_q,
         reproductions=flags.reproductions,
         power=None if conduct.power is None else conduct.power.share,
         detectable=None if found is None else found.count,
         tolerated=tolerated(counts.member_units, options.tolerated_count, options.tolerated_share),
-        informative=worth(summary.levels),
+        informative=worth(summary.levels, summary.attack),
         shift=_shift(summary.exchangeability),
         untested=_untested(summary.exchangeability),
         by_input="" if noisy is None else rests_on(noisy),
@@ -206,13 +212,13 @@ def _literature(data: Calibrated, options: Options) -> tuple[LiteratureLevel, ..
 
 
 def _dataset(data: Calibrated, tests: Tests, options: Options) -> DatasetLevel:
-    both = data.sides.compare(data.adjusted.max(axis=1))
+    both = data.sides.compare(scores_by(data.adjusted, options.primary.attack).max(axis=1))
     members, controls = both.members, both.controls
     enough = controls.units >= FEWEST_CONTROLS
     beyond = data.findings["flagged_extrapolated"] & calibrates(data.findings)
     return DatasetLevel(
         test=joint_test(tests),
-        raw=joint_test(input_tests(data.raw, data.sides, options)),
+        raw=joint_test(score_tests(data.raw, data.sides, options)),
         auc=auc_interval(members, controls),
         share_above=share_above(members.values, controls.values),
         excess=excess_interval(members, controls, seed=options.seed) if enough else None,

@@ -10,12 +10,16 @@ from memaudit.statistics.conformal import controls_needed
 
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
-FEWEST_FOR_EVIDENCE = controls_needed(1, 1, HALF_LEVEL)  # else no p-value is small enough
 LARGEST_LOST_SHARE = 0.05  # of the images of a side; one image more or less decides nothing
 LARGEST_SPANNING_SHARE = 0.5  # of the duplicate groups of a side
 ENOUGH = 0.5  # least power, and least worth of all noise levels together
 INCONCLUSIVE = 4  # exit code
 END = "under this attack at this noise"
+
+
+def fewest_controls(claims: int) -> int:
+    """The fewest controls of a verdict on so many claims: with fewer no p-value is small enough."""
+    return controls_needed(1, 1, HALF_LEVEL / claims)
 
 
 class Outcome(StrEnum):
@@ -68,10 +72,11 @@ class Facts:
     """What the verdict rests on.
 
     `found` is shown by the score less what pictures predict of it, `raw` by the score alone; both
-    must agree. `reproductions` of the flagged come back as copies. `power` is the share of a
-    perfect memorizer's images that the scan finds, None if not measured; `detectable` is the
-    fewest memorized images that it finds, None if not even all members, and `tolerated` how large
-    that may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
+    must agree. `claims` share the level. `reproductions` of the flagged come back as copies,
+    `reproduction_q` is the smallest q by reconstruction. `power` is the share of a perfect
+    memorizer's images that the scan finds, None if not measured; `detectable` is the fewest
+    memorized images that it finds, None if not even all members, and `tolerated` how large that
+    may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
     says how the sides differ in the score that their pictures predict, `untested` why that is not
     known; both are empty else. `by_input` says what the flagged rest on, where noisy copies were
     asked for, and `only_copies` whether it is these alone; `one_step_of_noisy`: a model of noisy
@@ -84,6 +89,8 @@ class Facts:
     found: Found
     raw: Found
     self_checked: bool
+    claims: int = 1
+    reproduction_q: float = 1.0
     reproductions: int = 0
     power: float | None = None
     detectable: int | None = None
@@ -118,27 +125,28 @@ class Verdict:
         reasons = (_found(facts),)
         if facts.found.min_q > HALF_LEVEL:
             said = (
-                "evidence that the training images as a whole come back more closely than held-out "
-                f"controls {END}; no single image stands out"
+                f"evidence of membership {END}: the images said to be trained on stand out of "
+                f"held-out controls as a whole; {_singles(facts)}"
             )
-        elif facts.reproductions:
+        elif facts.reproductions and facts.reproduction_q <= HALF_LEVEL:
             said = (
                 f"evidence of reproduction {END}: {facts.reproductions} of {facts.members.units} "
-                "training images come back as copies when covered with noise from which at most "
-                "1 in 100 controls do"
+                "images said to be trained on come back as copies when covered with noise from "
+                "which at most 1 in 100 controls do"
             )
             return cls("reproduction", Outcome.EVIDENCE, reasons, said, 0)
         else:
             said = (
-                f"evidence of membership {END}: {_closer(facts)} come back more closely than "
-                f"{'those of ' * facts.only_copies}held-out controls, none of the images as a copy"
+                f"evidence of membership {END}: {_closer(facts)} stand out of "
+                f"{'those of ' * facts.only_copies}held-out controls, {_copies(facts)}"
             )
         return cls("membership", Outcome.EVIDENCE, reasons, said, 0)
 
     @classmethod
     def none(cls, facts: Facts) -> Verdict:
         """Nothing was found, in a scan that could have found something."""
-        said = f"no reconstruction beyond held-out controls was found {END}"
+        also = ", nor another sign of membership," if facts.claims > 1 else ""
+        said = f"no reconstruction beyond held-out controls was found{also} {END}"
         return cls("reproduction", Outcome.NONE, (_found(facts),), said, 0)
 
     @classmethod
@@ -181,9 +189,21 @@ def small(p_value: float) -> str:
 
 
 def _closer(facts: Facts) -> str:
-    """What comes back more closely: training images, or the noisy copies of them."""
-    images = f"{facts.found.flagged} of {facts.members.units} training images"
+    """What stands out: training images, or the noisy copies of them."""
+    images = f"{facts.found.flagged} of {facts.members.units} images said to be trained on"
     return f"the noisy copies of {images}" if facts.only_copies else images
+
+
+def _singles(facts: Facts) -> str:
+    if facts.found.flagged:
+        return f"{facts.found.flagged} of them are flagged, which is no evidence by itself"
+    return "no single image stands out"
+
+
+def _copies(facts: Facts) -> str:
+    if facts.reproductions:
+        return "too few come back as copies to call that evidence, too"
+    return "none of the images comes back as a copy"
 
 
 def _disagreement(facts: Facts) -> str:
@@ -276,7 +296,7 @@ def _named(facts: Facts) -> tuple[tuple[Split, SideFacts], ...]:
 
 
 def _too_few(facts: Facts) -> list[str]:
-    reasons, fewest = [], FEWEST_FOR_EVIDENCE
+    reasons, fewest = [], fewest_controls(facts.claims)
     controls = facts.controls.units
     if facts.members.units == 0:
         reasons.append("no member could be scored; give images that the model was trained on")
@@ -285,8 +305,14 @@ def _too_few(facts: Facts) -> list[str]:
     elif controls < fewest:
         reasons.append(
             f"too few controls: with {controls} no p-value of a member is below "
-            f"{1 / (controls + 1):.3g}, expected {HALF_LEVEL} or less; "
+            f"{min(1, facts.claims / (controls + 1)):.3g}, expected {HALF_LEVEL} or less; "
             f"give at least {fewest}"
+            + (
+                ", or ask for reproduction alone (--attacks none), which takes "
+                f"{fewest_controls(1)}"
+                if facts.claims > 1
+                else ""
+            )
         )
     return reasons
 

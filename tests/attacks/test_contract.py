@@ -26,7 +26,7 @@ from memaudit.audit.bench import open_parts
 from memaudit.audit.pool import Candidates
 from memaudit.audit.prepare import prepare
 from memaudit.audit.spec import BenchSpec
-from memaudit.config import AttackConfig, ScanConfig
+from memaudit.config import MEMBERSHIP, AttackConfig, ScanConfig
 from memaudit.data import image_id
 from memaudit.errors import ConfigError, ModelError
 from memaudit.models.closed_form import ClosedForm
@@ -220,7 +220,8 @@ def test_the_documented_attack_runs_in_a_scan_and_has_no_part_in_the_verdict(
         "images": 0,
     }
     plain = scan(ScanConfig(**asked, out=str(tmp_path / "plain")))
-    both = scan(ScanConfig(**asked, out=str(tmp_path / "both"), attacks=("median-error",)))
+    named = (MEMBERSHIP, "median-error")
+    both = scan(ScanConfig(**asked, out=str(tmp_path / "both"), attacks=named))
     assert both.summary.verdict == plain.summary.verdict
     pd.testing.assert_frame_equal(both.findings, plain.findings)
     levels = [level for level in both.summary.levels if level.attack == "median-error"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from memaudit.config import Corruption, ScanConfig
+from memaudit.config import NO_ATTACK, Corruption, ScanConfig
 from memaudit.data import resize
 from memaudit.records import KEYS, Image
 
@@ -43,7 +43,7 @@ def save(folder: Path, images: Sequence[Image], kind: str = "png", **options) ->
 
 
 def ask(dataset: Path, out: Path, **changes) -> ScanConfig:
-    """Ask for a quick scan of the perfect memorizer of a data set."""
+    """Ask for a quick scan of the perfect memorizer of a data set, for reproduction alone."""
     fields = {
         "model": f"closed-form:{dataset}",
         "dataset": str(dataset),
@@ -51,6 +51,7 @@ def ask(dataset: Path, out: Path, **changes) -> ScanConfig:
         "embedder": "pixels",
         "corruption": Corruption(levels=2, draws=1),
         "steps": 4,
+        "attacks": (NO_ATTACK,),
         "images": 0,
         "device": "cpu",
     }

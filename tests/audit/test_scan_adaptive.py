@@ -9,7 +9,6 @@ import torch
 from runs import ask, assert_same_findings, assert_same_scores, cut, save, written_at
 from skimage import data as photographs
 
-from memaudit.attacks.passes import primary_of
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.audit import scan
 from memaudit.config import Corruption
@@ -107,7 +106,7 @@ def rows_of(result, work):
 
 
 def order_of(result, rows):
-    return screening_order(rows, primary_of(result.config.attack))
+    return screening_order(rows, result.prepared.primary)
 
 
 def ids(rows):
@@ -164,7 +163,7 @@ def test_every_promoted_image_scores_above_every_other(finished):
     ode = Probe(ODE).rows(finished.scores)
     promoted = by_stage.get_group("full")["raw_score"].sort_index()
     in_full = ode[ode["example_id"].isin(promoted.index)]
-    expected = combine(in_full, primary_of(finished.config.attack))
+    expected = combine(in_full, finished.prepared.primary)
     assert expected.index.equals(promoted.index)
     np.testing.assert_allclose(np.ptp(promoted), np.ptp(expected), atol=2e-5)
     assert promoted.sort_values().index.equals(expected.sort_values().index)

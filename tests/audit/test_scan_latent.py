@@ -18,7 +18,15 @@ from memaudit.audit import scan
 from memaudit.audit.captions import _others
 from memaudit.audit.plan import estimate
 from memaudit.comparison import compare
-from memaudit.config import Base, CompareConfig, Corruption, LossName, ScanConfig, TrainConfig
+from memaudit.config import (
+    MEMBERSHIP,
+    Base,
+    CompareConfig,
+    Corruption,
+    LossName,
+    ScanConfig,
+    TrainConfig,
+)
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.families.adapters import ADAPTERS
 from memaudit.models.families.lora import RECORD
@@ -52,6 +60,7 @@ def config(base: Path, tiles: list[Image], write_folder: WriteFolder, tmp_path: 
         out=str(tmp_path / "run"),
         corruption=Corruption(sigmas=(1.0, 4.0), draws=1),
         embedder="pixels",
+        attacks=("none",),
         steps=2,
         self_check=False,  # the weights are random
         images=0,
@@ -113,6 +122,13 @@ def noisy_lora(adapters: dict[LossName, Path], tmp_path: Path) -> Path:
 def similarities(config: ScanConfig, out: Path) -> pd.Series:
     scores = scan(replace(config, out=str(out))).scores
     return scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
+
+
+def test_latents_of_images_upside_down_are_asked_for_too(config: ScanConfig) -> None:
+    result = scan(replace(config, attacks=(MEMBERSHIP,)))
+    rows = result.scores[result.scores["attack"] == MEMBERSHIP]
+    assert len(rows) == 2 * (MEMBERS + CONTROLS)
+    assert rows["mirrored_residual"].abs().between(1e-6, 100).all()
 
 
 @pytest.mark.parametrize("write", [write_sd, write_sdxl], ids=["sd", "sdxl"])

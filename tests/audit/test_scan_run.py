@@ -52,7 +52,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert report["verdict"] == report["summary"]["verdict"]
     assert report["config"].keys() == {"data", "target", "attack", "calibration", "execution"}
     assert report["summary"].keys() == {
-        *("attack", "columns", "counts", "flagged", "dataset", "levels", "literature"),
+        *("attack", "columns", "counts", "flagged", "claims", "dataset", "levels", "literature"),
         *("conduct", "verdict", "exchangeability", "inference", "explored"),
     }
     assert report["summary"]["conduct"].keys() == {
@@ -62,6 +62,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     assert prepared.keys() == {
         *("format", "question", "data", "model", "embedder", "levels", "primary", "columns"),
         *("others", "shard_size", "device", "captions", "copies", "reference", "self_check"),
+        "membership",
     }
     assert prepared["question"] == config.digest
     assert prepared["data"].keys() == {

@@ -13,7 +13,18 @@ from memaudit.cli import main
 from memaudit.records import Image
 
 NOBODY = 65534  # a user that may do nothing
-QUICK = ("--embedder", "pixels", "--levels", "2", "--draws", "1", "--steps", "2")
+QUICK = (
+    "--embedder",
+    "pixels",
+    "--levels",
+    "2",
+    "--draws",
+    "1",
+    "--steps",
+    "2",
+    "--attacks",
+    "none",
+)
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,14 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
     plan = json.loads(run.out)
     assert (plan["members"], plan["controls"], plan["levels"]) == (6, 44, 3)
     assert plan["queries"] == 50 * 3 * 2
-    assert plan["evaluations"] == plan["queries"] * (4 + 1)
-    assert plan["prospect"]["controls_for"]["1"] == 6 / 0.05 - 1
-    assert plan["prospect"]["controls_for"]["2"] == 6 / 0.1 - 1
+    assert plan["evaluations"] == plan["queries"] * (4 + 1) + 50 * 2 * 2 * 3  # upside down twice
+    assert plan["prospect"]["controls_for"]["1"] == 2 * 6 / 0.05 - 1  # claims share the level
+    assert plan["prospect"]["controls_for"]["2"] == 2 * 6 / 0.1 - 1
+    alone = json.loads(
+        memaudit_command("plan", *model, *options, "--attacks", "none", "--json").out
+    )
+    assert alone["evaluations"] == plan["queries"] * (4 + 1)
+    assert alone["prospect"]["controls_for"]["1"] == 6 / 0.05 - 1
     run = memaudit_command("plan", *model, *options)
     assert run.code == 0
     assert "300 corrupted images, 3 levels (up to 5 if images turn out to be repeated" in run.out
@@ -92,12 +97,14 @@ def test_a_plan_counts_what_a_scan_would_do(memaudit_command, members, controls,
 
 @pytest.fixture
 def plan(memaudit_command, write_folder, tiles):
-    """Plan a scan of 20 members and, unless left out, 60 controls."""
+    """Plan a scan for reproduction, of 20 members and, unless left out, 60 controls."""
     members, held_out = write_folder("twenty", tiles[:20]), write_folder("sixty", tiles[20:])
 
     def run(*options, controls=True):
-        words = (f"closed-form:{members}", members, "--embedder", "pixels", *options)
-        return memaudit_command("plan", *words, *(("--controls", held_out) if controls else ()))
+        data = (f"closed-form:{members}", members, "--embedder", "pixels", "--attacks", "none")
+        return memaudit_command(
+            "plan", *data, *options, *(("--controls", held_out) if controls else ())
+        )
 
     return run
 

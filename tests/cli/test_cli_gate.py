@@ -29,6 +29,7 @@ def scanned(root, images):
         levels=2,
         draws=1,
         steps=2,
+        attacks=("none",),
     )
     assert run_scan(config).exit_code == 0
     return root / "run"
@@ -118,7 +119,7 @@ def test_a_scan_that_found_nothing_passes_with_0(
     memaudit_command, members, controls, tiles, write_folder, tmp_path
 ):
     others, run = write_folder("others", tiles[50:58]), tmp_path / "none"
-    quick = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--out", run)
+    quick = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--attacks", "none", "--out", run)
     scanned = memaudit_command(
         "scan", f"closed-form:{others}", members, "--controls", controls, *quick
     )

@@ -72,8 +72,9 @@ def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
     report = json.loads((tmp_path / "run" / "scan.json").read_text())
     assert report["prepared"]["copies"]["images"] == 6
     assert {(level["attack"], level["input"]) for level in report["summary"]["levels"]} == {
-        ("reconstruction-ode", "clean image"),
-        ("reconstruction-ode", "noisy copy"),
+        (attack, what)
+        for attack in ("reconstruction-ode", "mirrored-residual")
+        for what in ("clean image", "noisy copy")
     }
 
 

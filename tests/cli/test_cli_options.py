@@ -184,6 +184,7 @@ def test_the_file_gives_options_and_flags_win(memaudit_command, members, control
         "out": str(tmp_path / "run"),
         "controls": str(controls),
         "embedder": "nowhere",
+        "attacks": ["none"],
         "sigma": [0.5, 1],
         "draws": 3,
         "batch_size": 5,
@@ -226,3 +227,10 @@ def test_every_command_and_option_is_documented(command):
             assert option.help, option.name
             assert len(option.help.split()) > 2, option.name
             assert option.help.endswith("."), option.name
+
+
+def test_an_attack_is_named_by_either_spelling(scan, members):
+    for option in ("--attack", "--attacks"):
+        refused = scan(members, option, "no-such")
+        assert refused.code == 2
+        assert "There is no attack 'no-such'" in refused.err

@@ -21,16 +21,17 @@ def test_evidence_exits_with_0(scan, members, controls):
     run = scan(members, "--controls", controls)
     assert run.code == 0
     assert (
-        "Verdict: evidence of reproduction under this attack at this noise: 6 of 6 training images"
-        in run.out
-    )
+        "Verdict: evidence of reproduction under this attack at this noise: 6 of 6 images said to "
+        "be trained on come back as copies"
+    ) in run.out
     assert run.err == ""
 
 
 def test_no_evidence_exits_with_0(memaudit_command, members, controls, tiles, write_folder):
     others = write_folder("others", tiles[50:58])
-    out = ("--out", members.parent / "run", "--embedder", "pixels", "--levels", 1, "--draws", 1)
-    run = memaudit_command("scan", f"closed-form:{others}", members, "--controls", controls, *out)
+    words = ("--out", members.parent / "run", "--embedder", "pixels", "--levels", 1, "--draws", 1)
+    data = (f"closed-form:{others}", members, "--controls", controls, "--attacks", "none")
+    run = memaudit_command("scan", *data, *words)
     assert run.code == 0
     assert "Verdict: no reconstruction beyond held-out controls" in run.out
 
@@ -58,8 +59,8 @@ def test_sides_that_differ_without_the_model_exit_with_4(
     for k, tile in enumerate(tiles[20:65]):
         PillowImage.fromarray(tile).save(controls / f"{k}.jpg")
     words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
-    quick = ("--embedder", "pixels", "--levels", 1, "--draws", 1, "--steps", 2, "--no-power")
-    run = memaudit_command("scan", *words, *quick, "--verbose")
+    quick = ("--levels", 1, "--draws", 1, "--steps", 2, "--no-power", "--attacks", "none")
+    run = memaudit_command("scan", *words, *quick, "--embedder", "pixels", "--verbose")
     assert run.code == 4
     assert "inconclusive: shift detected" in run.out
     assert "file format (PNG against JPEG, AUC 1.00)" in run.out
@@ -72,7 +73,8 @@ def test_sides_that_differ_without_the_model_exit_with_4(
 def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_folder, tmp_path):
     members, controls = write_folder("ten", tiles[:10]), write_folder("seventy", tiles[10:])
     words = (f"closed-form:{members}", members, "--controls", controls, "--out", tmp_path / "run")
-    quick = ("--embedder", "pixels", "--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
+    words = (*words, "--attacks", "none", "--embedder", "pixels")
+    quick = ("--levels", 2, "--draws", 1, "--steps", 60, "--no-power")
     run = memaudit_command("scan", *words, *quick, "--adaptive", "--fraction", 0.15, "--verbose")
     assert run.code == 0
     effort = json.loads((tmp_path / "run" / "scan.json").read_text())["summary"]["conduct"][

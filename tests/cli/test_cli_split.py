@@ -170,9 +170,10 @@ def test_json_says_the_same(split, data, tmp_path):
     assert said["unreadable"] == []
 
 
-def test_fewer_controls_than_a_verdict_takes_are_remarked(split, data):
-    assert "a verdict takes at least 39 controls" in split(data).err
-    assert "verdict" not in split(data, "--count", "40", into="many").err
+def test_fewer_controls_than_a_verdict_takes_are_remarked(split, data, write_folder, tiles):
+    assert "a verdict takes at least 79 controls" in split(data).err
+    more = write_folder("more", [*tiles, *(np.flipud(tile) for tile in tiles)])
+    assert "verdict" not in split(more, "--count", "79", into="many").err
 
 
 def rows_of(folder):

@@ -41,6 +41,7 @@ def runs(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Runs:
             "dataset": str(folders["members"]),
             "controls": str(folders["controls"]),
             "embedder": "pixels",
+            "attacks": ("none",),
             "corruption": Corruption(sigmas=(2.0,), draws=1),
             "steps": 1,
             "images": 0,

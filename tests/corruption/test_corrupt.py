@@ -72,6 +72,18 @@ def test_grid_of_one_level_is_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "lowest", "grid"),
+    [
+        (10.0, 0.002, [0.2, 0.37]),
+        (10.0, 0.3, [0.3, 0.555]),  # as wide, from the least noise on that the model knows
+        (1.0, 0.3, [0.3, 0.555]),
+    ],
+)
+def test_weak_levels_begin_where_the_model_does(limit, lowest, grid) -> None:
+    assert corrupt.weak_grid(limit, 2, lowest) == grid
+
+
+@pytest.mark.parametrize(
     ("members", "copies", "levels"),
     [
         (1000, 1, []),

@@ -17,6 +17,7 @@ from rich.console import Console
 from memaudit.cli.layout import lay_out
 from memaudit.report import plain
 from memaudit.report.brief import brief
+from memaudit.report.kinds import NOT_ASKED, kinds
 from memaudit.report.words import describe
 from memaudit.run.record import Record
 
@@ -80,7 +81,7 @@ def test_summary_report_and_last_lines_say_the_same(made: Callable[[], Record]) 
     if made is evidence:
         assert plain.INNOCENT in said["How sure"]
         assert f"{plain.INNOCENT[1:]}." in told
-        assert f"{plain.INNOCENT[1:]}." in page
+        assert f"{plain.INNOCENT[1:]}:" in page
     if made is none:
         assert plain.finds(record.summary.conduct.power)[1:] in page
         assert "nothing was found that would let one side come back better" in page
@@ -146,12 +147,12 @@ def test_no_probability_on_page_one_can_be_taken_for_that_of_innocence() -> None
     sure = list(plain.sure(evidence()))
     [of_scans] = [said for said in sure if "at most 5 end in evidence" in said]
     [of_data] = [said for said in sure if "Luck alone brings one" in said]
-    assert "not the probability that this model memorized nothing" in of_scans
+    assert "how likely it is that this model memorized nothing, no scan can tell" in of_scans
     assert "How likely it is that this model treats both alike, no scan can tell" in of_data
 
 
 def test_a_copy_is_not_told_to_be_no_member() -> None:
-    membership, reproduction, generated = plain.kinds(evidence())
+    membership, reproduction, generated = kinds(evidence())
     assert membership.name == "Membership only"
     assert "and that it was trained on, too" in reproduction.meaning
-    assert generated.count == plain.NOT_ASKED
+    assert generated.count == NOT_ASKED

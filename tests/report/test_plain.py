@@ -7,7 +7,9 @@ from published import published
 from recorded import evidence, inconclusive, none
 
 from memaudit.report import plain
+from memaudit.report.asked import asked
 from memaudit.report.html import html
+from memaudit.report.kinds import kinds
 from memaudit.report.page import page
 
 
@@ -27,15 +29,17 @@ def test_a_probability_is_told_as_a_count_and_never_as_less(p_value, said):
 
 
 def test_luck_explains_a_large_p_and_no_small_one():
-    explained = "often enough to explain it"
+    explained = "no larger than chance makes"
     assert explained in " ".join(plain.sure(none()))
-    assert explained not in " ".join(plain.sure(evidence()))
+    said = " ".join(plain.sure(evidence()))
+    assert explained not in said
+    assert "badly chosen controls can bring it, too" in said
 
 
 def test_flags_are_told_with_what_gave_them_away_and_how_many_may_be_wrong():
     said = " ".join(plain.sure(evidence()))
-    assert "Expect none or 1 of these 7 to be flagged wrongly" in said
-    assert "Given away by their clean image: 4; by their noisy copy: 3." in said
+    assert "none or 1 of these 7 may be flagged wrongly, and nobody can say which" in said
+    assert "4 were recognised by testing the clean image and 3 by testing the noisy version" in said
 
 
 def test_evidence_of_membership_has_a_colour_of_its_own():
@@ -48,3 +52,26 @@ def test_evidence_of_membership_has_a_colour_of_its_own():
     assert 'class="verdict membership"' in text
     for tone in tones:
         assert f".verdict.{tone} {{ border-color:" in text
+
+
+def test_a_kind_of_finding_that_was_not_found_is_not_told_as_a_finding():
+    found = {kind.name: kind for kind in kinds(evidence())}
+    assert found["Recovered from a noised copy"].meaning.startswith("This means: ")
+    assert all(kind.meaning.startswith("It would mean: ") for kind in kinds(none())[:2])
+    copies = evidence()
+    alone = replace(copies.summary.flagged, memberships=0)
+    copies = replace(copies, summary=replace(copies.summary, flagged=alone))
+    [membership, *_] = kinds(copies)
+    assert membership.count == "0"
+    assert "The 4 beside it show it as well" in membership.meaning
+    assert {kind.count for kind in kinds(inconclusive())} == {"no statement", "not tested"}
+
+
+def test_what_was_asked_says_that_the_lists_are_taken_as_they_were_said():
+    for record in (evidence(), none()):
+        said = " ".join(asked(record))
+        assert "said to be trained on" in said
+        assert "If either list is wrong" in said
+        assert "upside down" in said
+    assert "nothing to compare with" in " ".join(asked(inconclusive()))
+    assert "upside down" not in " ".join(asked(inconclusive()))

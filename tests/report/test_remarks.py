@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from recorded import evidence, none
 
+from memaudit.attacks.reconstruction import ODE
 from memaudit.records import COPY
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows, remarks
 from memaudit.run.record import CaptionsRecord, Levels, Record
@@ -86,9 +87,9 @@ def test_noisy_data_is_told_with_what_was_audited() -> None:
 
 
 def test_each_input_is_told_by_itself() -> None:
-    alone = InputResult(COPY, ("copy_correlation",), 3, None, None)
+    alone = InputResult(ODE, COPY, ("copy_correlation",), 3, None, None)
     rows = noisy_rows(replace(UNASKED, advice="", by_input=(alone,)))
-    assert rows[1:] == [("by noisy copy", "3 of the flags rest on it")]
+    assert rows[1:] == [("by noisy copy", "reconstruction-ode: 3 of the flags rest on it")]
 
 
 def test_the_frozen_noise_is_told_of_the_level_that_shows_it_best() -> None:

@@ -55,7 +55,7 @@ def members() -> np.ndarray:
 
 
 def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), MARGIN, ALL)
+    power = measure_power(scores, members(), (MARGIN,), ALL)
     assert power.share == 1.0
     assert power.low == pytest.approx(0.025 ** (1 / 60))  # Clopper and Pearson, 60 of 60
     assert (power.members, power.controls, power.candidates, power.of) == (60, 140, 60, 60)
@@ -65,24 +65,24 @@ def test_power_is_the_share_of_the_memorizers_images_found(scores: pd.DataFrame)
 
 
 def test_each_level_is_graded(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), MARGIN, ALL)
-    levels = graded(LEVELS, ODE, power)
+    power = measure_power(scores, members(), (MARGIN,), ALL)
+    levels = graded(LEVELS, power)
     assert [level.grade for level in levels] == ["too easy", "informative", "no power"]
     assert levels[0].power == 1.0
-    assert worth(levels) == pytest.approx(0.2 + 0.9)
+    assert worth(levels, ODE) == pytest.approx(0.2 + 0.9)
     unlike = tuple(replace(level, copies_controls=None) for level in LEVELS)
-    graded_so = [level.grade for level in graded(unlike, ODE, power)]
+    graded_so = [level.grade for level in graded(unlike, power)]
     assert graded_so == ["informative", "informative", "no power"]
 
 
 def test_a_level_loses_its_worth_gradually_as_held_out_images_come_back(
     scores: pd.DataFrame,
 ) -> None:
-    power = measure_power(scores, members(), MARGIN, ALL)
+    power = measure_power(scores, members(), (MARGIN,), ALL)
     found = []
     for easy in np.linspace(0, 1, 21):
-        (level, *_) = graded((replace(LEVELS[1], copies_controls=easy),), ODE, power)
-        found.append((level.grade, worth((level,))))
+        (level, *_) = graded((replace(LEVELS[1], copies_controls=easy),), power)
+        found.append((level.grade, worth((level,), ODE)))
     assert list(dict.fromkeys(grade for grade, _ in found)) == [
         "informative",
         "partly easy",
@@ -92,6 +92,6 @@ def test_a_level_loses_its_worth_gradually_as_held_out_images_come_back(
 
 
 def test_other_attacks_are_not_graded(scores: pd.DataFrame) -> None:
-    power = measure_power(scores, members(), MARGIN, ALL)
+    power = measure_power(scores, members(), (MARGIN,), ALL)
     others = tuple(replace(level, attack=ONE_STEP) for level in LEVELS)
-    assert graded(others, ODE, power) == others
+    assert graded(others, power) == others

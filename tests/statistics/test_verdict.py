@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 import pytest
 
 from memaudit.statistics.verdict import (
-    FEWEST_FOR_EVIDENCE,
     Facts,
     Found,
     Outcome,
     SideFacts,
     decide,
+    fewest_controls,
     small,
     tolerated,
 )
@@ -57,18 +57,23 @@ def test_nothing_in_a_scan_that_could_have_found_something_is_none() -> None:
 
 
 def test_each_kind_of_evidence_has_its_sentence() -> None:
-    copies = decide(seen(min_q=0.01, flagged=7, reproductions=4))
+    both = seen(min_q=0.01, flagged=7, reproductions=4)
+    copies = decide(replace(both, reproduction_q=0.01))
     assert copies.claim == "reproduction"
     assert re.search(
-        r"evidence of reproduction .*: 4 of 100 training images .* copies", copies.sentence
+        r"evidence of reproduction .*: 4 of 100 images said to be trained on .* copies",
+        copies.sentence,
     )
     single = decide(seen(min_q=0.01, flagged=7))
     assert single.claim == "membership"
-    assert "7 of 100 training images" in single.sentence
-    assert single.sentence.endswith("held-out controls, none of the images as a copy")
+    assert "7 of 100 images said to be trained on" in single.sentence
+    assert single.sentence.endswith("held-out controls, none of the images comes back as a copy")
+    assert decide(replace(both, reproduction_q=0.03)).claim == "membership"
     noisy = decide(replace(seen(min_q=0.01, flagged=7), only_copies=True))
-    assert "the noisy copies of 7 of 100 training images come back" in noisy.sentence
-    assert "than those of held-out controls, none of the images as a copy" in noisy.sentence
+    assert (
+        "the noisy copies of 7 of 100 images said to be trained on stand out of" in noisy.sentence
+    )
+    assert "of those of held-out controls, none of the images comes back" in noisy.sentence
     whole = decide(seen(dataset_p=0.01, min_q=0.3))
     assert whole.claim == "membership"
     assert "as a whole" in whole.sentence
@@ -128,7 +133,7 @@ def test_one_lost_image_decides_nothing_on_a_small_side() -> None:
 
 
 def test_the_fewest_controls_are_enough() -> None:
-    assert FEWEST_FOR_EVIDENCE == 39
+    assert (fewest_controls(1), fewest_controls(2)) == (39, 79)
     enough = replace(CONTROLS, units=39)
     assert decide(seen(min_q=0.025, controls=enough)).outcome is Outcome.EVIDENCE
 

@@ -203,6 +203,7 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
             out=str(tmp_path / "run"),
             embedder="pixels",
             corruption=Corruption(sigmas=(0.1, 0.4, 1.0), draws=1),
+            attacks=("none",),
             self_check=False,
             steps=2,
             images=0,

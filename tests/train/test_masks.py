@@ -163,6 +163,7 @@ def test_a_scan_needs_nothing_but_the_model(
             out=str(tmp_path / "run"),
             embedder="pixels",
             corruption=Corruption(sigmas=(0.5, 1.0), draws=1),
+            attacks=("none",),
             self_check=False,
             steps=2,
             images=0,

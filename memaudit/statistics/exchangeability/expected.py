@@ -65,7 +65,7 @@ def expect(scores: pd.DataFrame, features: pd.DataFrame, sides: Sides, seed: int
     everyone = np.ones(len(among), dtype=np.bool_)
     matrix = table.to_numpy(np.float64)
     told = {"controls": by_controls, "all": blind}
-    for what in map(str, scores):
+    for what in scores:
         values = scores[what].reindex(among).to_numpy(np.float64)
         for name, fitted in (("controls", is_control), ("all", everyone)):
             target = _drawn_in(values, fitted)

@@ -1,0 +1,53 @@
+"""Page one: what was asked of the model, for a reader who never heard of the tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from memaudit.config import MEMBERSHIP
+from memaudit.run.record import Record
+
+BY_ATTACK = {
+    MEMBERSHIP: (
+        "It was asked, too, under weak noise, whether it knows the image better than the same "
+        "image upside down: what makes a picture easy or hard is in both, and it was trained on "
+        "one of them at most."
+    )
+}
+OTHER = "It was asked, too, by an attack that shows whether it was trained on the image."
+OF_COPIES = (
+    "By its own record, the model was trained on noisy versions of its training images. It was "
+    "asked about these, too: does it remember the very noise that covered an image? Only a model "
+    "that saw the noisy version can know it."
+)
+ALONE = "No images that the model never saw were given, so there is nothing to compare with."
+
+
+def asked(record: Record) -> Iterator[str]:
+    """What was done, to which model and which images."""
+    counts, data, levels = record.summary.counts, record.config.data, record.prepared.levels
+    yield (
+        f"The question: did the model '{record.config.target.spec}' memorize images that it was "
+        f"trained on? Asked about {counts.members} images that it is said to be trained on, the "
+        f"members ('{data.dataset}')."
+    )
+    strengths = "one strength" if len(levels.sigmas) == 1 else f"{len(levels.sigmas)} strengths"
+    yield (
+        f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
+        "bring it back. A model that has memorized an image brings it back from noise that hides "
+        "it from others."
+    )
+    membership, noisy = record.prepared.membership, record.summary.conduct.noisy
+    if membership is not None:
+        yield BY_ATTACK.get(membership.attack, OTHER)
+    if noisy is not None and noisy.of_copies is not None:
+        yield OF_COPIES
+    if not counts.controls:
+        yield ALONE
+        return
+    yield (
+        f"The same was done with {counts.controls} images that the model is said never to have "
+        f"seen, the controls ('{data.controls}'). Only what the model does better with members "
+        "than with controls is counted. If either list is wrong, or the controls are not of the "
+        "same kind by a random choice, the result is worth nothing."
+    )

@@ -1,0 +1,59 @@
+"""Page one: the kinds of finding, apart from each other, and what each of them means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memaudit.records import Claim
+from memaudit.run.record import Record
+from memaudit.statistics.verdict import Outcome
+
+NAMES: dict[Claim, str] = {
+    "membership": "Membership only",
+    "reproduction": "Recovered from a noised copy",
+    "generation": "Generated without the image",
+}
+MEMBERSHIP = (
+    "the model knows the image, or its noisy version, better than it knows controls, which is "
+    "evidence that it was trained on the image. No copy came back: an image was used, which does "
+    "not mean that the model hands out copies of it."
+)
+REPRODUCTION = (
+    "the image was covered with so much noise that at most 1 in 100 controls come back as a copy, "
+    "and a copy came back, by the measure that compared the pictures. This is evidence that the "
+    "model can restore it from a noised copy, and that it was trained on, too."
+)
+GENERATION = "Whether the model makes the image although it is shown none of it."
+NOT_ASKED, NOT_SAID = "not tested", "no statement"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding: how many images, or that it was not tested, and what it means."""
+
+    name: str
+    count: str
+    meaning: str
+
+
+def kinds(record: Record) -> tuple[Kind, ...]:
+    """The kinds of finding: membership, reproduction, generation."""
+    return tuple(_kinds(record))
+
+
+def _kinds(record: Record) -> Iterator[Kind]:
+    flagged, silent = record.summary.flagged, record.verdict.outcome is Outcome.INCONCLUSIVE
+    copies = 0 if silent else flagged.reproductions
+    found: list[tuple[Claim, int, str]] = [
+        ("membership", flagged.memberships, MEMBERSHIP),
+        ("reproduction", flagged.reproductions, REPRODUCTION),
+    ]
+    for claim, count, meaning in found:
+        also = (
+            f" The {copies} beside it show it as well." if claim == "membership" and copies else ""
+        )
+        shown = count and not silent
+        said = f"This means: {meaning}" if shown else f"It would mean: {meaning}{also}"
+        yield Kind(NAMES[claim], NOT_SAID if silent else str(count), said)
+    yield Kind(NAMES["generation"], NOT_ASKED, GENERATION)
