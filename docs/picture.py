@@ -17,7 +17,7 @@ from PIL import Image
 from memaudit.report.finished import read_reported
 from memaudit.report.html import html
 
-SIZE = "1080,2330"  # of the window, pixels
+SIZE = "1080,2600"  # of the window, pixels
 COLOURS = 255  # enough for text and strips, at half the size
 
 

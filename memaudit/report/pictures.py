@@ -81,22 +81,25 @@ def _seen(row: pd.Series[float], level: str, count: int) -> str:
 
 
 def _said(row: pd.Series[float], shown: str) -> str:
-    """What is to be known of a finding; a strip shows nothing of a noisy copy, or of weak noise."""
-    of_copy = ""
-    if not str(row["attack"]).startswith("reconstruction"):
-        of_copy = (
-            f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
-        )
-    elif str(row["input"]) == COPY:
-        of_copy = (
-            " What tells is not seen here: asked about the noisy copy that it was trained on, the "
-            f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
-        )
+    """What is to be known of a finding."""
+    unseen = _unseen(row) if pd.isna(row["recovered_from_snr_db"]) else ""
     return (
         f"{shown}. Similarity {row['own_similarity']:.2f} to the image on average, "
         f"{row['nearest_other_similarity']:.2f} to the most similar other (a score up to 1, no "
-        f"percentage).{of_copy}"
+        f"percentage).{unseen}"
     )
+
+
+def _unseen(row: pd.Series[float]) -> str:
+    """What tells of an image where its strip does not show it: weak noise, or a noisy copy."""
+    if not str(row["attack"]).startswith("reconstruction"):
+        return f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
+    if str(row["input"]) == COPY:
+        return (
+            " What tells is not seen here: asked about the noisy copy that it was trained on, the "
+            f"model gives back that copy's noise (correlation {row['copy_correlation']:.2f})."
+        )
+    return ""
 
 
 def _small(png: bytes) -> tuple[str, bytes, tuple[int, int]]:

@@ -77,7 +77,8 @@ def sure(record: Record) -> Iterator[str]:
     if flagged.groups and noisy is not None and noisy.of_copies is not None:
         yield (
             f"Of the flagged, {noisy.flagged_by(CLEAN)} were recognised by testing the clean image "
-            f"and {noisy.flagged_by(COPY)} by testing the noisy version. Nothing was handed out."
+            f"and {noisy.flagged_by(COPY)} by testing the noisy version"
+            f"{'' if flagged.reproductions else '; no copy came back'}."
         )
     yield from _power(record)
     check = summary.exchangeability

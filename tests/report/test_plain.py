@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from published import published
+from published import findings, published
 from recorded import evidence, inconclusive, none
 
 from memaudit.report import plain
@@ -11,6 +12,7 @@ from memaudit.report.asked import asked
 from memaudit.report.html import html
 from memaudit.report.kinds import kinds
 from memaudit.report.page import page
+from memaudit.report.pictures import pictures
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,15 @@ def test_what_was_asked_says_that_the_lists_are_taken_as_they_were_said():
         assert "upside down" in said
     assert "nothing to compare with" in " ".join(asked(inconclusive()))
     assert "upside down" not in " ".join(asked(inconclusive()))
+
+
+def test_a_strip_says_what_it_does_not_show():
+    table = findings(30)
+    table["attack"], table["input"] = "mirrored-residual", "clean image"
+    table.loc[0, "recovered_from_snr_db"] = np.nan
+    seen = list(pictures(replace(published(evidence()), findings=table)))
+    assert "stands out by mirrored-residual, under weak noise" in seen[0].said
+    assert "not seen" not in seen[1].said
+    table["attack"], table["input"] = "reconstruction-ode", "noisy copy"
+    seen = list(pictures(replace(published(evidence()), findings=table)))
+    assert "gives back that copy's noise" in seen[0].said
