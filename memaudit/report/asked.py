@@ -17,8 +17,8 @@ BY_ATTACK = {
 OTHER = "It was asked, too, by an attack that shows whether it was trained on the image."
 OF_COPIES = (
     "By its own record, the model was trained on noisy versions of its training images. It was "
-    "asked about these, too: does it remember the very noise that covered an image? Only a model "
-    "that saw the noisy version can know it."
+    "asked about these, too: does it remember the very noise that covered an image? A model that "
+    "never saw that version can only guess it."
 )
 ALONE = "No images that the model never saw were given, so there is nothing to compare with."
 
@@ -34,8 +34,8 @@ def asked(record: Record) -> Iterator[str]:
     strengths = "one strength" if len(levels.sigmas) == 1 else f"{len(levels.sigmas)} strengths"
     yield (
         f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
-        "bring it back. A model that has memorized an image brings it back from noise that hides "
-        "it from others."
+        "bring it back. A model that has memorized an image may bring it back from noise through "
+        "which other models cannot."
     )
     membership, noisy = record.prepared.membership, record.summary.conduct.noisy
     if membership is not None:

@@ -55,9 +55,8 @@ def distribution(sides: dict[str, pd.DataFrame], column: str, what: str) -> Figu
         f"distribution-{column}",
         f"{what}: members against controls",
         f"Two histograms of {what.lower()}. {said}.",
-        f"{said}. Where the outlines part, the model treats its training images otherwise than "
-        "images that it never saw; where they lie on each other, it does not. One image stands "
-        "for each group of duplicates.",
+        f"{said}. Small gaps are chance; where a whole outline lies apart, the model treats "
+        "members otherwise than controls. One image stands for each group of duplicates.",
         draw(Chart(x, y, lines, rules)),
     )
 

@@ -16,8 +16,8 @@ NAMES: dict[Claim, str] = {
 }
 MEMBERSHIP = (
     "the model knows the image, or its noisy version, better than it knows controls, which is "
-    "evidence that it was trained on the image. No copy came back: an image was used, which does "
-    "not mean that the model hands out copies of it."
+    "evidence that it was trained on the image, without a copy coming back. It says that an image "
+    "was used, not that the model hands out copies of it."
 )
 REPRODUCTION = (
     "the image was covered with so much noise that at most 1 in 100 controls come back as a copy, "
@@ -49,11 +49,10 @@ def _kinds(record: Record) -> Iterator[Kind]:
         ("membership", flagged.memberships, MEMBERSHIP),
         ("reproduction", flagged.reproductions, REPRODUCTION),
     ]
+    beside = f" The {copies} in the next box are evidence of training as well." if copies else ""
     for claim, count, meaning in found:
-        also = (
-            f" The {copies} beside it show it as well." if claim == "membership" and copies else ""
-        )
-        shown = count and not silent
-        said = f"This means: {meaning}" if shown else f"It would mean: {meaning}{also}"
+        also = beside if claim == "membership" else ""
+        is_found = count and not silent
+        said = f"This means: {meaning}" if is_found else f"It would mean: {meaning}{also}"
         yield Kind(NAMES[claim], NOT_SAID if silent else str(count), said)
     yield Kind(NAMES["generation"], NOT_ASKED, GENERATION)

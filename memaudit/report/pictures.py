@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image as PillowImage
 
 from memaudit.records import COPY
+from memaudit.report.figure import levels_of
 from memaudit.report.finished import Reported
 from memaudit.report.kinds import NAMES
 from memaudit.report.noise import left
@@ -44,7 +45,7 @@ def pictures(run: Reported) -> Iterator[Picture]:
     rows = run.findings[run.findings["flagged"] & run.findings["representative"]]
     rows = rows.reset_index(drop=True)
     has_strip = rows["example_id"].str[:PREFIX].isin([*run.strips])
-    weakest = max((level.snr_db for level in run.record.summary.levels), default=math.nan)
+    weakest = max((level.snr_db for level in levels_of(run.record)), default=math.nan)
     for place, row in rows[has_strip | (rows.index < STRONGEST)].iterrows():
         strip = run.strips.get(str(row["example_id"])[:PREFIX])
         yield _picture(row, int(str(place)) + 1, strip, weakest)

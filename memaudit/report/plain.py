@@ -144,12 +144,16 @@ def _dataset(level: DatasetLevel, claims: tuple[ClaimFound, ...]) -> Iterator[st
         "no scan can tell."
     )
     yield (
-        "Put a member beside a control, in all possible pairs: the member came back better in "
+        "Put a member beside a control, in all possible pairs: what came back, a copy or not, was "
+        "nearer for the member in "
         f"{_interval(level.auc)}; 50 % would be no difference."
     )
     for one in claims:
         if one.claim == "membership" and one.auc is not None:
-            yield f"The model knows the member better in {_interval(one.auc)} of these pairs."
+            yield (
+                "The model knows the member, or its noisy version, better in "
+                f"{_interval(one.auc)} of these pairs."
+            )
 
 
 def _interval(auc: Auc) -> str:
@@ -168,7 +172,7 @@ def _power(record: Record) -> Iterator[str]:
     if least is not None and least.count is not None:
         yield (
             f"If {least.count} or more of {least.members} were memorized perfectly, 4 of 5 such "
-            "scans would end in evidence; fewer may stay hidden."
+            "scans would end in evidence, and 1 of 5 would miss them; fewer may stay hidden."
         )
 
 

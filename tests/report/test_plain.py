@@ -65,7 +65,7 @@ def test_a_kind_of_finding_that_was_not_found_is_not_told_as_a_finding():
     copies = replace(copies, summary=replace(copies.summary, flagged=alone))
     [membership, *_] = kinds(copies)
     assert membership.count == "0"
-    assert "The 4 beside it show it as well" in membership.meaning
+    assert "The 4 in the next box are evidence of training as well" in membership.meaning
     assert {kind.count for kind in kinds(inconclusive())} == {"no statement", "not tested"}
 
 
@@ -80,12 +80,16 @@ def test_what_was_asked_says_that_the_lists_are_taken_as_they_were_said():
 
 
 def test_a_strip_says_what_it_does_not_show():
+    told = evidence()
+    weak = replace(told.summary.levels[0], attack="mirrored-residual", snr_db=20.0)
+    told = replace(told, summary=replace(told.summary, levels=(*told.summary.levels, weak)))
     table = findings(30)
     table["attack"], table["input"] = "mirrored-residual", "clean image"
     table.loc[0, "recovered_from_snr_db"] = np.nan
-    seen = list(pictures(replace(published(evidence()), findings=table)))
+    seen = list(pictures(replace(published(told), findings=table)))
     assert "stands out by mirrored-residual, under weak noise" in seen[0].said
+    assert seen[0].said.startswith("Shown from 6.0 dB")  # of the noise in the strip, no weak one
     assert "not seen" not in seen[1].said
     table["attack"], table["input"] = "reconstruction-ode", "noisy copy"
-    seen = list(pictures(replace(published(evidence()), findings=table)))
+    seen = list(pictures(replace(published(told), findings=table)))
     assert "gives back that copy's noise" in seen[0].said
