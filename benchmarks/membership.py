@@ -3,7 +3,7 @@
     make benchmark-models && python benchmarks/membership.py [choice|report [photos|icons]]
 
 The models, data sets and controls of `detection.py`, whose default score of reconstructions is the
-one to be beaten. Each attack is scored by its primary columns over its four weak levels, by what is
+one to be beaten. Each attack is scored by its primary columns over its weak levels, by what is
 left of that when what pictures predict is taken off, and by each level alone; sums are standardised
 without looking at who is a member. Choices are made on the `choice` models. Budget: about fifteen
 minutes a model on a core, and those of `detection.py`. Expected: the mirrored residual has a higher
