@@ -84,10 +84,10 @@ def _settled(
     spec: BenchSpec, opened: Opened, embedded: Embedded, levels: Levels, question: str
 ) -> Prepared:
     """What is kept of data, model, levels and attacks."""
-    chief, *membership = claims_of(spec.attack)
-    asked = {chief.name, *(one.name for one in membership)}
-    others = [pooled(one) for one in attacks_of(spec.attack) if one.name not in asked]
-    shown = [column for one in membership for column in pooled(one).columns]
+    claims = claims_of(spec.attack)
+    names = [one.name for one in claims]
+    others = [pooled(one) for one in attacks_of(spec.attack) if one.name not in names]
+    primary, *further = map(pooled, claims)
     return Prepared(
         format=FORMAT,
         question=question,
@@ -95,9 +95,9 @@ def _settled(
         model=opened.loaded.provenance,
         embedder=_embedder_record(spec, opened),
         levels=levels,
-        primary=pooled(chief),
-        columns=(*chief.columns, *shown),
-        membership=pooled(membership[0]) if membership else None,
+        primary=primary,
+        columns=(*claims[0].columns, *(column for one in further for column in one.columns)),
+        membership=next(iter(further), None),
         others=tuple(others),
         shard_size=spec.execution.shard_size,
         device=device_of(opened.loaded),

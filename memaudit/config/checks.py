@@ -21,7 +21,7 @@ def digest(content: Any) -> str:
 
 def keep_apart(option: str, written: str | None, data: str | None) -> None:
     """Raise ConfigError for a place inside a data set, if both are given."""
-    if written and data and Path(realpath(written)).is_relative_to(realpath(data)):
+    if written and data and _is_inside(written, data):
         raise ConfigError(
             f"{option} {written} lies inside the data set {data}, and what is written there would "
             "be taken for images of it; give a directory elsewhere"
@@ -30,12 +30,17 @@ def keep_apart(option: str, written: str | None, data: str | None) -> None:
 
 def keep_out_of(option: str, written: str | None, runs: Iterable[str]) -> None:
     """Raise ConfigError for a place inside a finished run, or in the place of its files."""
-    for run in runs if written else ():
-        if Path(realpath(str(written))).is_relative_to(realpath(run)):
+    for run in runs:
+        if written and _is_inside(written, run):
             raise ConfigError(
                 f"{option} {written} lies inside the run {run}, whose files are sealed; give a "
                 "place elsewhere"
             )
+
+
+def _is_inside(path: str, place: str) -> bool:
+    """Whether a path is a place or lies in it, links followed."""
+    return Path(realpath(path)).is_relative_to(realpath(place))
 
 
 def absolute(path: str | None) -> str | None:

@@ -26,10 +26,10 @@ class About:
     """What is told of one option, beside its type and its default.
 
     `name` is what users call it, where that is not the field's name, `also` another name that the
-    command line takes; `low` and `high` bound
-    numbers, `open_` says that the bounds themselves are left out; `metavar` is what --help shows
-    for the value; `flag_value` is what the option means without a value; `path`: it may name
-    something on this machine; `hidden`: it is no option of the command line.
+    command line takes; `low` and `high` bound numbers, `open_` says that the bounds themselves are
+    left out; `metavar` is what --help shows for the value; `flag_value` is what the option means
+    without a value; `path`: it may name something on this machine; `hidden`: it is no option of the
+    command line.
     """
 
     help: str = ""

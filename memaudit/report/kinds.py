@@ -9,7 +9,7 @@ from memaudit.records import Claim
 from memaudit.run.record import Record
 from memaudit.statistics.verdict import Outcome
 
-NAMES: dict[Claim, str] = {
+NAMES = {
     "membership": "Membership only",
     "reproduction": "Recovered from a noised copy",
     "generation": "Generated without the image",

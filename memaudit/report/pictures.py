@@ -56,12 +56,11 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: flo
     shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
     snr = row["recovered_from_snr_db"]
     level = left(float(weakest if pd.isna(snr) else snr))
-    names: dict[str, str] = dict(NAMES.items())
     return Picture(
         key=str(row["example_id"])[:PREFIX],
         rank=rank,
         source=str(row["source"]),
-        finding=names.get(str(row["claim"]), "flagged").lower(),
+        finding=NAMES.get(str(row["claim"]), "flagged").lower(),
         uri=f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if kind else "",
         width=width,
         height=height,

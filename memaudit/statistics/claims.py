@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from memaudit.records import Claim
+from memaudit.records import Claim, Primary
 from memaudit.statistics.conduct import Calibrated
+from memaudit.statistics.copies import Tests
 from memaudit.statistics.counts import smallest
-from memaudit.statistics.dataset import DatasetTest
 from memaudit.statistics.effects import Auc, auc_interval, share_above
 from memaudit.statistics.options import Options
-from memaudit.statistics.probes import Probe, scores_by
+from memaudit.statistics.probes import scores_by
 
 
 @dataclass(frozen=True)
@@ -34,27 +33,22 @@ class ClaimFound:
     above: float | None
 
 
-def claims_found(
-    data: Calibrated, tests: Mapping[Probe, DatasetTest], options: Options
-) -> tuple[ClaimFound, ...]:
+def claims_found(data: Calibrated, tests: Tests, options: Options) -> tuple[ClaimFound, ...]:
     """Say what each claim rests on; `tests` are of the adjusted scores."""
-    return tuple(_claims_found(data, tests, options))
+    return tuple(_found(data, tests, claim) for claim in options.claims)
 
 
-def _claims_found(
-    data: Calibrated, tests: Mapping[Probe, DatasetTest], options: Options
-) -> Iterator[ClaimFound]:
+def _found(data: Calibrated, tests: Tests, claim: Primary) -> ClaimFound:
     groups = data.findings[data.findings["representative"]]
-    for claim in options.claims:
-        p_values = [test.p_value for one, test in tests.items() if one.attack == claim.attack]
-        both = data.sides.compare(scores_by(data.adjusted, claim.attack).max(axis=1))
-        yield ClaimFound(
-            claim=claim.claim,
-            attack=claim.attack,
-            columns=tuple(column.name for column in claim.columns),
-            flagged=int(groups[f"{claim.claim}_flagged"].sum()),
-            min_q=smallest(data.findings[f"{claim.claim}_q"]),
-            dataset_p=min(1.0, len(tests) * min(p_values)) if p_values else None,
-            auc=auc_interval(both.members, both.controls) if p_values else None,
-            above=share_above(both.members.values, both.controls.values) if p_values else None,
-        )
+    p_values = [test.p_value for one, test in tests.items() if one.attack == claim.attack]
+    both = data.sides.compare(scores_by(data.adjusted, claim.attack).max(axis=1))
+    return ClaimFound(
+        claim=claim.claim,
+        attack=claim.attack,
+        columns=tuple(column.name for column in claim.columns),
+        flagged=int(groups[f"{claim.claim}_flagged"].sum()),
+        min_q=smallest(data.findings[f"{claim.claim}_q"]),
+        dataset_p=min(1.0, len(tests) * min(p_values)) if p_values else None,
+        auc=auc_interval(both.members, both.controls) if p_values else None,
+        above=share_above(both.members.values, both.controls.values) if p_values else None,
+    )
