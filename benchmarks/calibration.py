@@ -41,7 +41,7 @@ from memaudit.audit import scan
 from memaudit.cli.progress import bars
 from memaudit.config import CLOSED_FORM, NO_ATTACK, AttackConfig, Corruption, ScanConfig
 from memaudit.records import SCREEN, Image
-from memaudit.statistics.adaptive import pooled_score, screening_order
+from memaudit.statistics.adaptive import outstanding, pooled_score
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
 from memaudit.statistics.dataset import dataset_test
 from memaudit.statistics.sample import Sample
@@ -178,8 +178,7 @@ def full(rows: pd.DataFrame) -> pd.Series:
 def adaptive(rows: pd.DataFrame, fraction: float = FRACTION) -> pd.Series:
     """The score of an adaptive scan, out of the rows of a full one; no label enters."""
     first = rows[(rows["attack"] == ONE_STEP) & (rows["draw"] == 0)].assign(phase=SCREEN)
-    order = screening_order(first, PRIMARY)
-    top = rows["example_id"].isin(order[: math.ceil(fraction * len(order))])
+    top = rows["example_id"].isin(outstanding(first, (PRIMARY,), fraction))
     chosen = rows[top & (rows["attack"] == ODE)]
     return pooled_score(pd.concat([first, chosen], ignore_index=True), PRIMARY)
 

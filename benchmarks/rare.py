@@ -41,7 +41,7 @@ from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.models.provenance import Provenance
 from memaudit.records import Image
-from memaudit.statistics.adaptive import pooled_score, screening_order
+from memaudit.statistics.adaptive import outstanding, pooled_score
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.probes import first_pass
@@ -144,7 +144,7 @@ def print_frontier(adaptive: ScanResult, full: ScanResult) -> None:
     """What is kept of the full scan's flags, by the fraction that the first pass promotes."""
     rows = calibrating(full.findings)
     first = adaptive.scores[first_pass(adaptive.scores)]
-    order = screening_order(first, PRIMARY)
+    order = outstanding(first, (PRIMARY,), 1.0)
     everything, known = flagged_ids(full.findings), memorized_ids(CASES["full"].memorized)
     print("\n  in full   evaluations   times fewer   flags kept   memorized")
     for fraction in FRACTIONS:

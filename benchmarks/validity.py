@@ -2,7 +2,8 @@
 
     python benchmarks/validity.py [PART ...]
 
-Parts: level, shift, captions, asked, reference, groups, clusters, power, kinds; without any, all.
+Parts: level, shift, captions, asked, claims, reference, groups, clusters, power, kinds; without
+any, all.
 
 Scores and what pictures show are drawn from known laws and go through the project's own calibration
 and verdict, as a scan's scores do. Every number is a share of simulated scans; seeds are kept.
@@ -12,7 +13,9 @@ every size, with ties, heavy tails and duplicates on both sides; inconclusive by
 exchangeability at most .05. *shift*: nothing memorized, the sides differ in what pictures show of
 the score (one of 12 properties, linearly or in its spread): evidence at most .05 + two standard
 errors. *captions*: the same, of one word of captions that the model is told. *asked*: nothing
-memorized and an adaptive scan, or one of noisy copies beside clean images: the same. *reference*: a
+memorized and an adaptive scan, or one of noisy copies beside clean images: the same. *claims*: the
+same of two claims, whose scores go together in part, in full and adaptive, with noisy copies and
+with a reference, and the data-set p is at most a in at most a + two standard errors. *reference*: a
 second model saw a part of the controls, which with their look-alikes are left out: the same.
 *groups*: images in pairs that are easier, cut across both sides: the same. *clusters*:
 divided by photograph, with the option: the same. *power*: the smallest count that the summary
@@ -34,7 +37,7 @@ from numpy.typing import NDArray
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Column, Input, Phase, Primary
-from memaudit.statistics.adaptive import screening_order
+from memaudit.statistics.adaptive import outstanding
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.detectable import Memory, detectable
 from memaudit.statistics.findings import calibrate
@@ -46,8 +49,12 @@ from memaudit.statistics.verdict import Outcome
 MARGIN = Column("margin", "")
 PRIMARY = Primary(ODE, (MARGIN,), (MARGIN,))
 OPTIONS = Options(PRIMARY, (MARGIN,), rounds=999)
+KNOWN = Column("known", "")
+MEMBERSHIP = Primary("membership", (KNOWN,), (KNOWN,), claim="membership")
+TWO = replace(OPTIONS, columns=(MARGIN, KNOWN), membership=MEMBERSHIP)
 FEATURES = 12
-PERFECT = Power(1.0, 0.9, 1.0, 64, 200, 64, 64, (LevelPower(1.0, 1.0, 0.2),))
+PERFECT = Power(ODE, 1.0, 0.9, 1.0, 64, 200, 64, 64, (LevelPower(ODE, 1.0, 1.0, 0.2),))
+LEVELS = (0.01, 0.025, 0.05, 0.1)  # of the data-set p
 SIZES = ((39, 39), (40, 149), (1000, 39), (12, 500), (200, 200), (1000, 200), (1000, 1000))
 Values = NDArray[np.float64]
 
@@ -57,8 +64,9 @@ class Data:
     """Scores [n] and what is seen of the pictures [n, d]; the first `members` are members.
 
     `group` numbers duplicates, `cluster` names what was divided, "" without. `copies` [n] are the
-    scores of noisy copies; `first` [n] those of a first pass, after which a tenth is scanned in
-    full; `captions` [n] what the model is told; `left_out` [n] what is no part of the comparison.
+    scores of noisy copies; `known` [n] those of an attack on membership; `first` [n] those of a
+    first pass, of that attack if there is one, after which a part is scanned in full; `captions`
+    [n] what the model is told; `left_out` [n] what is no part of the comparison.
     """
 
     score: Values
@@ -68,6 +76,7 @@ class Data:
     cluster: NDArray[np.str_] | None = None
     copies: Values | None = None
     first: Values | None = None
+    known: Values | None = None
     captions: NDArray[np.str_] | None = None
     left_out: NDArray[np.bool_] | None = None
 
@@ -80,11 +89,16 @@ class Rates:
     evidence: float
     raw: float
     stopped: float
+    dataset_p: Values  # of each scan
 
     @property
     def highest(self) -> float:
         """The level and two standard errors."""
-        return 0.05 + 2 * math.sqrt(0.05 * 0.95 / self.scans)
+        return self.most(0.05)
+
+    def most(self, level: float) -> float:
+        """A level and two standard errors."""
+        return level + 2 * math.sqrt(level * (1 - level) / self.scans)
 
 
 def main() -> int:
@@ -93,6 +107,7 @@ def main() -> int:
         "shift": shift,
         "captions": captions,
         "asked": asked,
+        "claims": claims,
         "reference": reference,
         "groups": groups,
         "clusters": clusters,
@@ -164,6 +179,32 @@ def asked() -> Iterator[bool]:
                 return Data(score, seen, n, **more)
 
             yield told(f"{name}, {n:,} / {m:,}", rates(draw, 30 if n > 500 else 100))
+
+
+def claims() -> Iterator[bool]:
+    """Two claims: in full and adaptive, with copies, and with a reference of known controls."""
+    for n, m in ((40, 149), (200, 400), (1000, 1000)):
+        for name in ("full", "adaptive", "full, copies", "adaptive, copies", "adaptive, reference"):
+
+            def draw(rng: np.random.Generator, n=n, m=m, name=name) -> Data:
+                seen = rng.normal(size=(n + m, FEATURES))
+                score = 0.5 * seen[:, 0] + rng.normal(size=n + m)
+                known = 0.5 * score + rng.normal(size=n + m)
+                more: dict[str, Values] = {"known": known}
+                if name.startswith("adaptive"):
+                    more["first"] = known + 0.5 * rng.normal(size=n + m)
+                if name.endswith("copies"):
+                    more["copies"] = score + rng.normal(size=n + m)
+                if name.endswith("reference"):
+                    more["left_out"] = np.arange(n + m) >= n + m - m // 20
+                return Data(score, seen, n, **more)
+
+            found = rates(draw, 60 if n > 500 else 300)
+            yield told(f"two claims, {name}, {n:,} / {m:,}", found)
+            shares = {level: float((found.dataset_p <= level).mean()) for level in LEVELS}
+            good = all(share <= found.most(level) for level, share in shares.items())
+            print(f"  data-set p at most {shares}: {yes(good)}", flush=True)
+            yield good
 
 
 def reference() -> Iterator[bool]:
@@ -257,20 +298,27 @@ def kinds() -> Iterator[bool]:
 
 def rates(draw: Callable[[np.random.Generator], Data], scans: int) -> Rates:
     """Decide so many scans."""
-    found = [decided(draw(np.random.default_rng(seed))) for seed in range(scans)]
-    return Rates(scans, *np.mean(found, axis=0))
+    found = np.array([decided(draw(np.random.default_rng(seed))) for seed in range(scans)])
+    return Rates(scans, *found[:, :3].mean(axis=0), found[:, 3])
 
 
-def decided(data: Data) -> tuple[bool, bool, bool]:
-    """Whether a scan is evidence, whether its raw score is, and whether a check stopped it."""
+def decided(data: Data) -> tuple[bool, bool, bool, float]:
+    """Whether a scan is evidence, whether its raw score is, whether a check stopped it; its p."""
     done = calibrated(data)
     conduct = Conduct(self_checked=True, power=PERFECT)
-    summary = summarise(done, OPTIONS, conduct)
+    summary = summarise(done, options_of(data), conduct)
     said = summary.verdict.sentence
     assert summary.dataset is not None
     raw = min(done.findings["q_raw"].min(), summary.dataset.raw.p_value) <= 0.025
     stopped = "shift detected" in said or "may lie in the pictures" in said or "copies of" in said
-    return summary.verdict.outcome is Outcome.EVIDENCE, bool(raw), stopped
+    p_value = summary.dataset.test.p_value
+    return summary.verdict.outcome is Outcome.EVIDENCE, bool(raw), stopped, p_value
+
+
+def options_of(data: Data) -> Options:
+    """What the scan of these rests on: one claim, or two."""
+    asked = OPTIONS if data.known is None else TWO
+    return replace(asked, captions=data.captions is not None)
 
 
 def calibrated(data: Data) -> Calibrated:
@@ -278,7 +326,7 @@ def calibrated(data: Data) -> Calibrated:
     n = len(data.score)
     rng = np.random.default_rng(n)
     ids = np.array([f"{number:08x}" for number in rng.permutation(n)])
-    scores = rows_of(data, ids, rng)
+    scores = rows_of(data, ids)
     split = np.where(np.arange(n) < data.members, "member", "control")
     group = np.arange(n) if data.group is None else data.group
     pool = pd.DataFrame(
@@ -301,25 +349,31 @@ def calibrated(data: Data) -> Calibrated:
         looks = {f"look_{k:02}": data.seen[:, k] for k in range(data.seen.shape[1])}
         pool = pool.assign(**looks)
     kept = scores[scores["example_id"].isin(pool.loc[pool["representative"], "example_id"])]
-    return calibrate(kept, pool, replace(OPTIONS, captions=data.captions is not None))
+    return calibrate(kept, pool, options_of(data))
 
 
-def rows_of(data: Data, ids: NDArray[np.str_], rng: np.random.Generator) -> pd.DataFrame:
+def rows_of(data: Data, ids: NDArray[np.str_]) -> pd.DataFrame:
     """The rows of scores that a scan writes."""
 
-    def rows(score: Values, what: Input = CLEAN, phase: Phase = FULL) -> pd.DataFrame:
-        keys = {"example_id": ids, "attack": ODE, "input": what, "phase": phase, "sigma": 1.0}
-        return pd.DataFrame({**keys, "draw": 0, "snr_db": 0.0, "margin": score})
+    def rows(
+        claim: Primary, score: Values, what: Input = CLEAN, phase: Phase = FULL
+    ) -> pd.DataFrame:
+        keys = {"example_id": ids, "attack": claim.attack, "input": what, "phase": phase}
+        values = {claim.columns[0].name: score}
+        return pd.DataFrame({**keys, "sigma": 1.0, "draw": 0, "snr_db": 0.0, **values})
 
-    full = rows(data.score)
+    full = [rows(PRIMARY, data.score)]
+    if data.known is not None:
+        full.append(rows(MEMBERSHIP, data.known))
     if data.copies is not None:
-        return pd.concat([full, rows(data.copies, COPY)], ignore_index=True)
+        full.append(rows(PRIMARY, data.copies, COPY))
     if data.first is None:
-        return full
-    screen = rows(data.first, CLEAN, SCREEN)
-    top = screening_order(screen, PRIMARY)[: len(ids) // 10]
-    sampled = rng.choice(ids, max(20, len(ids) // 50), replace=False)
-    return pd.concat([screen, full[full["example_id"].isin([*top, *sampled])]], ignore_index=True)
+        return pd.concat(full, ignore_index=True)
+    asked = options_of(data).claims
+    screen = rows(asked[-1], data.first, CLEAN, SCREEN)
+    top = outstanding(screen, asked, 0.15)
+    few = [one[one["example_id"].isin(top)] for one in full]
+    return pd.concat([screen, *few], ignore_index=True)
 
 
 def told(name: str, found: Rates, *, checks: bool = False) -> bool:

@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import wilcoxon
 
 from memaudit.attacks.base import Bench, Cost, Noise, Pass, Shard
 from memaudit.attacks.residual import Residual
 from memaudit.config import AttackConfig
-from memaudit.records import Claim, Column
+from memaudit.records import CLEAN, Claim, Column
 
 UPSIDE_DOWN = ((1,), (1, 2))  # axes of [N, H, W, 3] that are reversed: height; height and width
 NAME, ERROR = "mirrored-residual", "mean_residual"
+LEVEL = 0.05  # of the test whether it sees anything
 COLUMNS = (
     Column(
         "mirrored_residual",
@@ -79,6 +81,20 @@ def _turned(bench: Bench, shard: Shard, axes: tuple[int, ...]) -> Shard:
         return replace(shard, pixels=pixels, x0=x0)
     height_and_width = [axis - 3 for axis in axes]  # the last two of [N, *shape]
     return replace(shard, pixels=pixels, x0=x0, copies=shard.copies.flip(height_and_width))
+
+
+def tells_apart(table: pd.DataFrame) -> bool:
+    """Whether the network knows pictures better than their mirror images at all.
+
+    Any that was trained on upright pictures does, of pictures that it never saw, too. One that was
+    trained on pictures turned and mirrored at random does not, and then this attack is blind. By
+    Wilcoxon's signed-rank test over the images, one-sided, at .05; no label is looked at.
+    """
+    clean = table[(table["attack"] == NAME) & (table["input"] == CLEAN)]
+    values = clean.groupby("example_id")["mirrored_residual"].mean().to_numpy(np.float64)
+    if not values.any():
+        return False
+    return bool(wilcoxon(values, alternative="greater").pvalue <= LEVEL)
 
 
 def mirrored_residual(config: AttackConfig) -> Mirrored:  # noqa: ARG001

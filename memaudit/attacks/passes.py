@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memaudit.attacks.base import Attack, Grids, Pass
-from memaudit.attacks.reconstruction import ode, one_step, preferred
+from memaudit.attacks.base import Attack, Grid, Grids, Pass
+from memaudit.attacks.mirrored import NAME as MIRRORED
+from memaudit.attacks.reconstruction import ode, preferred
 from memaudit.attacks.registry import load_attack
 from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
@@ -13,6 +14,7 @@ from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
 
 FEW_STEPS = 3
+FEWER_DRAWS = 4  # times fewer draws of a promoted image
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
 
 
@@ -79,9 +81,17 @@ def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
 
 
 def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
-    """All that was asked for, each attack at every level and draw of its own."""
+    """All that is asked of an image, each attack at every level and draw of its own.
+
+    Of an adaptive scan: all that is asked of a promoted image, which is reconstructed at the two
+    levels that tell most, with a quarter of the draws. There many images are promoted rather than
+    few with many draws, because the first pass has told them from the rest already.
+    """
     corruption, paired = config.corruption, config.reference is not None
     draws = {"strong": corruption.draws, "weak": corruption.weak_draws}
+    if config.adaptive:
+        grids = replace(grids, strong=_telling(grids.strong))
+        draws["strong"] = max(1, corruption.draws // FEWER_DRAWS)
     return tuple(
         Pass(attack, FULL, grids.of(attack.noise), draws[attack.noise], paired)
         for attack in attacks_of(config)
@@ -94,16 +104,38 @@ def claim_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     return tuple(by_name[attack.name] for attack in claims_of(config))
 
 
-def screens(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
-    """First passes of an adaptive scan, cheapest first: one draw each.
+def first_pass(config: AttackConfig, grids: Grids) -> Pass:
+    """The first pass of an adaptive scan: one draw of what tells images apart at the least cost.
 
-    One step at every level; or, because one step misses what full sampling detects in models that
-    were trained on noisy data, few steps at every other level.
+    That is the mirrored residual at its weakest noise where membership rests on it, for it depends
+    little on how hard a picture is. Else a reconstruction in few steps at the levels that tell
+    most: one step would miss what full sampling detects in models that were trained on noisy data.
     """
-    paired, grid = config.reference is not None, grids.strong
-    half = grid.at(grid.sigmas[1::2] or grid.sigmas)
+    mirrored = next((one for one in claims_of(config) if one.name == MIRRORED), None)
+    if mirrored is not None:
+        return Pass(mirrored, SCREEN, grids.weak.at(grids.weak.sigmas[:1]), 1)
     few = replace(config, steps=FEW_STEPS)
-    return (
-        Pass(one_step(config), SCREEN, grid, 1, paired),
-        Pass(ode(few), SCREEN, half, 1, paired),
-    )
+    return Pass(ode(few), SCREEN, _telling(grids.strong), 1, config.reference is not None)
+
+
+def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
+    """What an adaptive scan asks of all images beside its first pass: whatever membership rests on.
+
+    Nothing if the first pass is of that attack.
+    """
+    first = first_pass(config, grids).attack.name
+    return tuple(how for how in claim_passes(config, grids)[1:] if how.attack.name != first)
+
+
+def _telling(grid: Grid) -> Grid:
+    """The two levels above the weakest, below the strongest, and of noisy copies the same.
+
+    Under the weakest noise images that were never seen come back, too, under the strongest nearly
+    none.
+    """
+    kept = {*_middle(grid.sigmas), *_middle(grid.copies)}
+    return grid.at(tuple(sigma for sigma in grid.sigmas if sigma in kept))
+
+
+def _middle(sigmas: tuple[float, ...]) -> tuple[float, ...]:
+    return sigmas[1:-1][:2] or sigmas[:1]

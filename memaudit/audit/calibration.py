@@ -120,7 +120,6 @@ def read_scores(run: RunDirectory, record: Record) -> Part:
     """The scores of a finished run, as they are calibrated."""
     effort = record.summary.conduct.effort
     return assemble(
-        run.parts("sample").read_all(),
         run.parts("screen").read_all(),
         run.parts("scores").read_all(),
         effort.screen if effort else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memaudit.attacks.reconstruction import ONE_STEP
+from memaudit.attacks.reconstruction import ONE_STEP, PREFERRED
 from memaudit.audit.prepare import Ready
 from memaudit.audit.scoring import Scored
 from memaudit.config import NO_COPIES
@@ -52,9 +52,14 @@ def _doubt(ready: Ready) -> str:
 
 
 def _correlation(ready: Ready, scored: Scored) -> CorrelationTest | None:
-    """Test the members: of an adaptive scan by its first pass, which chose none of them."""
+    """Test the members: of an adaptive scan by its first pass, which chose none of them.
+
+    Nothing where that pass reconstructed none.
+    """
     copies, screen = ready.bench.copies, scored.effort.screen
     if copies is None or _doubt(ready):  # clean images are compared with copies there as well
+        return None
+    if screen and screen not in PREFERRED:
         return None
     probe = Probe(screen or ready.prepared.primary.attack, phase=SCREEN if screen else FULL)
     members = ready.pool.ids("member")

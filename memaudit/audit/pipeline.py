@@ -17,7 +17,7 @@ from memaudit.audit.power import check_power
 from memaudit.audit.prepare import Ready, prepare
 from memaudit.audit.provenance import environment
 from memaudit.audit.result import ScanResult
-from memaudit.audit.scoring import Scored, Scorer, score_pool
+from memaudit.audit.scoring import Scored, Scorer, as_done, score_pool
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Crew, Engine, sequential
 from memaudit.config import ScanConfig, keep_apart
@@ -56,9 +56,10 @@ def scan(
         ready = prepare(spec, opened, run, config.digest, progress)
         crew = Crew(engine, ready.prepared.shard_size, progress)
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
-        scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.primary)
+        scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.claims)
         result = _found(config, ready, scorer, scored, earlier)
-        write_pictures(ready, run, claim_passes(config.attack, ready.grids)[0], result)
+        done = as_done(config.attack, scored.effort)
+        write_pictures(ready, run, claim_passes(done, ready.grids)[0], result)
         return keep(run, result)
 
 
@@ -115,7 +116,7 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
 def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> Conduct:
     """All that is checked beside the scores."""
     prepared, execution = ready.prepared, config.execution
-    passes = claim_passes(config.attack, ready.grids)
+    passes = claim_passes(as_done(config.attack, scored.effort), ready.grids)
     told = tells_own(config.attack.prompt, ready.bench.denoiser)
     power = (
         check_power(scorer, ready.pool, passes, prepared.claims, told) if execution.power else None

@@ -13,6 +13,7 @@ from memaudit.attacks.passes import full_passes
 from memaudit.audit.bench import Opened, grids_of, open_parts, reopen
 from memaudit.audit.calibration import read_scores
 from memaudit.audit.prepare import embed
+from memaudit.audit.scoring import as_done
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Task
 from memaudit.audit.work import attack as run_passes
@@ -97,7 +98,8 @@ def replay(
     embedded = embed(spec, opened, progress)
     _expect_same(run.pool(), embedded.table)
     bench, candidates = reopen(spec, opened, run, embedded.directory)
-    passes = full_passes(spec.attack, grids_of(bench, record.prepared.levels))
+    asked_of_each = as_done(spec.attack, record.summary.conduct.effort)
+    passes = full_passes(asked_of_each, grids_of(bench, record.prepared.levels))
     chosen = _chosen(run.findings(), asked.replay)
     tasks = _tasks([str(one) for one in chosen["example_id"]], record, passes)
     parts = []

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-import pandas as pd
-
 from memaudit.attacks.base import Bench, Grids, Pass
-from memaudit.attacks.passes import claim_passes, full_passes, screens
+from memaudit.attacks.mirrored import NAME as MIRRORED
+from memaudit.attacks.mirrored import tells_apart
+from memaudit.attacks.passes import asked_of_all, first_pass, full_passes
 from memaudit.audit.pool import Candidates
 from memaudit.audit.work import Crew, attack
 from memaudit.config import AttackConfig
 from memaudit.errors import DataError, RunDirectoryError
-from memaudit.records import FULL, KEYS, SCREEN, Primary
+from memaudit.records import KEYS, Primary
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Work
-from memaudit.statistics.adaptive import agreement, promoted, screening_order
+from memaudit.statistics.adaptive import outstanding, promoted
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.probes import first_pass
+from memaudit.statistics.probes import first_pass as of_first_pass
 
-SAMPLED = 64  # images, or one in a hundred, that show whether a first pass is informative
-INFORMATIVE = 0.5  # least rank correlation of a first pass with the full score
+Claims = tuple[Primary, ...]
+NOTHING = Part()
+BLIND = (
+    "the model treats pictures and their mirror images alike, so that the first pass, which "
+    "compares the two, sees nothing; all images were scanned in full"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,171 +77,113 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much an adaptive scan does, at most, if its cheapest first pass is informative."""
+    """How much a scan does; of an adaptive one, about so much."""
 
     evaluations: int
     embeddings: int
     in_full: int  # images
-    sampled: int
 
     @classmethod
     def of(cls, config: AttackConfig, grids: Grids, images: int) -> Extent:
         """Add up what the passes cost; without --adaptive, or where that saves nothing, in full."""
-        full = [how.cost for how in full_passes(config, grids)]
-        each = sum(cost.evaluations for cost in full)
-        rows = sum(cost.embeddings for cost in full)
-        always = [how.cost for how in claim_passes(config, grids)[1:]]
-        of_all = sum(cost.evaluations for cost in always)
-        rows_of_all = sum(cost.embeddings for cost in always)
-        whole = cls(each * images, rows * images, images, 0)
+        whole = cls._of(images, full_passes(replace(config, adaptive=False), grids))
         if not config.adaptive:
             return whole
-        sampled = min(images, max(SAMPLED, math.ceil(images / 100)))
-        in_full = sampled + math.ceil(config.fraction * images)
-        cheapest, *others = (how.cost for how in screens(config, grids))
-        tried = sampled * sum(cost.evaluations for cost in others)
-        tried_rows = sampled * sum(cost.embeddings for cost in others)
-        adaptive = cls(
-            in_full * (each - of_all) + images * (cheapest.evaluations + of_all) + tried,
-            in_full * (rows - rows_of_all)
-            + images * (cheapest.embeddings + rows_of_all)
-            + tried_rows,
-            in_full,
-            sampled,
+        always = asked_of_all(config, grids)
+        first = cls._of(images, (first_pass(config, grids), *always))
+        few = cls._of(math.ceil(config.fraction * images), _left(config, grids))
+        evaluations = first.evaluations + few.evaluations
+        if evaluations >= whole.evaluations:
+            return whole
+        return cls(evaluations, first.embeddings + few.embeddings, few.in_full)
+
+    @classmethod
+    def _of(cls, images: int, passes: tuple[Pass, ...]) -> Extent:
+        return cls(
+            images * _evaluations(passes),
+            images * sum(how.cost.embeddings for how in passes),
+            images,
         )
-        return adaptive if adaptive.evaluations < whole.evaluations else whole
 
 
-def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, primary: Primary) -> Scored:
+def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims) -> Scored:
     """Score every candidate, or continue; raises DataError if none can be read."""
-    ids = scorer.candidates.ids
-    passes = full_passes(config, grids)
-    extent = Extent.of(config, grids, len(ids))
-    if extent.sampled:
-        always = claim_passes(config, grids)[1:]
-        tried = screens(config, grids)
-        return _Adaptive(scorer, config, passes, always, tried, primary).score(extent)
-    whole = _evaluations(passes) * len(ids)
-    asked = "a first pass over so few images would save nothing" if config.adaptive else ""
-    return Scored(scorer.score("scores", ids, passes), Effort(whole, whole, reason=asked))
+    if not config.adaptive:
+        return _in_full(scorer, config, grids)
+    images = len(scorer.candidates.ids)
+    if Extent.of(config, grids, images).in_full == images:
+        reason = "a first pass over so few images would save nothing"
+        return _in_full(scorer, replace(config, adaptive=False), grids, reason)
+    return _adaptive(scorer, config, grids, claims)
 
 
-def assemble(sample: Part, screen: Part, scores: Part, screened_by: str) -> Part:
+def assemble(screen: Part, scores: Part, screened_by: str) -> Part:
     """Put the parts of a scan together, as they are calibrated.
 
-    Of a scan with a first pass (`screened_by`) the sample has rows of all first passes that were
-    tried; those of the chosen one stay, and an image that failed in any pass has no rows.
+    Rows of a first pass stay if images were promoted by it (`screened_by`); an image that failed
+    in any pass has no rows.
     """
-    tried = sample.table
-    if tried.empty:
-        return scores
-    first = first_pass(tried)
-    kept = tried[~first]
-    if not screened_by:
-        return Part.joined([Part(kept, sample.failed), scores])
-    seen = tried[first & (tried["attack"] == screened_by)]
-    parts = [Part(seen, sample.failed), screen, Part(kept), scores]
-    joined = Part.joined(parts)
+    seen = screen.table
+    if len(seen) and not screened_by:
+        seen = seen[~of_first_pass(seen)]
+    joined = Part.joined([Part(seen, screen.failed), scores])
+    if joined.table.empty:
+        return joined
     whole = ~joined.table["example_id"].isin(list(joined.failed))
     return Part(joined.table[whole], joined.failed)
 
 
-@dataclass(frozen=True, eq=False)
-class _Adaptive:
-    """A cheap first pass over the whole pool, then the full work on its top fraction.
+def as_done(config: AttackConfig, effort: Effort | None) -> AttackConfig:
+    """What was asked of each image that was scanned in full: all, if none was promoted."""
+    return replace(config, adaptive=effort is not None and bool(effort.screen))
 
-    What membership rests on is asked of all of the pool (`always`): it takes few evaluations.
-    Which images go on is decided on members and controls alike, so p-values stay exact. The first
-    pass must agree in rank with the full score on a random sample of the pool, else all of the
-    pool is scanned in full.
+
+def _in_full(
+    scorer: Scorer, config: AttackConfig, grids: Grids, reason: str = "", screen: Part = NOTHING
+) -> Scored:
+    """Ask everything of all images; `screen` has what was asked of them already."""
+    done = screen.table
+    known = () if done.empty else set(done.loc[~of_first_pass(done), "attack"])
+    passes = full_passes(config, grids)
+    left = tuple(how for how in passes if how.attack.name not in known)
+    ids = scorer.candidates.ids
+    part = assemble(screen, scorer.score("scores", ids, left), "")
+    whole = _evaluations(passes) * len(ids)
+    return Scored(part, Effort(whole, whole, reason=reason))
+
+
+def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims) -> Scored:
+    """Ask all images the little that a first pass takes, and the rest of those that stand out.
+
+    Which images go on is decided on members and controls alike, so p-values stay exact. Where the
+    first pass sees nothing in this model, all images are scanned in full.
     """
-
-    scorer: Scorer
-    config: AttackConfig
-    passes: tuple[Pass, ...]
-    always: tuple[Pass, ...]
-    tried: tuple[Pass, ...]
-    primary: Primary
-
-    def score(self, extent: Extent) -> Scored:
-        ids = self.scorer.candidates.ids
-        in_sample = set(sorted(ids)[: extent.sampled])
-        sampled = [name for name in ids if name in in_sample]
-        rest = [name for name in ids if name not in in_sample]
-        everything = (*self.passes, *self.tried)
-        sample = self.scorer.score("sample", sampled, everything)
-        agreements = self._agreements(sample.table)
-        chosen = [k for k, found in enumerate(agreements) if found >= INFORMATIVE]
-        done = Effort(
-            evaluations=len(sampled) * _evaluations(everything),
-            in_full=len(ids) * _evaluations(self.passes),
-        )
-        if not chosen:
-            return self._in_full(sample, rest, max(agreements), done)
-        return self._promote(
-            sample, rest, _First(self.tried[chosen[0]], agreements[chosen[0]]), done
-        )
-
-    def _in_full(self, sample: Part, rest: list[str], best: float, done: Effort) -> Scored:
-        scores = self.scorer.score("scores", rest, self.passes)
-        effort = Effort(
-            evaluations=done.evaluations + len(rest) * _evaluations(self.passes),
-            in_full=done.in_full,
-            reason=(
-                "no first pass agrees with the full score on a sample (rank correlation "
-                f"{best:.2f}, wanted {INFORMATIVE}), so all images were scanned in full"
-            ),
-        )
-        return Scored(assemble(sample, Part(), scores, ""), effort)
-
-    def _promote(self, sample: Part, rest: list[str], first: _First, done: Effort) -> Scored:
-        name = first.how.attack.name
-        of_all, of_few = (first.how, *self.always), self._left
-        screen = self.scorer.score("screen", rest, of_all)
-        seen = assemble(sample, screen, Part(), name).table
-        seen = seen[first_pass(seen)]
-        images = len(self.scorer.candidates.ids)
-        wanted = math.ceil(self.config.fraction * images)
-        top = set(screening_order(seen, self.primary)[:wanted])
-        chosen = [example_id for example_id in rest if example_id in top]
-        full = self.scorer.score("scores", chosen, of_few)
-        part = assemble(sample, screen, full, name)
-        spent = len(rest) * _evaluations(of_all) + len(chosen) * _evaluations(of_few)
-        effort = Effort(
-            evaluations=done.evaluations + spent,
-            in_full=done.in_full,
-            screen=name,
-            agreement=first.agreement,
-            promoted=len(promoted(part.table, self.primary)),
-            sampled=images - len(rest),
-        )
-        return Scored(part, effort)
-
-    @property
-    def _left(self) -> tuple[Pass, ...]:
-        """What is asked of promoted images alone."""
-        names = {how.attack.name for how in self.always}
-        return tuple(how for how in self.passes if how.attack.name not in names)
-
-    def _agreements(self, sample: pd.DataFrame) -> list[float]:
-        """Of each first pass that is tried, with the full score."""
-        full = sample[sample["phase"] == FULL]
-        return [
-            agreement(
-                sample[(sample["phase"] == SCREEN) & (sample["attack"] == how.attack.name)],
-                full,
-                self.primary,
-            )
-            for how in self.tried
-        ]
+    first, always = first_pass(config, grids), asked_of_all(config, grids)
+    ids = scorer.candidates.ids
+    screen = scorer.score("screen", ids, (first, *always))
+    seen = screen.table[of_first_pass(screen.table)]
+    in_full = replace(config, adaptive=False)
+    if first.attack.name == MIRRORED and not tells_apart(seen):
+        found = _in_full(scorer, in_full, grids, BLIND, screen)
+        spent = found.effort.evaluations + first.cost.evaluations * len(ids)
+        return replace(found, effort=replace(found.effort, evaluations=spent))
+    top = set(outstanding(seen, claims, config.fraction))
+    chosen = [example_id for example_id in ids if example_id in top]
+    left = _left(config, grids)
+    part = assemble(screen, scorer.score("scores", chosen, left), first.attack.name)
+    effort = Effort(
+        evaluations=len(ids) * _evaluations((first, *always)) + len(chosen) * _evaluations(left),
+        in_full=len(ids) * _evaluations(full_passes(in_full, grids)),
+        screen=first.attack.name,
+        promoted=len(promoted(part.table, claims[0])),
+    )
+    return Scored(part, effort)
 
 
-@dataclass(frozen=True)
-class _First:
-    """The first pass that was chosen, and its agreement with the full score."""
-
-    how: Pass
-    agreement: float
+def _left(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
+    """What is asked of promoted images alone."""
+    names = {how.attack.name for how in asked_of_all(config, grids)}
+    return tuple(how for how in full_passes(config, grids) if how.attack.name not in names)
 
 
 def _evaluations(passes: tuple[Pass, ...]) -> int:

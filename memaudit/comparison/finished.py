@@ -18,7 +18,7 @@ from memaudit.statistics.effects import Excess
 from memaudit.statistics.probes import Probe, first_pass, probes_in
 from memaudit.statistics.verdict import HALF_LEVEL
 
-FULL: tuple[Work, ...] = ("sample", "scores")  # where rows of the full passes stand
+FULL: tuple[Work, ...] = ("screen", "scores")  # where rows of the full passes stand
 FILLS_IN: LossName = "ambient-mask"  # a network of this loss is asked through a mask
 THROUGH_A_MASK = "was asked through one mask that hides a part of every image"
 IN_DOUBT = "has noisy copies that carry no verdict"

@@ -139,10 +139,16 @@ class AttackConfig:
         SCORE, "The columns that are pooled into the score of an image.", hidden=True
     )
     adaptive: bool = option(
-        False, "Scan in full only what a cheap first pass over members and controls puts on top."
+        False,
+        "Ask all images about membership, cheaply, and reconstruct only those that stand out, with "
+        "a quarter of the draws at the two noise levels that tell most.",
     )
     fraction: float = option(
-        0.05, "Part of all images that --adaptive scans in full.", low=0, high=1, open_=True
+        0.15,
+        "Part of all images that --adaptive reconstructs; more, if more stand out.",
+        low=0,
+        high=1,
+        open_=True,
     )
     seed: int = option(0, "Seed of all noise and of --sample.", low=0)
 

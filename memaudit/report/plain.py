@@ -201,8 +201,8 @@ def untested(record: Record) -> Iterator[str]:
     screened = record.summary.conduct.effort
     if screened is not None and screened.screen:
         yield (
-            f"Most images in full: a cheap first pass chose the {screened.promoted} that were "
-            "scanned so."
+            f"Whether images come back as copies, but for {screened.promoted}: a cheap first pass "
+            "over all images chose those that were reconstructed."
         )
     if all(one.input == CLEAN for one in levels) and record.summary.conduct.noisy is not None:
         yield "The noisy copies that the model was trained on."

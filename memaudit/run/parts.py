@@ -18,9 +18,9 @@ from memaudit.run.columns import OF_SCORES, expect_columns
 from memaudit.run.manifest import MANIFEST, Sealed, some
 from memaudit.run.store import Store
 
-# The scores that are calibrated; an adaptive scan's sample and first pass; the power check; and
-# embeddings of the model's own images.
-Work = Literal["scores", "sample", "screen", "power", "generated"]
+# The scores that are calibrated; an adaptive scan's first pass; the power check; and embeddings of
+# the model's own images.
+Work = Literal["scores", "screen", "power", "generated"]
 ERRORS = b"memaudit.errors"  # of a part's schema: id -> why it could not be scored
 
 

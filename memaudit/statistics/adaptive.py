@@ -1,86 +1,62 @@
-"""One score an image, also where only the most suspicious images were scanned in full."""
+"""One score an image, also where only the images that stand out were scanned in full."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import takewhile
+import math
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Primary
-from memaudit.statistics.combine import combine, input_scores
+from memaudit.statistics.combine import combine, input_scores, standardise
 from memaudit.statistics.probes import Probe, first_pass
 
-
-@dataclass(frozen=True, eq=False)
-class _Stages:
-    """The first pass, with the attack that made it, and the full scores of the promoted."""
-
-    screen: pd.DataFrame
-    by_screen: Primary
-    full: pd.DataFrame
-
-    @classmethod
-    def of(cls, scores: pd.DataFrame, primary: Primary) -> _Stages:
-        first = first_pass(scores)
-        in_full = of_attack(scores, primary) & scores["example_id"].isin(promoted(scores, primary))
-        return cls(scores[first], _screening(scores[first], primary), scores[in_full])
+OUTSTANDING = 3.0  # spreads above the median of the first pass: promoted, however many
 
 
-def _screening(screen: pd.DataFrame, primary: Primary) -> Primary:
-    return replace(primary, attack=str(screen["attack"].iloc[0]))
-
-
-def pooled_score(scores: pd.DataFrame, primary: Primary) -> pd.Series[float]:
+def pooled_score(
+    scores: pd.DataFrame, primary: Primary, claims: tuple[Primary, ...] = ()
+) -> pd.Series[float]:
     """One score per example, by id; of an adaptive scan, first the stage reached, then the score.
 
     Promoted examples, ranked by their full scores, all stand above the others, ranked by the first
-    pass. No label is looked at, so conformal p-values stay exact. Raises as `combine` does.
+    pass. No label is looked at, so conformal p-values stay exact. The first pass may be of another
+    of the `claims`. Raises as `combine` does.
     """
-    return pooled_scores(scores, primary).max(axis=1).rename("score")
+    return pooled_scores(scores, primary, claims).max(axis=1).rename("score")
 
 
-def pooled_scores(scores: pd.DataFrame, primary: Primary) -> pd.DataFrame:
+def pooled_scores(
+    scores: pd.DataFrame, primary: Primary, claims: tuple[Primary, ...] = ()
+) -> pd.DataFrame:
     """The score of each example under each input, [example, input], with stages as above."""
-    if not first_pass(scores).any():
+    screen, rows = scores[first_pass(scores)], scores[of_attack(scores, primary)]
+    if screen.empty:
         return input_scores(scores, primary)
-    stages = _Stages.of(scores, primary)
-    screen = input_scores(stages.screen, stages.by_screen, SCREEN)
-    full = input_scores(stages.full, primary)
-    inputs = list(dict.fromkeys([*screen, *full]))
-    score = screen.reindex(columns=inputs, fill_value=0.0)
+    if rows["example_id"].nunique() == scores["example_id"].nunique():
+        return input_scores(rows, primary)
+    first = input_scores(screen, screening(screen, (primary, *claims)), SCREEN)
+    full = input_scores(rows, primary)
+    inputs = list(dict.fromkeys([*first, *full]))
+    score = first.reindex(columns=inputs, fill_value=0.0)
     score.loc[full.index] = full.reindex(columns=inputs) - full.min() + score.max() + 1
     return score
 
 
 def claim_scores(scores: pd.DataFrame, claims: tuple[Primary, ...]) -> pd.DataFrame:
-    """The scores that claims rest on, [example, Probe]: of each attack, of each of its inputs.
-
-    The first attack is the one that an adaptive scan runs in full on the promoted alone.
-    """
-    first, *others = claims
-    by_claim = [pooled_scores(scores, first)]
-    by_claim += [input_scores(scores, other) for other in others]
-    named = [
-        one.set_axis(
-            pd.Index([Probe(claim.attack, of) for of in (CLEAN, COPY) if of in one]), axis=1
-        )
-        for claim, one in zip(claims, by_claim, strict=True)
-    ]
+    """The scores that claims rest on, [example, Probe]: of each attack, of each of its inputs."""
+    named = []
+    for claim in claims:
+        one = pooled_scores(scores, claim, claims)
+        probes = [Probe(claim.attack, of) for of in (CLEAN, COPY) if of in one]
+        named.append(one.set_axis(pd.Index(probes), axis=1))
     return pd.concat(named, axis=1)
 
 
 def promoted(scores: pd.DataFrame, primary: Primary) -> list[str]:
-    """Ids that an adaptive scan promoted, the highest first pass first.
-
-    They are the longest run from the top of the first pass all of which was scanned in full: a
-    function of the unlabelled pool. Without a first pass, all ids.
-    """
-    first = first_pass(scores)
-    if not first.any():
-        return sorted(scores["example_id"].unique())
-    in_full = set(scores.loc[of_attack(scores, primary), "example_id"])
-    return list(takewhile(in_full.__contains__, screening_order(scores[first], primary)))
+    """Ids that were scanned in full, ascending: without a first pass, all."""
+    return sorted(scores.loc[of_attack(scores, primary), "example_id"].unique())
 
 
 def of_attack(scores: pd.DataFrame, primary: Primary) -> pd.Series[bool]:
@@ -88,17 +64,21 @@ def of_attack(scores: pd.DataFrame, primary: Primary) -> pd.Series[bool]:
     return (scores["attack"] == primary.attack) & (scores["phase"] == FULL)
 
 
-def screening_order(screen: pd.DataFrame, primary: Primary) -> list[str]:
-    """Ids of a first pass, the most suspicious first; ties by id."""
-    score = combine(screen, _screening(screen, primary), SCREEN)
-    ordered = score.round(5).sort_index().sort_values(ascending=False, kind="stable")
-    return [str(example_id) for example_id in ordered.index]
+def screening(screen: pd.DataFrame, claims: tuple[Primary, ...]) -> Primary:
+    """What is pooled of a first pass: as of the claim that its attack is of, else of the first."""
+    attack = str(screen["attack"].iloc[0])
+    by_name = {claim.attack: claim for claim in claims}
+    return by_name.get(attack) or replace(claims[0], attack=attack)
 
 
-def agreement(screen: pd.DataFrame, full: pd.DataFrame, primary: Primary) -> float:
-    """Spearman's rank correlation of a first pass with the full score of the same examples."""
-    cheap = combine(screen, _screening(screen, primary), SCREEN)
-    both = pd.DataFrame({"screen": cheap, "full": combine(full, primary)})
-    if (both.nunique() < 2).any():
-        return 0.0
-    return float(both["screen"].corr(both["full"], method="spearman"))
+def outstanding(screen: pd.DataFrame, claims: tuple[Primary, ...], fraction: float) -> list[str]:
+    """Ids that a first pass promotes, the most suspicious first; ties by id.
+
+    A fraction of all, and whatever else stands far above the median: of a model that memorized a
+    large part of the pool, more than the fraction. No label is looked at.
+    """
+    score = combine(screen, screening(screen, claims), SCREEN).round(5)
+    spreads = standardise(np.asarray(score, np.float64)[:, None])[:, 0]
+    wanted = max(math.ceil(fraction * len(score)), int((spreads > OUTSTANDING).sum()))
+    ordered = score.sort_index().sort_values(ascending=False, kind="stable")
+    return [str(example_id) for example_id in ordered.index[:wanted]]

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 class Effort:
     """Network evaluations made, and those that the scan of all images in full takes.
 
-    Of an adaptive scan also its first pass (`screen`), that pass's rank correlation with the full
-    score on a random sample of `sampled` images, and how many images it `promoted`; `reason` says
-    why there was no first pass though one was asked for.
+    Of an adaptive scan also the attack of its first pass (`screen`) and how many images that
+    `promoted`; `reason` says why there was no first pass though one was asked for.
     """
 
     evaluations: int
     in_full: int
     screen: str = ""
-    agreement: float | None = None
     promoted: int | None = None
-    sampled: int = 0
     reason: str = ""
 
     @property

@@ -11,19 +11,21 @@ from skimage import data as photographs
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import MEMBERSHIP, Corruption
 from memaudit.errors import RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.models.provenance import Provenance
 from memaudit.records import FULL, SCREEN
-from memaudit.statistics.adaptive import screening_order
+from memaudit.statistics.adaptive import outstanding
 from memaudit.statistics.combine import combine
 from memaudit.statistics.probes import Probe, probes_in
 from memaudit.statistics.verdict import Outcome
 
-MEMBERS, IMAGES, SAMPLED, PROMOTED = 24, 134, 64, 34  # a quarter of 134, rounded up
+MEMBERS, IMAGES, PROMOTED = 24, 134, 34  # a quarter of 134, rounded up
+POSITIONS = (np.asarray, np.flipud, np.fliplr, lambda image: np.rot90(image, 2))
+FIRST = {"none": Probe(ODE, phase=SCREEN), MEMBERSHIP: Probe(MEMBERSHIP, phase=SCREEN)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,25 +69,20 @@ def asked(images, tmp_path_factory):
     return ask_for
 
 
-@pytest.fixture(scope="module")
-def unrelated(asked, images):
-    """How to ask for an adaptive scan of a model that saw neither side, at one strong noise."""
-    others = save(Path(asked("others").execution.out), images[IMAGES:])
-
-    def ask_for(out, **changes):
-        return asked(out, **{"model": f"closed-form:{others}", **changes})
-
-    return ask_for
+@pytest.fixture(scope="module", params=FIRST)
+def attack(request):
+    """What membership rests on, which decides the first pass."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def finished(asked):
-    return scan(asked("finished"))
+def finished(asked, attack):
+    return scan(asked(f"finished-{attack}", attacks=(attack,)))
 
 
 @pytest.fixture(scope="module")
-def in_full(asked):
-    return scan(asked("in-full", adaptive=False))
+def in_full(asked, attack):
+    return scan(asked(f"in-full-{attack}", attacks=(attack,), adaptive=False))
 
 
 @pytest.fixture
@@ -105,8 +102,10 @@ def rows_of(result, work):
     return pd.concat(parts(result, work), ignore_index=True)
 
 
-def order_of(result, rows):
-    return screening_order(rows, result.prepared.primary)
+def promoted_of(result, fraction=0.25):
+    """What the first pass promotes, worked out from its rows."""
+    rows = result.scores[result.scores["phase"] == SCREEN]
+    return outstanding(rows, result.prepared.claims, fraction)
 
 
 def ids(rows):
@@ -125,66 +124,56 @@ def test_an_adaptive_scan_flags_what_the_full_scan_flags(finished, in_full):
     assert finished.summary.verdict.outcome is Outcome.EVIDENCE
 
 
-def test_sample_first_pass_and_full_scan_stand_in_folders_of_their_own(finished):
+def test_first_pass_and_full_scan_stand_in_folders_of_their_own(finished, attack):
     everyone = sorted(finished.findings["example_id"])
-    sample, first, in_full = (rows_of(finished, work) for work in ("sample", "screen", "scores"))
-    assert ids(sample) == set(everyone[:SAMPLED])
-    assert probes_in(sample) == [
-        Probe(ODE),
-        Probe(ODE, phase=SCREEN),
-        Probe(ONE_STEP, phase=SCREEN),
-    ]
-    assert ids(first) == set(everyone[SAMPLED:])
-    assert probes_in(first) == [Probe(ONE_STEP, phase=SCREEN)]
-    both = pd.concat([Probe(ONE_STEP, phase=SCREEN).rows(sample), first])
-    promoted = set(order_of(finished, both)[:PROMOTED])
-    assert ids(in_full) == promoted - ids(sample)
-    assert probes_in(in_full) == [Probe(ODE)]
-    sizes = [[len(ids(part)) for part in parts(finished, work)] for work in ("sample", "screen")]
-    assert sizes == [[20, 20, 20, 4], [20, 20, 20, 10]]
+    first, in_full = (rows_of(finished, work) for work in ("screen", "scores"))
+    assert sorted(ids(first)) == everyone
+    assert probes_in(first) == [FIRST[attack]]
+    assert first["draw"].max() == 0
+    assert first["sigma"].nunique() == 1
+    assert ids(in_full) == set(promoted_of(finished))
+    assert {probe.attack for probe in probes_in(in_full)} == {ODE, attack} - {"none"}
+    assert set(Probe(ODE).rows(in_full)["sigma"]) == {0.5}
+    sizes = [[len(ids(part)) for part in parts(finished, work)] for work in ("screen", "scores")]
+    assert sizes == [[20] * 6 + [14], [20, 14]]
 
 
 def test_the_stage_of_an_image_is_what_it_was_promoted_to(finished):
     findings = finished.findings.set_index("example_id")
-    scores = finished.scores
-    order = order_of(finished, Probe(ONE_STEP, phase=SCREEN).rows(scores))
-    in_full = ids(Probe(ODE).rows(scores))
-    left = next(k for k, example_id in enumerate(order) if example_id not in in_full)
-    assert PROMOTED <= left < IMAGES
-    assert (findings.loc[order[:left], "stage"] == "full").all()
-    assert (findings.loc[order[left:], "stage"] == "screen").all()
+    chosen = promoted_of(finished)
+    assert len(chosen) == PROMOTED
+    assert (findings.loc[chosen, "stage"] == "full").all()
+    assert (findings.drop(chosen)["stage"] == "screen").all()
 
 
 def test_every_promoted_image_scores_above_every_other(finished):
     findings = finished.findings.set_index("example_id")
     by_stage = findings.groupby("stage")
-    scores = by_stage["raw_score"]
-    assert scores.min()["full"] > scores.max()["screen"]
-    ode = Probe(ODE).rows(finished.scores)
+    for score in ("raw_score", "reproduction_score"):
+        assert by_stage[score].min()["full"] > by_stage[score].max()["screen"]
+    claim = finished.prepared.claims[-1]
+    rows = Probe(claim.attack).rows(finished.scores)
     promoted = by_stage.get_group("full")["raw_score"].sort_index()
-    in_full = ode[ode["example_id"].isin(promoted.index)]
-    expected = combine(in_full, finished.prepared.primary)
+    expected = combine(rows, claim)
     assert expected.index.equals(promoted.index)
     np.testing.assert_allclose(np.ptp(promoted), np.ptp(expected), atol=2e-5)
     assert promoted.sort_values().index.equals(expected.sort_values().index)
 
 
-def test_the_effort_is_counted_right(finished, in_full):
+def test_the_effort_is_counted_right(finished, in_full, attack):
     effort = finished.summary.conduct.effort
-    sample = SAMPLED * (2 * 8 + 2 * 1 + 1 * 3)  # in full, one step, three at one of two levels
-    first_pass = (IMAGES - SAMPLED) * 2
-    full = len(ids(rows_of(finished, "scores"))) * 2 * 8
-    assert effort.evaluations == sample + first_pass + full
-    assert effort.in_full == IMAGES * 2 * 8 == in_full.summary.conduct.effort.evaluations
-    assert effort.evaluations < effort.in_full
+    membership = 0 if attack == "none" else 3 * 2 * 2  # three images, two levels, two draws
+    first = 3  # three steps, or an image and its two mirror images
+    assert effort.evaluations == IMAGES * first + PROMOTED * (8 + membership)
+    assert effort.in_full == IMAGES * (2 * 8 + membership)
+    assert effort.in_full == in_full.summary.conduct.effort.evaluations
     assert effort.saved == effort.in_full / effort.evaluations
-    assert (effort.screen, effort.sampled) == (ONE_STEP, SAMPLED)
-    assert PROMOTED <= effort.promoted == (finished.findings["stage"] == "full").sum()
-    assert effort.reason == ""
+    assert (effort.screen, effort.reason) == (FIRST[attack].attack, "")
+    assert effort.promoted == (finished.findings["stage"] == "full").sum() == PROMOTED
     assert in_full.summary.conduct.effort.saved == 1
 
 
-def test_several_reconstructions_are_each_run_on_the_promoted(asked, images, in_full):
+def test_several_reconstructions_are_each_run_on_the_promoted(asked, images):
     pixels = torch.from_numpy(np.stack(images[:MEMBERS])).permute(0, 3, 1, 2)
     model = Counting(encode_pixels(pixels, 3))
     config = asked("several", model="my own", reconstruct=("one-step", "ode", "sample"))
@@ -193,16 +182,16 @@ def test_several_reconstructions_are_each_run_on_the_promoted(asked, images, in_
     cells = full.groupby("example_id")["attack"].value_counts().unstack()
     assert set(full["phase"]) == {FULL}
     assert set(cells.columns) == {ODE, ONE_STEP, SAMPLE}
-    assert (cells == 2).all(axis=None)
+    assert (cells == 1).all(axis=None)
     assert result.summary.attack == ODE
     probes = {level.probe for level in result.summary.levels}
-    assert probes == {*map(Probe, (ODE, ONE_STEP, SAMPLE)), Probe(ONE_STEP, phase=SCREEN)}
-    assert flagged(result) == flagged(in_full)
+    assert probes == {*map(Probe, (ODE, ONE_STEP, SAMPLE)), FIRST["none"]}
+    assert flagged(result) == [f"member/{k:03d}.png" for k in range(MEMBERS)]
     assert result.summary.conduct.effort.evaluations == sum(model.denoised)
 
 
 def test_a_finished_adaptive_scan_called_again_scores_nothing_and_finds_the_same(again, finished):
-    works = [Path(again.execution.out) / work for work in ("sample", "screen", "scores")]
+    works = [Path(again.execution.out) / work for work in ("screen", "scores")]
     before = [written_at(work) for work in works]
     second = scan(again)
     assert [written_at(work) for work in works] == before
@@ -211,7 +200,7 @@ def test_a_finished_adaptive_scan_called_again_scores_nothing_and_finds_the_same
 
 
 def test_an_adaptive_scan_that_lost_a_part_of_each_folder_makes_only_those_again(again, finished):
-    works = ("sample", "screen", "scores")
+    works = ("screen", "scores")
     lost = {f"{work}/part-00000.parquet" for work in works}
     before = {
         name: at for name, at in written_at(Path(again.execution.out)).items() if "/part-" in name
@@ -227,66 +216,62 @@ def test_an_adaptive_scan_that_lost_a_part_of_each_folder_makes_only_those_again
 
 
 @pytest.mark.parametrize(("batch_size", "shard_size"), [(1, 134), (7, 13)])
-def test_batches_and_shards_do_not_change_an_adaptive_scan(asked, finished, batch_size, shard_size):
-    out = f"batch-{batch_size}-shard-{shard_size}"
-    result = scan(asked(out, batch_size=batch_size, shard_size=shard_size))
-    assert len(parts(result, "screen")) == -(-(IMAGES - SAMPLED) // shard_size)
+def test_batches_and_shards_do_not_change_an_adaptive_scan(
+    asked, attack, finished, batch_size, shard_size
+):
+    options = {"batch_size": batch_size, "shard_size": shard_size, "attacks": (attack,)}
+    result = scan(asked(f"{attack}-batch-{batch_size}-shard-{shard_size}", **options))
+    assert len(parts(result, "screen")) == -(-IMAGES // shard_size)
     assert_same_findings(result.findings, finished.findings)
     assert_same_scores(result.scores, finished.scores)
 
 
-def test_flagged_images_that_were_not_promoted_are_counted(asked):
+def test_what_stands_out_is_promoted_even_if_it_is_more_than_the_fraction(asked):
+    result = scan(asked("little", fraction=0.01, attacks=(MEMBERSHIP,)))
+    assert result.summary.conduct.effort.promoted == MEMBERS
+    assert flagged(result) == [f"member/{k:03d}.png" for k in range(MEMBERS)]
+    assert result.summary.flagged.screened == 0
+
+
+def test_flagged_images_that_were_not_reconstructed_are_counted(asked):
     result = scan(asked("few-promoted", fraction=0.05))
     left = result.findings[result.findings["flagged"] & (result.findings["stage"] == "screen")]
     assert len(left) > 0
-    assert 7 <= result.summary.conduct.effort.promoted == (result.findings["stage"] == "full").sum()
     assert result.summary.flagged.screened == len(left)
     said = (Path(result.config.execution.out) / "summary.txt").read_text()
-    assert f"{len(left)} flagged images were not promoted" in said
+    assert f"{len(left)} flagged images were not reconstructed" in said
 
 
-def test_a_promoted_image_of_the_sample_is_not_scanned_twice(asked, finished, tmp_path):
-    first = min(finished.findings["example_id"])
-    row = finished.findings.set_index("example_id").loc[first]
-    source = Path(asked("").data.dataset if row["split"] == "member" else asked("").data.controls)
-    (tmp_path / "one").mkdir()
-    shutil.copy(source / row["source"], tmp_path / "one")
-    config = asked("one", model=f"closed-form:{tmp_path / 'one'}", fraction=0.001)
-    result = scan(config)
-    assert result.summary.conduct.effort.promoted == (result.findings["stage"] == "full").sum()
-    assert not (Path(config.execution.out) / "scores").exists()
-    top = result.findings.sort_values("score").iloc[-1]
-    assert (top["example_id"], top["stage"]) == (first, "full")
-
-
-def test_a_pool_too_small_for_a_first_pass_is_scanned_in_full(asked, in_full):
-    result = scan(asked("small", fraction=70 / IMAGES))  # with 64 sampled, none is left out
-    assert result.summary.conduct.effort == replace(
-        in_full.summary.conduct.effort, reason="a first pass over so few images would save nothing"
-    )
+def test_a_pool_too_small_for_a_first_pass_is_scanned_in_full(asked, attack):
+    options = {"steps": 1, "attacks": (attack,), "membership_draws": 1, "membership_sigma": (0.1,)}
+    result = scan(asked(f"{attack}-small", fraction=0.99, **options))
+    effort = result.summary.conduct.effort
+    assert effort.reason == "a first pass over so few images would save nothing"
+    assert effort.evaluations == effort.in_full
     assert not (Path(result.config.execution.out) / "screen").exists()
     assert (result.findings["stage"] == "full").all()
-    assert_same_findings(result.findings, in_full.findings)
-    assert_same_scores(result.scores, in_full.scores)
-
-
-def test_where_no_first_pass_agrees_all_is_scanned_in_full(unrelated):
-    noise = {"corruption": Corruption(sigmas=(20.0,), draws=2), "reconstruct": ("sample",)}
-    result = scan(unrelated("disagreeing", **noise))
-    effort = result.summary.conduct.effort
-    assert effort.reason.startswith("no first pass agrees with the full score on a sample")
-    assert (effort.screen, effort.agreement, effort.promoted) == ("", None, None)
-    assert effort.evaluations == IMAGES * 2 * 8 + SAMPLED * (1 + 3)
-    assert not (Path(result.config.execution.out) / "screen").exists()
-    expected = scan(unrelated("disagreeing-in-full", adaptive=False, **noise))
+    expected = scan(asked(f"{attack}-small-in-full", adaptive=False, **options))
     assert_same_findings(result.findings, expected.findings)
     assert_same_scores(result.scores, expected.scores)
-    assert result.summary.levels == expected.summary.levels
 
 
-def test_where_one_step_does_not_agree_few_steps_are_the_first_pass(unrelated):
-    noise = {"corruption": Corruption(sigmas=(100.0,), draws=2), "steps": 3, "fraction": 0.05}
-    assert scan(unrelated("few", **noise)).summary.conduct.effort.screen == ODE
+def test_where_mirror_images_are_known_alike_all_is_scanned_in_full(asked, images, tmp_path):
+    """The model saw the members in all four positions, as after training with flips and turns."""
+    turned = [np.ascontiguousarray(of(image)) for image in images[:MEMBERS] for of in POSITIONS]
+    options = {"model": f"closed-form:{save(tmp_path / 'turned', turned)}", "shard_size": 50}
+    both = [
+        scan(asked(f"turned-{adaptive}", adaptive=adaptive, attacks=(MEMBERSHIP,), **options))
+        for adaptive in (True, False)
+    ]
+    effort = both[0].summary.conduct.effort
+    assert effort.reason.startswith("the model treats pictures and their mirror images alike")
+    assert (effort.screen, effort.promoted) == ("", None)
+    assert effort.evaluations == effort.in_full + 3 * IMAGES
+    assert both[0].findings["stage"].unique() == "full"
+    assert_same_findings(both[0].findings, both[1].findings)
+    assert_same_scores(both[0].scores, both[1].scores)
+    assert both[0].summary.levels == both[1].summary.levels
+    assert both[0].summary.verdict.outcome is Outcome.EVIDENCE
 
 
 @pytest.mark.parametrize(

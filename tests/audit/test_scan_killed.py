@@ -11,7 +11,7 @@ from skimage import data as photographs
 from memaudit.audit import scan
 
 PARTS = ("index/parts/part-*.parquet", "run/scores/part-*.parquet")
-FIRST, SCREEN, POWER = (f"run/{work}/part-*.parquet" for work in ("sample", "screen", "power"))
+SCREEN, POWER = (f"run/{work}/part-*.parquet" for work in ("screen", "power"))
 MOMENTS = [
     ("index/.index.lock", 1),
     *((PARTS[0], count) for count in (1, 2, 4, 5)),
@@ -22,7 +22,7 @@ MOMENTS = [
     ("run/errors.csv", 1),
     *(("run/images/*.png", count) for count in (1, 5, 12)),
 ]
-ADAPTIVE_MOMENTS = [(FIRST, 2), (SCREEN, 3), (PARTS[1], 1), (POWER, 2)]
+ADAPTIVE_MOMENTS = [(SCREEN, 2), (SCREEN, 5), (PARTS[1], 1), (POWER, 2)]
 
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_an_adaptive_scan_killed_again_and_again_ends_in_the_same_findings(
     }
     asked = (write_folder("members", many_tiles[:30]), changes)
     kept = assert_unscathed(asked, ADAPTIVE_MOMENTS, tmp_path)
-    assert {path.parent.name for path in kept} == {"sample", "screen", "scores", "power"}
+    assert {path.parent.name for path in kept} == {"screen", "scores", "power"}
 
 
 def assert_unscathed(asked, moments, folder):

@@ -262,14 +262,14 @@ def test_without_controls_the_power_is_not_measured(asked):
 
 
 def test_an_adaptive_scan_is_graded_by_its_full_scan(asked, folder, tiles):
-    more = save(folder / "more", tiles[15:])  # 80 images, of which 64 are the sample
+    more = save(folder / "more", tiles[15:])
     options = {"controls": more, "index": None, "adaptive": True, "steps": 16}
     result = scan(asked("adaptive", memorized="members", **options))
-    assert result.summary.conduct.effort.screen == ONE_STEP
+    assert result.summary.conduct.effort.screen == ODE
     assert result.summary.conduct.power.share == 1
     assert {(level.probe, level.grade) for level in result.summary.levels} == {
         (Probe(ODE), "informative"),
-        (Probe(ONE_STEP, phase=SCREEN), ""),
+        (Probe(ODE, phase=SCREEN), ""),
     }
 
 

@@ -115,8 +115,7 @@ def test_an_image_gone_after_the_first_pass_could_not_be_scored(tmp_path):
         "fraction": 0.25,
     }
     whole = scan(ask(members, tmp_path / "whole", **asked)).findings
-    rest = sorted(whole["example_id"])[64:]  # not of the sample
-    member = whole[whole["flagged"] & whole["example_id"].isin(rest)].iloc[0]
+    member = whole[whole["flagged"]].iloc[0]
     result = scan(
         ask(members, tmp_path / "run", **asked), when("screen", (members / member["source"]).unlink)
     )

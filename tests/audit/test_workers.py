@@ -127,7 +127,7 @@ def _with_copies_and_reference(sides, tmp_path):  # noqa: ARG001
 
 WORKS = {
     _clean: {"scores"},
-    _adaptive: {"sample", "screen", "scores"},
+    _adaptive: {"screen", "scores"},
     _with_copies_and_reference: {"scores"},
 }
 

@@ -154,24 +154,31 @@ def test_a_plan_says_how_few_are_found_and_what_a_verdict_takes(plan):
     assert f"takes a scan that finds 1: give about {enough} controls" in said
 
 
-def test_a_plan_of_an_adaptive_scan_counts_sample_fraction_and_first_pass(plan):
-    noise = ("--levels", 2, "--draws", 6, "--steps", 10)
+def test_a_plan_of_an_adaptive_scan_counts_first_pass_and_fraction(plan):
+    noise = ("--levels", 2, "--draws", 8, "--steps", 10)
     adaptive = ("--adaptive", "--fraction", 0.15)
     found = json.loads(plan(*noise, *adaptive, "--json").out)
-    assert found["in_full"] == 80 * 2 * 6 * 10
-    assert found["queries"] == (64 + 12) * 2 * 6
-    first = 80 * 2 + 64 * 3  # one step at both levels; of the sample also three steps at one
-    assert found["evaluations"] == (64 + 12) * 2 * 6 * 10 + first
+    assert found["in_full"] == 80 * 2 * 8 * 10
+    assert found["queries"] == 12 * 2  # a quarter of the draws at one of two levels
+    assert found["evaluations"] == 80 * 3 + 12 * 2 * 10  # three steps of all
     said = plan(*noise, *adaptive).out
     assert f"{found['evaluations']} evaluations" in said
-    assert "; 9600 in full" in said
+    assert "; 12800 in full" in said
 
 
-@pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", 0.2)])
+def test_a_plan_of_two_claims_counts_the_first_pass_of_membership(plan):
+    noise = ("--levels", 5, "--draws", 4, "--steps", 10, "--attacks", "mirrored-residual")
+    found = json.loads(plan(*noise, "--adaptive", "--fraction", 0.15, "--json").out)
+    assert found["in_full"] == 80 * (5 * 4 * 10 + 2 * 2 * 3)
+    assert found["evaluations"] == 80 * 3 + 12 * (2 * 10 + 2 * 2 * 3)
+
+
+@pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", 0.99, "--steps", 1)])
 def test_a_plan_of_a_scan_in_full_counts_every_image(plan, extent):
-    noise = ("--levels", 2, "--draws", 3, "--steps", 10)
-    found = json.loads(plan(*noise, *extent, "--json").out)  # 64 and a fifth of 80 are all
-    assert found["evaluations"] == found["in_full"] == 80 * 2 * 3 * 10
+    noise = ("--levels", 2, "--draws", 1, "--steps", 10)
+    found = json.loads(plan(*noise, *extent, "--json").out)
+    steps = 1 if extent else 10
+    assert found["evaluations"] == found["in_full"] == 80 * 2 * steps
     assert "in full" not in plan(*noise, *extent).out
 
 

@@ -7,13 +7,21 @@ from scored import keys, primary
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import FULL, SCREEN, Phase
-from memaudit.statistics.adaptive import agreement, pooled_score, promoted, screening_order
+from memaudit.statistics.adaptive import (
+    claim_scores,
+    outstanding,
+    pooled_score,
+    promoted,
+    screening,
+)
 from memaudit.statistics.combine import combine
-from memaudit.statistics.probes import first_pass
+from memaudit.statistics.probes import Probe, first_pass
 
 IDS = [f"{k:03}" for k in range(200)]
 SIGMAS = (0.5, 1.0, 2.0)
 MARGIN = primary("margin")
+MEMBERSHIP = primary("ssim", attack="of membership")
+TENTH = 0.1
 
 
 def table(
@@ -28,17 +36,27 @@ def table(
 
 @pytest.fixture(params=[ONE_STEP, ODE])
 def adaptive(request: pytest.FixtureRequest) -> pd.DataFrame:
-    """A first pass over 200, by either attack, and the 20 highest and 5 random ones in full."""
+    """A first pass over 200, by either attack, and the 20 highest in full."""
     strength = np.random.default_rng(1).normal(size=200)
     screen = table(strength, request.param, SCREEN)
-    chosen = {*screening_order(screen, MARGIN)[:20], *IDS[:5]}
+    chosen = outstanding(screen, (MARGIN,), TENTH)
     full = table(strength, ODE, draws=2, seed=2)
     return pd.concat([screen, full[full["example_id"].isin(chosen)]], ignore_index=True)
 
 
 def test_promoted_are_the_top_of_the_first_pass(adaptive: pd.DataFrame) -> None:
     screen = adaptive[first_pass(adaptive)]
-    assert promoted(adaptive, MARGIN) == screening_order(screen, MARGIN)[:20]
+    by_screen = screening(screen, (MARGIN,))
+    top = combine(screen, by_screen, SCREEN).sort_values(ascending=False).index[:20]
+    assert outstanding(screen, (MARGIN,), TENTH) == list(top)
+    assert promoted(adaptive, MARGIN) == sorted(top)
+
+
+def test_whatever_stands_far_out_is_promoted_however_much_it_is() -> None:
+    strength = np.random.default_rng(1).normal(size=200)
+    strength[:60] += 50
+    screen = table(strength, ONE_STEP, SCREEN)
+    assert set(outstanding(screen, (MARGIN,), TENTH)) == set(IDS[:60])
 
 
 def test_promoted_stand_above_all_others_and_keep_their_full_order(adaptive: pd.DataFrame) -> None:
@@ -49,14 +67,46 @@ def test_promoted_stand_above_all_others_and_keep_their_full_order(adaptive: pd.
     assert score[top].sort_values().index.equals(expected)
 
 
-def test_a_sampled_image_that_was_not_promoted_keeps_its_first_score(
-    adaptive: pd.DataFrame,
-) -> None:
+def test_an_image_that_was_not_promoted_keeps_its_first_score(adaptive: pd.DataFrame) -> None:
     score = pooled_score(adaptive, MARGIN)
     first = adaptive[first_pass(adaptive)]
-    screen = combine(first, primary("margin", attack=first["attack"].iloc[0]), SCREEN)
+    screen = combine(first, screening(first, (MARGIN,)), SCREEN)
     others = score.drop(promoted(adaptive, MARGIN)).index
     pd.testing.assert_series_equal(score[others], screen[others])
+
+
+def test_a_first_pass_of_membership_ranks_what_was_not_reconstructed() -> None:
+    rng = np.random.default_rng(3)
+    known, look = rng.normal(size=(2, 200))
+    seen = keys(IDS, SIGMAS[:1], 1, attack=MEMBERSHIP.attack, phase=SCREEN)
+    seen = seen.assign(ssim=known, margin=np.nan)
+    claims = (MARGIN, MEMBERSHIP)
+    chosen = outstanding(seen, claims, TENTH)
+    assert set(chosen) == {IDS[k] for k in np.argsort(-known)[:20]}
+    full = table(look, ODE, seed=4).assign(ssim=np.nan)
+    again = keys(IDS, SIGMAS, 1, attack=MEMBERSHIP.attack)
+    again = again.assign(ssim=again["example_id"].map(dict(zip(IDS, known, strict=True))))
+    later = [rows[rows["example_id"].isin(chosen)] for rows in (full, again)]
+    scores = claim_scores(pd.concat([seen, *later], ignore_index=True), claims)
+    by_known = [IDS[k] for k in np.argsort(-known)]
+    of_membership = scores[Probe(MEMBERSHIP.attack)].sort_values(ascending=False)
+    assert list(of_membership.index) == by_known
+    of_reproduction = scores[Probe(ODE)].sort_values(ascending=False)
+    assert list(of_reproduction.index[20:]) == by_known[20:]
+    top = combine(later[0], MARGIN).sort_values(ascending=False)
+    assert list(of_reproduction.index[:20]) == list(top.index)
+
+
+def test_what_was_asked_of_all_images_is_not_staged(adaptive: pd.DataFrame) -> None:
+    strength = np.random.default_rng(5).normal(size=200)
+    asked = keys(IDS, SIGMAS, 1, attack=MEMBERSHIP.attack)
+    asked = asked.assign(ssim=asked["example_id"].map(dict(zip(IDS, strength, strict=True))))
+    both = pd.concat([adaptive, asked], ignore_index=True)
+    scores = claim_scores(both, (MARGIN, MEMBERSHIP))
+    expected = combine(asked, MEMBERSHIP)
+    pd.testing.assert_series_equal(scores[Probe(MEMBERSHIP.attack)], expected, check_names=False)
+    alone = pooled_score(adaptive, MARGIN)
+    pd.testing.assert_series_equal(scores[Probe(ODE)], alone, check_names=False)
 
 
 def test_without_a_first_pass_the_score_is_the_combination() -> None:
@@ -68,12 +118,3 @@ def test_without_a_first_pass_the_score_is_the_combination() -> None:
 def test_the_score_does_not_depend_on_the_order_of_the_rows(adaptive: pd.DataFrame) -> None:
     shuffled = adaptive.sample(frac=1, random_state=3)
     pd.testing.assert_series_equal(pooled_score(shuffled, MARGIN), pooled_score(adaptive, MARGIN))
-
-
-def test_agreement_is_high_where_both_passes_see_the_same_and_nil_where_they_do_not() -> None:
-    rng = np.random.default_rng(4)
-    strength, other = rng.normal(size=(2, 100))
-    screen = table(strength, ONE_STEP, SCREEN)
-    assert agreement(screen, table(strength, ODE, seed=5), MARGIN) > 0.95
-    assert abs(agreement(screen, table(other, ODE, seed=5), MARGIN)) < 0.3
-    assert agreement(screen, table(np.zeros(100), ODE).assign(margin=1.0), MARGIN) == 0

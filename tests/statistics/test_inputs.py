@@ -12,10 +12,10 @@ from scored import keys, primary
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Input
 from memaudit.statistics.adaptive import (
+    outstanding,
     pooled_score,
     pooled_scores,
     promoted,
-    screening_order,
 )
 from memaudit.statistics.combine import combine, input_scores
 from memaudit.statistics.probes import Probe
@@ -102,9 +102,9 @@ def test_an_input_that_the_claim_does_not_rest_on_is_as_if_it_were_not_there(
     clean = both[both["input"] == CLEAN]
     pd.testing.assert_frame_equal(input_scores(both, clean_only), input_scores(clean, MARGIN))
     screen = both.assign(attack=ONE_STEP, phase=SCREEN)
-    order = screening_order(screen, clean_only)
-    assert order == screening_order(screen[screen["input"] == CLEAN], MARGIN)
-    assert order != screening_order(screen, MARGIN)
+    order = outstanding(screen, (clean_only,), 1.0)
+    assert order == outstanding(screen[screen["input"] == CLEAN], (MARGIN,), 1.0)
+    assert order != outstanding(screen, (MARGIN,), 1.0)
     full = both[both["example_id"].isin(order[:10])]
     adaptive = pd.concat([screen, full], ignore_index=True)
     expected = pooled_scores(adaptive[adaptive["input"] == CLEAN], MARGIN)
