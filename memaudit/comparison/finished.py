@@ -36,9 +36,10 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """A complete scan: `findings` as it wrote them, `scores` of full passes of reconstructions.
+    """A complete scan: `findings` as it wrote them, `scores` of full passes.
 
-    `name` is what it is called beside others, at first its path.
+    These are of reconstructions, and of the attack that membership rests on. `name` is what it is
+    called beside others, at first its path.
     """
 
     name: str
@@ -64,9 +65,14 @@ class FinishedRun:
         return clean_first(self.scores)
 
     @property
+    def reconstructions(self) -> pd.DataFrame:
+        """The scores of reconstructions."""
+        return self.scores[self.scores["attack"].isin(PREFERRED)]
+
+    @property
     def sigmas(self) -> list[float]:
-        """Noise levels, ascending."""
-        return sorted(float(sigma) for sigma in self.scores["sigma"].unique())
+        """Noise levels of reconstructions, ascending."""
+        return sorted(float(sigma) for sigma in self.reconstructions["sigma"].unique())
 
     @property
     def screened(self) -> bool:
@@ -134,7 +140,10 @@ def read_run(path: str) -> FinishedRun:
     """Read a run; raises RunDirectoryError if it is none, not finished, or cannot be read."""
     directory = RunDirectory.at(path)
     record, findings = directory.record(), directory.findings()
-    return FinishedRun(path, path, record, findings, _scores(directory, findings))
+    compared = {*PREFERRED, *(claim.attack for claim in record.prepared.claims)}
+    scores = _scores(directory, findings)
+    kept = scores[scores["attack"].isin(compared)].reset_index(drop=True)
+    return FinishedRun(path, path, record, findings, kept)
 
 
 def _scores(directory: RunDirectory, findings: pd.DataFrame) -> pd.DataFrame:
@@ -155,5 +164,4 @@ def _scores(directory: RunDirectory, findings: pd.DataFrame) -> pd.DataFrame:
             f"{directory.place} has lost the scores of {len(lost)} of {len(in_full)} images: parts "
             "are missing; run its scan again, it makes them anew"
         )
-    kept = scores["attack"].isin(PREFERRED) & scores["example_id"].isin(scored["example_id"])
-    return scores[kept].reset_index(drop=True)
+    return scores[scores["example_id"].isin(scored["example_id"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.comparison.finished import FinishedRun
 from memaudit.errors import RunDirectoryError
 from memaudit.records import COPY
@@ -146,7 +147,7 @@ def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
             f"no noise level is shared: found sigma {listed(run.sigmas)}, expected one of "
             f"{listed(base.sigmas)}; scan both with the same --sigma"
         )
-    if not shared_probes(base, run):
+    if not any(probe.attack in PREFERRED for probe in shared_probes(base, run)):
         yield (
             f"no attack is shared: found {labels(run.probes)}, expected one of "
             f"{labels(base.probes)}; scan both with the same --reconstruct"

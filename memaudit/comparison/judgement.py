@@ -22,6 +22,8 @@ def judge(
 ) -> list[str]:
     """Say of one pair what clean images show, and noisy copies if both were asked for them.
 
+    Both are of reconstruction; a last sentence is of membership, by clean images.
+
     A run that memorized the copies it was trained on brings those back and not the clean images:
     it is not said to memorize less because of these.
     """
@@ -35,12 +37,22 @@ def judge(
         lead = f"by the noisy copies that both were trained on, {_lead(copies, by_name)}"
         figures = [*_figures(copies), *_by_one_step(copies, modes)]
         said.append(_sentence(lead, copies, figures))
+    known = next((row for row in whole_of(differences, CLEAN) if row.is_membership), None)
+    if known is not None:
+        lead = f"by what the models know of the images, {_lead(known, by_name)}"
+        said.append(_sentence(lead, known, list(_figures(known))))
     return said
+
+
+def whole_of(differences: Sequence[Difference], what: Input) -> list[Difference]:
+    """Those of an input over all levels together."""
+    return [row for row in differences if row.sigma is None and row.input == what]
 
 
 def _chief(differences: Sequence[Difference], what: Input) -> Difference | None:
     """Choose the difference that a sentence is about: all levels, fullest sampling."""
-    whole = {row.attack: row for row in differences if row.sigma is None and row.input == what}
+    rows = whole_of(differences, what)
+    whole = {row.attack: row for row in rows if not row.is_membership}
     return whole[preferred(whole)] if whole else None
 
 
@@ -56,7 +68,9 @@ def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
         case "not told":
             return _untold(row, runs)
     if row.ties == row.members:
-        return f"inconclusive: {run} and {base} bring all {row.members} members back alike"
+        alike = "know" if row.is_membership else "bring"
+        back = "" if row.is_membership else " back"
+        return f"inconclusive: {run} and {base} {alike} all {row.members} members{back} alike"
     return f"inconclusive whether {run} memorizes less or more than {base}"
 
 
@@ -79,7 +93,10 @@ def _sentence(lead: str, row: Difference, figures: Sequence[str]) -> str:
 
 
 def _figures(row: Difference) -> Iterator[str]:
-    yield f"{MEASURED[row.input]} {signed(row.beyond_controls, 3)}"
+    measured = MEASURED[row.input]
+    if row.is_membership:
+        measured = f"{row.attack} of members beyond that of controls"
+    yield f"{measured} {signed(row.beyond_controls, 3)}"
     if row.excess:
         yield f"excess above controls {points(row.excess.difference)}"
     yield f"sign-flip p of the {row.members} members alone {row.sign_flip_p:.2g}"

@@ -39,7 +39,8 @@ class Paired:
     """Base and run, [2, images], at one place: own similarity and score, draws averaged.
 
     The images are the members, then the controls, of `sides`; each stands for one group of
-    duplicates. Of noisy copies, own similarity is the correlation with their frozen noise.
+    duplicates. Of noisy copies, own similarity is the correlation with their frozen noise; of an
+    attack on membership it is the first column of its score.
     """
 
     place: Place
@@ -83,7 +84,7 @@ class Pairs:
     def places(self) -> list[Paired]:
         """All levels together, then each, weakest noise first."""
         probe, columns = self.probe, self.primary.of(self.probe.input)
-        own = [level_means(rows, SIMILARITY[probe.input], probe) for rows in self._both]
+        own = [self._own(rows) for rows in self._both]
         near = [closeness(rows, columns, probe) for rows in self._both]
         pooled = [combine(rows, self.primary) for rows in self._both]
         means = [table.mean(axis=1) for table in own]
@@ -99,6 +100,14 @@ class Pairs:
                 for sigma in own[0].columns
             ),
         ]
+
+    def _own(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """How closely what was corrupted comes back, or how well it is known: [example, sigma]."""
+        probe = self.probe
+        if self.primary.claim == "reproduction":
+            return level_means(rows, SIMILARITY[probe.input], probe)
+        column = self.primary.of(probe.input)[0]
+        return level_means(rows, column.name, probe) * (1 if column.higher else -1)
 
     @property
     def _both(self) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -105,8 +105,8 @@ def _changed(base: FinishedRun, run: FinishedRun) -> pd.DataFrame:
 def _modes(run: FinishedRun) -> list[ModeEvidence]:
     sides = sides_of(run.findings)
     q = run.record.config.calibration.q
-    return mode_evidence(run.name, run.scores, sides, run.primaries, q)
+    return mode_evidence(run.name, run.reconstructions, sides, run.primaries, q)
 
 
 def _distributions(run: FinishedRun) -> list[Distribution]:
-    return list(distributions(run.name, run.scores, sides_of(run.findings)))
+    return list(distributions(run.name, run.reconstructions, sides_of(run.findings)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.comparison.intervals import Interval
 from memaudit.records import Input
 from memaudit.statistics.probes import Probe
@@ -14,14 +15,18 @@ Direction = Literal["less", "more", "mixed", "not told", "inconclusive"]
 COLUMNS = (
     ("base", "run that the other is compared with"),
     ("run", "the other run; differences are its value minus the base's"),
-    ("attack", "reconstruction-ode, reconstruction-sample or reconstruction-one-step"),
+    ("attack", "the reconstruction, or the attack that membership rests on"),
     ("input", "what was corrupted: clean image or noisy copy"),
     ("level", "sigma of the noise, or all: the shared levels together"),
     ("snr_db", "the same in dB; blank for all"),
     ("members", "members paired, one a duplicate group"),
     ("controls", "controls paired, one a duplicate group"),
     ("draws", "draws of each image at each level that both runs have"),
-    ("own_similarity_base", "mean own similarity, or correlation with a copy's noise, of members"),
+    (
+        "own_similarity_base",
+        "mean of members: own similarity, of noisy copies the correlation with "
+        "their noise, of membership the column of its score",
+    ),
     ("own_similarity_run", "the same of the run"),
     ("own_similarity_difference", "their mean paired difference"),
     ("own_similarity_difference_low", "lower end of its interval"),
@@ -108,6 +113,11 @@ class Difference:
     def probe(self) -> Probe:
         """What the models were asked."""
         return Probe(self.attack, self.input)
+
+    @property
+    def is_membership(self) -> bool:
+        """Whether it is of what a model knows, and not of what it brings back."""
+        return self.attack not in PREFERRED
 
     @property
     def lesser(self) -> str | None:

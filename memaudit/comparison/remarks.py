@@ -66,7 +66,10 @@ def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
 def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
     extra = dict.fromkeys(name for one in (base, run) for name in _other_attacks(one))
     if extra:
-        yield f"reconstructions are compared; the attacks {', '.join(extra)} are left out"
+        yield (
+            "reconstructions and what membership rests on are compared; the attacks "
+            f"{', '.join(extra)} are left out"
+        )
     if base.copies and run.copies and base.copies != run.copies:
         yield (
             "their noisy copies are not the same, so what they show is not compared: train with "
@@ -75,7 +78,9 @@ def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 
 
 def _other_attacks(run: FinishedRun) -> tuple[str, ...]:
-    return tuple(name for name in run.record.config.attack.attacks if name != NO_ATTACK)
+    claims = {claim.attack for claim in run.record.prepared.claims}
+    asked = run.record.config.attack.attacks
+    return tuple(name for name in asked if name != NO_ATTACK and name not in claims)
 
 
 def _other_way(base: FinishedRun, run: FinishedRun) -> Iterator[str]:

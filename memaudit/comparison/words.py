@@ -11,7 +11,7 @@ import pandas as pd
 from memaudit.attacks.reconstruction import ONE_STEP, preferred
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.intervals import CONFIDENCE
-from memaudit.comparison.judgement import points, signed
+from memaudit.comparison.judgement import points, signed, whole_of
 from memaudit.comparison.modes import ModeEvidence
 from memaudit.comparison.records import COLUMNS, Difference
 from memaudit.records import CLEAN, COPY, Input
@@ -29,6 +29,10 @@ LIMITS = (
 OF_COPIES = (
     "Where noisy copies were asked for, own similarity is the correlation of what came back with "
     "the frozen noise of the copy."
+)
+OF_MEMBERSHIP = (
+    "In the rows of {}, which tells what a model knows and not what it brings back, own similarity "
+    "is the score of that attack."
 )
 
 
@@ -64,7 +68,8 @@ def between_modes(modes: Sequence[ModeEvidence], differences: Sequence[Differenc
     said: list[str] = []
     for what in ASKED:
         said += _within_runs([one for one in modes if one.input == what])
-        said += _between_runs([r for r in differences if r.sigma is None and r.input == what])
+        rows = [row for row in whole_of(differences, what) if not row.is_membership]
+        said += _between_runs(rows)
     return said
 
 
@@ -144,8 +149,12 @@ def _line(row: Difference, wide: int) -> str:
 
 def how_to_read(differences: Iterable[Difference]) -> str:
     """What the numbers of a comparison are, and are not."""
-    noisy = any(row.input == COPY for row in differences)
-    return f"{LIMITS} {OF_COPIES}" if noisy else LIMITS
+    rows = list(differences)
+    noisy = any(row.input == COPY for row in rows)
+    known = sorted({row.attack for row in rows if row.is_membership})
+    more = [OF_COPIES] if noisy else []
+    more += [OF_MEMBERSHIP.format(name) for name in known]
+    return " ".join([LIMITS, *more])
 
 
 def wrap(title: str, sentences: Sequence[str]) -> list[str]:

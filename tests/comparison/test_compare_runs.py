@@ -245,7 +245,10 @@ def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_pa
     numbers = [name for name in plain.table if name not in ("base", "run")]
     pd.testing.assert_frame_equal(result.table[numbers], plain.table[numbers])
     [said] = set(result.comparisons[0].remarks) - set(plain.comparisons[0].remarks)
-    assert said == "reconstructions are compared; the attacks median-error are left out"
+    assert said == (
+        "reconstructions and what membership rests on are compared; the attacks median-error are "
+        "left out"
+    )
 
 
 def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
