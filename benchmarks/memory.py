@@ -85,6 +85,7 @@ def scan_here(folder: Path) -> dict[str, float]:
             model=str(MODELS / "twin"),
             dataset=str(folder / "members"),
             controls=str(folder / "controls"),
+            adaptive=False,
             out=str(folder / "run"),
             corruption=Corruption(sigmas=(1.0,), draws=1),
             reconstruct=("one-step",),

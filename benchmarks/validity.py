@@ -35,7 +35,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memaudit.attacks.reconstruction import ODE
+from memaudit.attacks.reconstruction import ODE, ONE_STEP
+from memaudit.config import AttackConfig
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Column, Input, Phase, Primary
 from memaudit.statistics.adaptive import outstanding
 from memaudit.statistics.conduct import Calibrated
@@ -65,8 +66,9 @@ class Data:
 
     `group` numbers duplicates, `cluster` names what was divided, "" without. `copies` [n] are the
     scores of noisy copies; `known` [n] those of an attack on membership; `first` [n] those of a
-    first pass, of that attack if there is one, after which a part is scanned in full; `captions`
-    [n] what the model is told; `left_out` [n] what is no part of the comparison.
+    first pass, of that attack if there is one, after which a part is scanned in full, `step` [n]
+    those of one step of reconstruction in it; `captions` [n] what the model is told; `left_out`
+    [n] what is no part of the comparison.
     """
 
     score: Values
@@ -77,6 +79,7 @@ class Data:
     copies: Values | None = None
     first: Values | None = None
     known: Values | None = None
+    step: Values | None = None
     captions: NDArray[np.str_] | None = None
     left_out: NDArray[np.bool_] | None = None
 
@@ -193,6 +196,7 @@ def claims() -> Iterator[bool]:
                 more: dict[str, Values] = {"known": known}
                 if name.startswith("adaptive"):
                     more["first"] = known + 0.5 * rng.normal(size=n + m)
+                    more["step"] = score + 0.5 * rng.normal(size=n + m)
                 if name.endswith("copies"):
                     more["copies"] = score + rng.normal(size=n + m)
                 if name.endswith("reference"):
@@ -370,8 +374,11 @@ def rows_of(data: Data, ids: NDArray[np.str_]) -> pd.DataFrame:
     if data.first is None:
         return pd.concat(full, ignore_index=True)
     asked = options_of(data).claims
-    screen = rows(asked[-1], data.first, CLEAN, SCREEN)
-    top = outstanding(screen, asked, 0.15)
+    first = [rows(asked[-1], data.first, CLEAN, SCREEN)]
+    if data.step is not None:
+        first.append(rows(replace(PRIMARY, attack=ONE_STEP), data.step, CLEAN, SCREEN))
+    screen = pd.concat(first, ignore_index=True)
+    top = outstanding(screen, asked, AttackConfig.fraction)
     few = [one[one["example_id"].isin(top)] for one in full]
     return pd.concat([screen, *few], ignore_index=True)
 

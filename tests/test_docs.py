@@ -110,7 +110,7 @@ def test_every_option_that_is_mentioned_exists(path):
         for command in commands(cli)
         for p in command.params
         if not getattr(p, "hidden", False)
-        for flag in p.opts
+        for flag in (*p.opts, *p.secondary_opts)
     }
     if path.name == "CHANGELOG.md":
         known |= REMOVED
@@ -298,7 +298,7 @@ def test_the_python_page_runs_from_a_scan_to_a_gate(tiles, tmp_path, monkeypatch
         exec(compile(example, "api.md", "exec"), names)
     assert len(names["flagged"]) == 6
     assert names["stricter"].summary.flagged.q == 0.02
-    assert len(names["comparison"].sentences) == 1
+    assert len(names["comparison"].sentences) == 2  # of reproduction, and of membership
     assert [path.name for path in names["written"].reports] == ["report.html", "report.json"]
     assert names["gated"].exit_code == 1
     assert len(names["findings"]) == 6 + 88

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from memaudit.attacks.base import Attack, Grid, Grids, Pass
 from memaudit.attacks.mirrored import NAME as MIRRORED
-from memaudit.attacks.reconstruction import ode, preferred
+from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
 from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
@@ -14,7 +15,6 @@ from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
 
 FEW_STEPS = 3
-FEWER_DRAWS = 4  # times fewer draws of a promoted image
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
 
 
@@ -83,15 +83,14 @@ def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
 def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     """All that is asked of an image, each attack at every level and draw of its own.
 
-    Of an adaptive scan: all that is asked of a promoted image, which is reconstructed at the two
-    levels that tell most, with a quarter of the draws. There many images are promoted rather than
-    few with many draws, because the first pass has told them from the rest already.
+    Of an adaptive scan: all that is asked of a promoted image, which is reconstructed in few steps
+    at the weaker half of the levels. For the same price more steps or levels take fewer draws, and
+    what few draws say differs more from one scan to the next.
     """
     corruption, paired = config.corruption, config.reference is not None
     draws = {"strong": corruption.draws, "weak": corruption.weak_draws}
     if config.adaptive:
-        grids = replace(grids, strong=_telling(grids.strong))
-        draws["strong"] = max(1, corruption.draws // FEWER_DRAWS)
+        grids, config = replace(grids, strong=_weaker(grids.strong)), in_few_steps(config)
     return tuple(
         Pass(attack, FULL, grids.of(attack.noise), draws[attack.noise], paired)
         for attack in attacks_of(config)
@@ -104,38 +103,48 @@ def claim_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     return tuple(by_name[attack.name] for attack in claims_of(config))
 
 
-def first_pass(config: AttackConfig, grids: Grids) -> Pass:
+def first_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     """The first pass of an adaptive scan: one draw of what tells images apart at the least cost.
 
-    That is the mirrored residual at its weakest noise where membership rests on it, for it depends
-    little on how hard a picture is. Else a reconstruction in few steps at the levels that tell
-    most: one step would miss what full sampling detects in models that were trained on noisy data.
+    Where membership rests on the mirrored residual, that at its weakest noise, which depends little
+    on how hard a picture is, and one step of reconstruction at one level. Else few steps of
+    reconstruction: one step alone would miss what full sampling detects in models of noisy data.
     """
+    paired, strong = config.reference is not None, _weaker(grids.strong)
     mirrored = next((one for one in claims_of(config) if one.name == MIRRORED), None)
-    if mirrored is not None:
-        return Pass(mirrored, SCREEN, grids.weak.at(grids.weak.sigmas[:1]), 1)
-    few = replace(config, steps=FEW_STEPS)
-    return Pass(ode(few), SCREEN, _telling(grids.strong), 1, config.reference is not None)
+    if mirrored is None:
+        return (Pass(ode(in_few_steps(config)), SCREEN, strong, 1, paired),)
+    weak = grids.weak.at(grids.weak.sigmas[:1])
+    upper = strong.at(tuple(sorted({*_half(grids.strong.sigmas)[-1:], *strong.copies[-1:]})))
+    return (
+        Pass(mirrored, SCREEN, weak, 1),
+        Pass(one_step(config), SCREEN, upper, 1, paired),
+    )
 
 
 def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     """What an adaptive scan asks of all images beside its first pass: whatever membership rests on.
 
-    Nothing if the first pass is of that attack.
+    Nothing if that is in the first pass.
     """
-    first = first_pass(config, grids).attack.name
-    return tuple(how for how in claim_passes(config, grids)[1:] if how.attack.name != first)
+    first = {how.attack.name for how in first_passes(config, grids)}
+    return tuple(how for how in claim_passes(config, grids)[1:] if how.attack.name not in first)
 
 
-def _telling(grid: Grid) -> Grid:
-    """The two levels above the weakest, below the strongest, and of noisy copies the same.
+def in_few_steps(config: AttackConfig) -> AttackConfig:
+    """As the promoted images of an adaptive scan are reconstructed."""
+    return replace(config, steps=min(config.steps, FEW_STEPS))
 
-    Under the weakest noise images that were never seen come back, too, under the strongest nearly
-    none.
+
+def _weaker(grid: Grid) -> Grid:
+    """The weaker half of the levels, and of those of noisy copies.
+
+    What comes back as a copy from strong noise does from weaker noise, too, and of the rest little
+    comes back from strong noise.
     """
-    kept = {*_middle(grid.sigmas), *_middle(grid.copies)}
+    kept = {*_half(grid.sigmas), *_half(grid.copies)}
     return grid.at(tuple(sigma for sigma in grid.sigmas if sigma in kept))
 
 
-def _middle(sigmas: tuple[float, ...]) -> tuple[float, ...]:
-    return sigmas[1:-1][:2] or sigmas[:1]
+def _half(sigmas: tuple[float, ...]) -> tuple[float, ...]:
+    return sigmas[: math.ceil(len(sigmas) / 2)]

@@ -122,7 +122,7 @@ def read_scores(run: RunDirectory, record: Record) -> Part:
     return assemble(
         run.parts("screen").read_all(),
         run.parts("scores").read_all(),
-        effort.screen if effort else "",
+        screened=effort is not None and bool(effort.screen),
     )
 
 

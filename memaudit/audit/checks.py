@@ -6,7 +6,7 @@ from memaudit.attacks.reconstruction import ONE_STEP, PREFERRED
 from memaudit.audit.prepare import Ready
 from memaudit.audit.scoring import Scored
 from memaudit.config import NO_COPIES
-from memaudit.records import FULL, SCREEN
+from memaudit.records import SCREEN
 from memaudit.statistics.copies import CorrelationTest, NoisyTraining, correlation_test
 from memaudit.statistics.probes import Probe
 
@@ -52,15 +52,11 @@ def _doubt(ready: Ready) -> str:
 
 
 def _correlation(ready: Ready, scored: Scored) -> CorrelationTest | None:
-    """Test the members: of an adaptive scan by its first pass, which chose none of them.
-
-    Nothing where that pass reconstructed none.
-    """
-    copies, screen = ready.bench.copies, scored.effort.screen
+    """Test the members: of an adaptive scan by its first pass, which chose none of them."""
+    copies, screened = ready.bench.copies, scored.effort.screen
     if copies is None or _doubt(ready):  # clean images are compared with copies there as well
         return None
-    if screen and screen not in PREFERRED:
-        return None
-    probe = Probe(screen or ready.prepared.primary.attack, phase=SCREEN if screen else FULL)
+    first = next((name for name in screened if name in PREFERRED), None)
+    probe = Probe(first, phase=SCREEN) if first else Probe(ready.prepared.primary.attack)
     members = ready.pool.ids("member")
     return correlation_test(scored.part.table, members, probe, copies.lowest)

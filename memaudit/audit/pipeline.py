@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def scan(
         opened = open_parts(spec, loaded)
         check_captions(opened.listing, config.attack.prompt, opened.loaded.denoiser)
         refuse_unfit(config.attack, opened.loaded.denoiser.conditioning)
+        config = config.settled(len(opened.listing.rows))
+        spec = replace(spec, attack=config.attack)
         run.start(_question(config, opened))
         earlier = _earlier(run)
         ready = prepare(spec, opened, run, config.digest, progress)

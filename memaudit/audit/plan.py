@@ -40,7 +40,7 @@ class Plan:
     levels_at_most: int  # if images are found to be repeated often once they are read
     queries: int
     evaluations: int  # of the network; of an adaptive scan, about so many
-    in_full: int  # evaluations without --adaptive
+    in_full: int  # evaluations with --full
     embeddings: int
     network_ms: float  # an evaluation, in a batch
     embedder_ms: float  # an image, in a batch
@@ -61,6 +61,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     opened = open_parts(spec)
     refuse_unfit(spec.attack, opened.loaded.denoiser.conditioning)
     sides = [listed.split for listed in opened.listing.rows]
+    spec = replace(spec, attack=spec.attack.settled(len(sides)))
     members, controls = sides.count("member"), sides.count("control")
     added = _added(spec.attack, opened)
     grids = Grids(_grid(spec.attack, opened, added), _weak_grid(spec.attack, opened))

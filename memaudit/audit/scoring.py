@@ -10,7 +10,7 @@ from functools import partial
 from memaudit.attacks.base import Bench, Grids, Pass
 from memaudit.attacks.mirrored import NAME as MIRRORED
 from memaudit.attacks.mirrored import tells_apart
-from memaudit.attacks.passes import asked_of_all, first_pass, full_passes
+from memaudit.attacks.passes import asked_of_all, first_passes, full_passes
 from memaudit.audit.pool import Candidates
 from memaudit.audit.work import Crew, attack
 from memaudit.config import AttackConfig
@@ -20,7 +20,7 @@ from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Work
 from memaudit.statistics.adaptive import outstanding, promoted
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.probes import first_pass as of_first_pass
+from memaudit.statistics.probes import first_pass
 
 Claims = tuple[Primary, ...]
 NOTHING = Part()
@@ -90,7 +90,7 @@ class Extent:
         if not config.adaptive:
             return whole
         always = asked_of_all(config, grids)
-        first = cls._of(images, (first_pass(config, grids), *always))
+        first = cls._of(images, (*first_passes(config, grids), *always))
         few = cls._of(math.ceil(config.fraction * images), _left(config, grids))
         evaluations = first.evaluations + few.evaluations
         if evaluations >= whole.evaluations:
@@ -117,15 +117,15 @@ def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claim
     return _adaptive(scorer, config, grids, claims)
 
 
-def assemble(screen: Part, scores: Part, screened_by: str) -> Part:
+def assemble(screen: Part, scores: Part, *, screened: bool) -> Part:
     """Put the parts of a scan together, as they are calibrated.
 
-    Rows of a first pass stay if images were promoted by it (`screened_by`); an image that failed
-    in any pass has no rows.
+    Rows of a first pass stay if images were promoted by it (`screened`); an image that failed in
+    any pass has no rows.
     """
     seen = screen.table
-    if len(seen) and not screened_by:
-        seen = seen[~of_first_pass(seen)]
+    if len(seen) and not screened:
+        seen = seen[~first_pass(seen)]
     joined = Part.joined([Part(seen, screen.failed), scores])
     if joined.table.empty:
         return joined
@@ -143,11 +143,11 @@ def _in_full(
 ) -> Scored:
     """Ask everything of all images; `screen` has what was asked of them already."""
     done = screen.table
-    known = () if done.empty else set(done.loc[~of_first_pass(done), "attack"])
+    known = () if done.empty else set(done.loc[~first_pass(done), "attack"])
     passes = full_passes(config, grids)
     left = tuple(how for how in passes if how.attack.name not in known)
     ids = scorer.candidates.ids
-    part = assemble(screen, scorer.score("scores", ids, left), "")
+    part = assemble(screen, scorer.score("scores", ids, left), screened=False)
     whole = _evaluations(passes) * len(ids)
     return Scored(part, Effort(whole, whole, reason=reason))
 
@@ -158,23 +158,25 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
     Which images go on is decided on members and controls alike, so p-values stay exact. Where the
     first pass sees nothing in this model, all images are scanned in full.
     """
-    first, always = first_pass(config, grids), asked_of_all(config, grids)
+    first = first_passes(config, grids)
+    of_all = (*first, *asked_of_all(config, grids))
     ids = scorer.candidates.ids
-    screen = scorer.score("screen", ids, (first, *always))
-    seen = screen.table[of_first_pass(screen.table)]
+    screen = scorer.score("screen", ids, of_all)
+    seen = screen.table[first_pass(screen.table)]
     in_full = replace(config, adaptive=False)
-    if first.attack.name == MIRRORED and not tells_apart(seen):
+    names = [how.attack.name for how in first]
+    if MIRRORED in names and not tells_apart(seen):
         found = _in_full(scorer, in_full, grids, BLIND, screen)
-        spent = found.effort.evaluations + first.cost.evaluations * len(ids)
+        spent = found.effort.evaluations + len(ids) * _evaluations(first)
         return replace(found, effort=replace(found.effort, evaluations=spent))
     top = set(outstanding(seen, claims, config.fraction))
     chosen = [example_id for example_id in ids if example_id in top]
     left = _left(config, grids)
-    part = assemble(screen, scorer.score("scores", chosen, left), first.attack.name)
+    part = assemble(screen, scorer.score("scores", chosen, left), screened=True)
     effort = Effort(
-        evaluations=len(ids) * _evaluations((first, *always)) + len(chosen) * _evaluations(left),
+        evaluations=len(ids) * _evaluations(of_all) + len(chosen) * _evaluations(left),
         in_full=len(ids) * _evaluations(full_passes(in_full, grids)),
-        screen=first.attack.name,
+        screen=tuple(names),
         promoted=len(promoted(part.table, claims[0])),
     )
     return Scored(part, effort)

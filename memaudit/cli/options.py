@@ -198,6 +198,9 @@ def _option(one: Option) -> Decorator:
         return click.option(
             one.flag, one.name, flag_value=not default, default=default, help=told.help
         )
+    if told.opposite:
+        both = f"{one.flag}/--{told.opposite}"
+        return click.option(both, one.name, default=None, help=told.help)
     details = {"type": _type(one), "help": told.help}
     if told.metavar:
         details["metavar"] = told.metavar

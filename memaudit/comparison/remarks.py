@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from memaudit.attacks.passes import in_few_steps
 from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.fit import labels, listed
@@ -21,9 +22,14 @@ def _captions(run: FinishedRun) -> str:
     return "none" if told is None else f"{told.policy} of {told.images} images"
 
 
+def _steps(run: FinishedRun) -> int:
+    asked = run.record.config.attack
+    return (in_few_steps(asked) if run.screened else asked).steps
+
+
 WAY: dict[str, Callable[[FinishedRun], object]] = {
     "sampler": lambda run: run.record.config.attack.sampler,
-    "steps": lambda run: run.record.config.attack.steps,
+    "steps": _steps,
     "draws": lambda run: run.record.config.attack.corruption.draws,
     "dtype": lambda run: run.record.config.target.dtype,
     "q": lambda run: run.record.config.calibration.q,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from memaudit.config.checks import CLOSED_FORM
@@ -20,6 +20,7 @@ PromptPolicy = Literal["own", "empty", "other"]
 # worst tile, and in pixels beside its rivals. Chosen on models whose memorized images are known.
 SCORE = ("margin", "tile_l2", "l2_ratio")
 MEMBERSHIP = "mirrored-residual"  # the strongest of them, on models whose images are known
+ADAPTIVE_FROM = 2000  # images: fewer are soon scanned in full
 NO_ATTACK = "none"  # of --attacks: none beside reconstruction
 BESIDE, NO_COPIES = "beside", "none"  # of --noisy-copies: those beside the model; none
 UNRELATED = "unrelated"  # of --reference-trained-on: images that are in neither data set
@@ -138,13 +139,15 @@ class AttackConfig:
     score: tuple[str, ...] = option(
         SCORE, "The columns that are pooled into the score of an image.", hidden=True
     )
-    adaptive: bool = option(
-        False,
-        "Ask all images about membership, cheaply, and reconstruct only those that stand out, with "
-        "a quarter of the draws at the two noise levels that tell most.",
+    adaptive: bool | None = option(
+        None,
+        "Ask all images two cheap questions, and reconstruct only those that stand out, in few "
+        "steps at the weaker half of the noise levels; or scan all images in full. Default: "
+        f"adaptive from {ADAPTIVE_FROM:,} images of both sides on.",
+        opposite="full",
     )
     fraction: float = option(
-        0.15,
+        0.12,
         "Part of all images that --adaptive reconstructs; more, if more stand out.",
         low=0,
         high=1,
@@ -182,6 +185,12 @@ class AttackConfig:
                     f"--attacks {name} is asked for by --reconstruct {mode}; leave it out of "
                     "--attacks"
                 )
+
+    def settled(self, images: int) -> AttackConfig:
+        """The same, with the way to scan so many images decided."""
+        if self.adaptive is not None:
+            return self
+        return replace(self, adaptive=images >= ADAPTIVE_FROM)
 
     @property
     def columns(self) -> tuple[str, ...]:

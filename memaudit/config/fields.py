@@ -28,8 +28,8 @@ class About:
     `name` is what users call it, where that is not the field's name, `also` another name that the
     command line takes; `low` and `high` bound numbers, `open_` says that the bounds themselves are
     left out; `metavar` is what --help shows for the value; `flag_value` is what the option means
-    without a value; `path`: it may name something on this machine; `hidden`: it is no option of the
-    command line.
+    without a value; `opposite` is the flag that says no; `path`: it may name something on this
+    machine; `hidden`: it is no option of the command line.
     """
 
     help: str = ""
@@ -40,6 +40,7 @@ class About:
     open_: bool = False
     metavar: str = ""
     flag_value: str = ""
+    opposite: str = ""
     path: bool = False
     hidden: bool = False
 

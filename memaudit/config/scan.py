@@ -136,8 +136,15 @@ class ScanConfig:
 
     def recalibrated(self, calibration: CalibrationConfig) -> ScanConfig:
         """The same scan, calibrated in another way."""
+        return self._with(calibration=calibration)
+
+    def settled(self, images: int) -> ScanConfig:
+        """The same scan, with the way to scan so many images decided."""
+        return self._with(attack=self.attack.settled(images))
+
+    def _with(self, **changed: Any) -> ScanConfig:
         deciding = {one.field.name: getattr(self, one.field.name) for one in parts(ScanConfig)}
-        return ScanConfig(**{**deciding, "calibration": calibration})
+        return ScanConfig(**{**deciding, **changed})
 
     def asked(self) -> dict[str, Any]:
         """The parts that decide the scores, paths in full."""

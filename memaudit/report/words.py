@@ -246,13 +246,14 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
         row(
             "adaptive",
             f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
-            f"full; {effort.promoted} images stood out in a first pass of {effort.screen} and were "
+            f"full; {effort.promoted} images stood out in a first pass of "
+            f"{' and '.join(effort.screen)} and were "
             "reconstructed",
         )
     ]
     if screened:
         left = f"{screened} flagged images were not reconstructed"
-        rows.append(row("", f"{left}; raise --fraction, or scan in full"))
+        rows.append(row("", f"{left}; raise --fraction, or scan with --full"))
     return rows
 
 

@@ -36,7 +36,8 @@ def pooled_scores(
         return input_scores(scores, primary)
     if rows["example_id"].nunique() == scores["example_id"].nunique():
         return input_scores(rows, primary)
-    first = input_scores(screen, screening(screen, (primary, *claims)), SCREEN)
+    by_screen = _seen_by(primary, screen, claims)
+    first = input_scores(screen[screen["attack"] == by_screen.attack], by_screen, SCREEN)
     full = input_scores(rows, primary)
     inputs = list(dict.fromkeys([*first, *full]))
     score = first.reindex(columns=inputs, fill_value=0.0)
@@ -64,21 +65,37 @@ def of_attack(scores: pd.DataFrame, primary: Primary) -> pd.Series[bool]:
     return (scores["attack"] == primary.attack) & (scores["phase"] == FULL)
 
 
-def screening(screen: pd.DataFrame, claims: tuple[Primary, ...]) -> Primary:
-    """What is pooled of a first pass: as of the claim that its attack is of, else of the first."""
-    attack = str(screen["attack"].iloc[0])
-    by_name = {claim.attack: claim for claim in claims}
-    return by_name.get(attack) or replace(claims[0], attack=attack)
-
-
 def outstanding(screen: pd.DataFrame, claims: tuple[Primary, ...], fraction: float) -> list[str]:
     """Ids that a first pass promotes, the most suspicious first; ties by id.
 
-    A fraction of all, and whatever else stands far above the median: of a model that memorized a
-    large part of the pool, more than the fraction. No label is looked at.
+    Those that stand highest by the sum of what its attacks show: a fraction of all, and whatever
+    else stands far above the median. Of a model that memorized a large part of the pool that is
+    more than the fraction. No label is looked at.
     """
-    score = combine(screen, screening(screen, claims), SCREEN).round(5)
-    spreads = standardise(np.asarray(score, np.float64)[:, None])[:, 0]
-    wanted = max(math.ceil(fraction * len(score)), int((spreads > OUTSTANDING).sum()))
-    ordered = score.sort_index().sort_values(ascending=False, kind="stable")
+    each = [
+        combine(rows, _named(str(attack), claims), SCREEN)
+        for attack, rows in screen.groupby("attack")
+    ]
+    table = pd.concat(each, axis=1)
+    total = standardise(table.to_numpy(np.float64)).sum(axis=1)
+    spreads = standardise(total[:, None])[:, 0]
+    wanted = max(math.ceil(fraction * len(table)), int((spreads > OUTSTANDING).sum()))
+    score = pd.Series(total.round(5), index=table.index).sort_index()
+    ordered = score.sort_values(ascending=False, kind="stable")
     return [str(example_id) for example_id in ordered.index[:wanted]]
+
+
+def _seen_by(primary: Primary, screen: pd.DataFrame, claims: tuple[Primary, ...]) -> Primary:
+    """What ranks images in a first pass as a claim does: its own attack, or a reconstruction."""
+    attacks = [str(name) for name in screen["attack"].unique()]
+    if primary.attack in attacks:
+        return primary
+    others = {claim.attack for claim in claims}
+    first = next((name for name in attacks if name not in others), attacks[0])
+    return _named(first, (primary, *claims))
+
+
+def _named(attack: str, claims: tuple[Primary, ...]) -> Primary:
+    """What is pooled of an attack in a first pass; of a reconstruction as of the first claim."""
+    by_name = {claim.attack: claim for claim in claims}
+    return by_name.get(attack) or replace(claims[0], attack=attack)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 class Effort:
     """Network evaluations made, and those that the scan of all images in full takes.
 
-    Of an adaptive scan also the attack of its first pass (`screen`) and how many images that
+    Of an adaptive scan also the attacks of its first pass (`screen`) and how many images that
     `promoted`; `reason` says why there was no first pass though one was asked for.
     """
 
     evaluations: int
     in_full: int
-    screen: str = ""
+    screen: tuple[str, ...] = ()
     promoted: int | None = None
     reason: str = ""
 

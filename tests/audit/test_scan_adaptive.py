@@ -25,7 +25,10 @@ from memaudit.statistics.verdict import Outcome
 
 MEMBERS, IMAGES, PROMOTED = 24, 134, 34  # a quarter of 134, rounded up
 POSITIONS = (np.asarray, np.flipud, np.fliplr, lambda image: np.rot90(image, 2))
-FIRST = {"none": Probe(ODE, phase=SCREEN), MEMBERSHIP: Probe(MEMBERSHIP, phase=SCREEN)}
+FIRST = {
+    "none": [Probe(ODE, phase=SCREEN)],
+    MEMBERSHIP: [Probe(MEMBERSHIP, phase=SCREEN), Probe(ONE_STEP, phase=SCREEN)],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +131,9 @@ def test_first_pass_and_full_scan_stand_in_folders_of_their_own(finished, attack
     everyone = sorted(finished.findings["example_id"])
     first, in_full = (rows_of(finished, work) for work in ("screen", "scores"))
     assert sorted(ids(first)) == everyone
-    assert probes_in(first) == [FIRST[attack]]
+    assert probes_in(first) == FIRST[attack]
     assert first["draw"].max() == 0
-    assert first["sigma"].nunique() == 1
+    assert first.groupby("attack")["sigma"].nunique().max() == 1
     assert ids(in_full) == set(promoted_of(finished))
     assert {probe.attack for probe in probes_in(in_full)} == {ODE, attack} - {"none"}
     assert set(Probe(ODE).rows(in_full)["sigma"]) == {0.5}
@@ -163,12 +166,12 @@ def test_every_promoted_image_scores_above_every_other(finished):
 def test_the_effort_is_counted_right(finished, in_full, attack):
     effort = finished.summary.conduct.effort
     membership = 0 if attack == "none" else 3 * 2 * 2  # three images, two levels, two draws
-    first = 3  # three steps, or an image and its two mirror images
-    assert effort.evaluations == IMAGES * first + PROMOTED * (8 + membership)
+    first = 3 if attack == "none" else 3 + 1  # of an image and its two mirror images, and one step
+    assert effort.evaluations == IMAGES * first + PROMOTED * (3 + membership)
     assert effort.in_full == IMAGES * (2 * 8 + membership)
     assert effort.in_full == in_full.summary.conduct.effort.evaluations
     assert effort.saved == effort.in_full / effort.evaluations
-    assert (effort.screen, effort.reason) == (FIRST[attack].attack, "")
+    assert (effort.screen, effort.reason) == (tuple(one.attack for one in FIRST[attack]), "")
     assert effort.promoted == (finished.findings["stage"] == "full").sum() == PROMOTED
     assert in_full.summary.conduct.effort.saved == 1
 
@@ -185,7 +188,7 @@ def test_several_reconstructions_are_each_run_on_the_promoted(asked, images):
     assert (cells == 1).all(axis=None)
     assert result.summary.attack == ODE
     probes = {level.probe for level in result.summary.levels}
-    assert probes == {*map(Probe, (ODE, ONE_STEP, SAMPLE)), FIRST["none"]}
+    assert probes == {*map(Probe, (ODE, ONE_STEP, SAMPLE)), *FIRST["none"]}
     assert flagged(result) == [f"member/{k:03d}.png" for k in range(MEMBERS)]
     assert result.summary.conduct.effort.evaluations == sum(model.denoised)
 
@@ -243,7 +246,8 @@ def test_flagged_images_that_were_not_reconstructed_are_counted(asked):
 
 
 def test_a_pool_too_small_for_a_first_pass_is_scanned_in_full(asked, attack):
-    options = {"steps": 1, "attacks": (attack,), "membership_draws": 1, "membership_sigma": (0.1,)}
+    noise = Corruption(sigmas=(0.5,), draws=1, weak_sigmas=(0.1,), weak_draws=1)
+    options = {"steps": 1, "attacks": (attack,), "corruption": noise}
     result = scan(asked(f"{attack}-small", fraction=0.99, **options))
     effort = result.summary.conduct.effort
     assert effort.reason == "a first pass over so few images would save nothing"
@@ -265,8 +269,8 @@ def test_where_mirror_images_are_known_alike_all_is_scanned_in_full(asked, image
     ]
     effort = both[0].summary.conduct.effort
     assert effort.reason.startswith("the model treats pictures and their mirror images alike")
-    assert (effort.screen, effort.promoted) == ("", None)
-    assert effort.evaluations == effort.in_full + 3 * IMAGES
+    assert (effort.screen, effort.promoted) == ((), None)
+    assert effort.evaluations == effort.in_full + 4 * IMAGES
     assert both[0].findings["stage"].unique() == "full"
     assert_same_findings(both[0].findings, both[1].findings)
     assert_same_scores(both[0].scores, both[1].scores)

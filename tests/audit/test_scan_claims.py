@@ -94,7 +94,7 @@ def test_an_adaptive_scan_asks_all_images_about_membership(asked, attack):
 def test_an_attack_that_is_no_first_pass_is_asked_of_all_images_in_full(asked):
     options = {"attacks": ("denoising-loss",), "power": False, "steps": 40}
     full, result = (scan(asked(f"loss-{kind}", adaptive=kind, **options)) for kind in (False, True))
-    assert result.summary.conduct.effort.screen == ODE
+    assert result.summary.conduct.effort.screen == (ODE,)
     ids = full.findings.set_index("example_id")["score"].sort_index()
     of_adaptive = result.findings.set_index("example_id")["score"].sort_index()
     np.testing.assert_allclose(of_adaptive, ids, atol=1e-4)

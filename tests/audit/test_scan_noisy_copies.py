@@ -198,7 +198,7 @@ def test_an_adaptive_scan_flags_the_same(asked, model):
     chosen = result.findings[result.findings["flagged"]]
     assert len(chosen) == MEMBERS
     assert result.summary.conduct.noisy.correlation.returned
-    first = Probe(result.summary.conduct.effort.screen, phase=SCREEN)  # it chose none of them
+    first = Probe(result.summary.conduct.effort.screen[0], phase=SCREEN)  # it chose none of them
     members = chosen["example_id"].to_list()
     lowest = result.prepared.levels.sigmas[0] - 0.01
     expected = correlation_test(result.scores, members, first, lowest)

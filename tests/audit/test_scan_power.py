@@ -265,7 +265,7 @@ def test_an_adaptive_scan_is_graded_by_its_full_scan(asked, folder, tiles):
     more = save(folder / "more", tiles[15:])
     options = {"controls": more, "index": None, "adaptive": True, "steps": 16}
     result = scan(asked("adaptive", memorized="members", **options))
-    assert result.summary.conduct.effort.screen == ODE
+    assert result.summary.conduct.effort.screen == (ODE,)
     assert result.summary.conduct.power.share == 1
     assert {(level.probe, level.grade) for level in result.summary.levels} == {
         (Probe(ODE), "informative"),

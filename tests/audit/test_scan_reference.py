@@ -201,7 +201,7 @@ def test_the_first_pass_of_an_adaptive_scan_takes_the_same_difference(asked):
     assert result.summary.conduct.effort.screen
     chosen = result.findings[result.findings["stage"] == "full"]
     assert (chosen["split"] == "member").mean() > 0.6
-    screened = Probe(result.summary.conduct.effort.screen, phase=SCREEN).rows(result.scores)
+    screened = Probe(result.summary.conduct.effort.screen[0], phase=SCREEN).rows(result.scores)
     assert screened["similarity_gain"].notna().all()
 
 

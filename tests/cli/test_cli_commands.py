@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from memaudit.doctor import PACKAGES
 
@@ -159,8 +161,8 @@ def test_a_plan_of_an_adaptive_scan_counts_first_pass_and_fraction(plan):
     adaptive = ("--adaptive", "--fraction", 0.15)
     found = json.loads(plan(*noise, *adaptive, "--json").out)
     assert found["in_full"] == 80 * 2 * 8 * 10
-    assert found["queries"] == 12 * 2  # a quarter of the draws at one of two levels
-    assert found["evaluations"] == 80 * 3 + 12 * 2 * 10  # three steps of all
+    assert found["queries"] == 12 * 8  # one of two levels
+    assert found["evaluations"] == 80 * 3 + 12 * 8 * 3  # three steps; of all, one draw
     said = plan(*noise, *adaptive).out
     assert f"{found['evaluations']} evaluations" in said
     assert "; 12800 in full" in said
@@ -170,7 +172,7 @@ def test_a_plan_of_two_claims_counts_the_first_pass_of_membership(plan):
     noise = ("--levels", 5, "--draws", 4, "--steps", 10, "--attacks", "mirrored-residual")
     found = json.loads(plan(*noise, "--adaptive", "--fraction", 0.15, "--json").out)
     assert found["in_full"] == 80 * (5 * 4 * 10 + 2 * 2 * 3)
-    assert found["evaluations"] == 80 * 3 + 12 * (2 * 10 + 2 * 2 * 3)
+    assert found["evaluations"] == 80 * (3 + 1) + 12 * (3 * 4 * 3 + 2 * 2 * 3)
 
 
 @pytest.mark.parametrize("extent", [(), ("--adaptive", "--fraction", 0.99, "--steps", 1)])
@@ -237,3 +239,34 @@ def test_trainings_that_cannot_be_are_refused(memaudit_command, members, tmp_pat
     run = memaudit_command("train", members, "--out", tmp_path / "file", *small)
     assert run.code == 2
     assert "check the path and its permissions" in run.err
+
+
+def test_many_images_are_scanned_adaptively_unless_full_is_asked_for(memaudit_command, tmp_path):
+    rng = np.random.default_rng(0)
+    for side, count in (("members", 1000), ("controls", 1000)):
+        (tmp_path / side).mkdir()
+        for k in range(count):
+            pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            PillowImage.fromarray(pixels).save(tmp_path / side / f"{k:04}.png")
+    members = tmp_path / "members"
+    few = save_first(members, 12, tmp_path / "few")
+    controls = ("--controls", tmp_path / "controls")
+    words = ("--embedder", "pixels", "--levels", 1, "--draws", 8, "--json")
+
+    def told(dataset, *more):
+        run = memaudit_command("plan", f"closed-form:{few}", dataset, *controls, *words, *more)
+        found = json.loads(run.out)
+        return found["evaluations"] < found["in_full"]
+
+    assert told(members)
+    assert not told(members, "--full")
+    assert not told(few)
+    assert told(few, "--adaptive")
+
+
+def save_first(folder, count, out):
+    """A folder of the first images of another."""
+    out.mkdir()
+    for path in sorted(folder.iterdir())[:count]:
+        shutil.copy(path, out)
+    return out

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +14,8 @@ from memaudit.statistics.adaptive import (
     outstanding,
     pooled_score,
     promoted,
-    screening,
 )
-from memaudit.statistics.combine import combine
+from memaudit.statistics.combine import combine, standardise
 from memaudit.statistics.probes import Probe, first_pass
 
 IDS = [f"{k:03}" for k in range(200)]
@@ -46,7 +47,7 @@ def adaptive(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 def test_promoted_are_the_top_of_the_first_pass(adaptive: pd.DataFrame) -> None:
     screen = adaptive[first_pass(adaptive)]
-    by_screen = screening(screen, (MARGIN,))
+    by_screen = replace(MARGIN, attack=str(screen["attack"].iloc[0]))
     top = combine(screen, by_screen, SCREEN).sort_values(ascending=False).index[:20]
     assert outstanding(screen, (MARGIN,), TENTH) == list(top)
     assert promoted(adaptive, MARGIN) == sorted(top)
@@ -70,31 +71,36 @@ def test_promoted_stand_above_all_others_and_keep_their_full_order(adaptive: pd.
 def test_an_image_that_was_not_promoted_keeps_its_first_score(adaptive: pd.DataFrame) -> None:
     score = pooled_score(adaptive, MARGIN)
     first = adaptive[first_pass(adaptive)]
-    screen = combine(first, screening(first, (MARGIN,)), SCREEN)
+    screen = combine(first, replace(MARGIN, attack=str(first["attack"].iloc[0])), SCREEN)
     others = score.drop(promoted(adaptive, MARGIN)).index
     pd.testing.assert_series_equal(score[others], screen[others])
 
 
-def test_a_first_pass_of_membership_ranks_what_was_not_reconstructed() -> None:
+def test_a_first_pass_of_two_attacks_promotes_by_their_sum_and_ranks_each_claim_by_its_own() -> (
+    None
+):
     rng = np.random.default_rng(3)
-    known, look = rng.normal(size=(2, 200))
+    known, near = rng.normal(size=(2, 200))
     seen = keys(IDS, SIGMAS[:1], 1, attack=MEMBERSHIP.attack, phase=SCREEN)
     seen = seen.assign(ssim=known, margin=np.nan)
+    step = keys(IDS, SIGMAS[:1], 1, attack=ONE_STEP, phase=SCREEN).assign(margin=near, ssim=np.nan)
+    screen = pd.concat([seen, step], ignore_index=True)
     claims = (MARGIN, MEMBERSHIP)
-    chosen = outstanding(seen, claims, TENTH)
-    assert set(chosen) == {IDS[k] for k in np.argsort(-known)[:20]}
-    full = table(look, ODE, seed=4).assign(ssim=np.nan)
+    chosen = outstanding(screen, claims, TENTH)
+    total = standardise(np.stack([known, near], axis=1)).sum(axis=1)
+    assert chosen == [IDS[k] for k in np.argsort(-total)[:20]]
+    full = table(rng.normal(size=200), ODE, seed=4).assign(ssim=np.nan)
     again = keys(IDS, SIGMAS, 1, attack=MEMBERSHIP.attack)
     again = again.assign(ssim=again["example_id"].map(dict(zip(IDS, known, strict=True))))
     later = [rows[rows["example_id"].isin(chosen)] for rows in (full, again)]
-    scores = claim_scores(pd.concat([seen, *later], ignore_index=True), claims)
-    by_known = [IDS[k] for k in np.argsort(-known)]
-    of_membership = scores[Probe(MEMBERSHIP.attack)].sort_values(ascending=False)
-    assert list(of_membership.index) == by_known
-    of_reproduction = scores[Probe(ODE)].sort_values(ascending=False)
-    assert list(of_reproduction.index[20:]) == by_known[20:]
-    top = combine(later[0], MARGIN).sort_values(ascending=False)
-    assert list(of_reproduction.index[:20]) == list(top.index)
+    scores = claim_scores(pd.concat([screen, *later], ignore_index=True), claims)
+    for probe, by_first, last, primary_of in (
+        (Probe(MEMBERSHIP.attack), known, later[1], MEMBERSHIP),
+        (Probe(ODE), near, later[0], MARGIN),
+    ):
+        order = list(scores[probe].sort_values(ascending=False).index)
+        assert order[:20] == list(combine(last, primary_of).sort_values(ascending=False).index)
+        assert order[20:] == [IDS[k] for k in np.argsort(-by_first) if IDS[k] not in chosen]
 
 
 def test_what_was_asked_of_all_images_is_not_staged(adaptive: pd.DataFrame) -> None:
