@@ -19,18 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from calibration import PRIMARY, adaptive
+from calibration import PRIMARY
 from candidates import COLUMNS, COMBINATIONS, SUMS, by
 from kinds import write
 from models import KINDS, MODELS, Truth, truth
 
-from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import NO_ATTACK, CalibrationConfig, Corruption, ScanConfig
+from memaudit.config import MEMBERSHIP, NO_ATTACK, Corruption, ScanConfig
 from memaudit.data import image_id
 from memaudit.statistics.adaptive import pooled_score
-from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.effects import auc
 
 RUNS = Path(__file__).parent / "data" / "detection"
@@ -42,8 +40,9 @@ VARIANTS = {  # embedder, modes of reconstruction, noise
     "other modes": ("sscd-distilled", ("sample", "one-step"), ONE),
     "sscd": ("sscd", ("ode",), ONE),
     "pixels": ("pixels", ("ode",), ONE),
+    "default": ("sscd-distilled", ("ode",), Corruption()),  # with what membership rests on
+    "adaptive": ("sscd-distilled", ("ode",), Corruption()),
 }
-FRACTIONS = (0.05, 0.1, 0.2, 0.3)  # promoted by a replayed adaptive scan
 BEST = 10  # sums of columns that are printed
 LEAST_FOUND, MOST_FALSE = 0.90, 0.10
 
@@ -83,9 +82,9 @@ def report(kind: str, role: str) -> bool:
         for draws in (1, 2, 4):
             rows = result.scores[result.scores["draw"] < draws]
             print_row(f"{draws} draws", rates(pooled_score(rows, PRIMARY), repeats))
-        print("adaptive: evaluations, times fewer, and share of the full scan's flags kept")
-        for fraction, fewer, kept in frontier(kind, role, known):
-            print(f"  {fraction:4.0%} promoted: {fewer:5.1f} times fewer, {kept:.0%} kept")
+        print("adaptive, with all defaults, against a scan in full")
+        for said in against_full(kind, role, known):
+            print(f"  {said}")
         print("by attack and by embedder, one draw")
         for name, score in variants(kind, role, known):
             print_row(name, rates(score, repeats))
@@ -103,28 +102,25 @@ def variants(kind: str, role: str, known: Truth) -> Iterator[tuple[str, pd.Serie
         yield embedder, pooled_score(scanned(kind, role, embedder, known).scores, PRIMARY)
 
 
-def frontier(kind: str, role: str, known: Truth) -> Iterator[tuple[float, float, float]]:
-    """Replay adaptive scans whose first pass is one step of one draw at each level.
+def against_full(kind: str, role: str, known: Truth) -> Iterator[str]:
+    """What an adaptive scan finds of what the scan in full does, and at what cost."""
+    full, part = (scanned(kind, role, variant, known) for variant in ("default", "adaptive"))
+    effort = part.summary.conduct.effort
+    assert effort is not None
+    yield f"{effort.saved:.1f} times fewer evaluations, {effort.promoted} images reconstructed"
+    before, after = (
+        one.findings[one.findings["split"] == "member"].set_index("example_id")
+        for one in (full, part)
+    )
+    for name in ("membership_flagged", "reproduction_flagged"):
+        yield kept(name, before[name], after[name].reindex(before.index))
+    both = (table["claim"] == "reproduction" for table in (before, after))
+    yield kept("called reproductions", *both)
 
-    -> promoted share, times fewer evaluations, and share of the full scan's flags that are kept.
-    """
-    full = scanned(kind, role, "report", known).scores
-    modes = scanned(kind, role, "other modes", known).scores
-    rows = pd.concat([full, modes[modes["attack"] == ONE_STEP]], ignore_index=True)
-    steps = scan_config(kind, role, "report").attack.steps
-    levels, cells = full["sigma"].nunique(), len(full[["sigma", "draw"]].drop_duplicates())
-    everything = flags(pooled_score(full, PRIMARY), known)
-    for fraction in FRACTIONS:
-        kept = flags(adaptive(rows, fraction), known) & everything
-        fewer = cells * steps / (levels + fraction * cells * steps)
-        yield fraction, fewer, len(kept) / max(1, len(everything))
 
-
-def flags(score: pd.Series, known: Truth) -> set[str]:
-    """Ids that the exact rule flags."""
-    members = score.index.isin(repeats_of(known).index)
-    q = benjamini_hochberg(conformal_p(score[members].to_numpy(), score[~members].to_numpy()))
-    return set(score.index[members][q <= CalibrationConfig.q])
+def kept(name: str, before: pd.Series, after: pd.Series) -> str:
+    after = after.reindex(before.index)
+    return f"{name}: {before.sum()} in full, {(before & after).sum()} of them kept; {after.sum()}"
 
 
 def judge(table: pd.DataFrame, repeats: pd.Series, shares: dict[str, float]) -> bool:
@@ -187,7 +183,8 @@ def scan_config(kind: str, role: str, variant: str) -> ScanConfig:
         dataset=str(folder / "members"),
         controls=str(folder / "controls"),
         out=str(folder / variant),
-        attacks=(NO_ATTACK,),
+        attacks=(MEMBERSHIP,) if variant in ("default", "adaptive") else (NO_ATTACK,),
+        adaptive=variant == "adaptive",
         embedder=embedder,
         reconstruct=reconstruct,
         corruption=corruption,
