@@ -151,15 +151,15 @@ def table(kind: str) -> Iterator[bool]:
     done = [one for one in planned if (run_of(kind, *one) / "scan.json").is_file()]
     print(f"\n=== {kind}: {MEMBERS} members, {CONTROLS} controls, {STEPS} steps, sigma_n {SIGMA_N}")
     print(
-        f"{'model':18}{'input':14}{'flagged':>8}{'excess (95 %)':>26}{'TPR at 1 %':>11}{'FPR':>6}"
-        f"{'Frechet':>9}"
+        f"{'model':18}{'input, claim':28}{'flagged':>8}{'excess (95 %)':>26}{'TPR at 1 %':>11}"
+        f"{'FPR':>6}{'Frechet':>9}"
     )
     for name, seed in done:
         result = audit(kind, name, seed)
         quality = result.quality
         frechet = "-" if quality is None or quality.frechet is None else f"{quality.frechet:.3f}"
         for what, score in by_input(result):
-            print(f"{name + ' ' + str(seed):18}{what:14}{measures(score, result)}{frechet:>9}")
+            print(f"{name + ' ' + str(seed):18}{what:28}{measures(score, result)}{frechet:>9}")
         print(f"{'':18}{result.summary.verdict.outcome}, {result.summary.flagged.groups} flagged")
     for seed in range(SEEDS):
         there = [name for name, s in done if s == seed]
@@ -173,9 +173,10 @@ def table(kind: str) -> Iterator[bool]:
 
 
 def by_input(result: ScanResult) -> Iterator[tuple[str, pd.Series]]:
-    """The pooled score of full sampling, of clean images and, where there are, noisy copies."""
-    for what, score in input_scores(result.scores, result.prepared.primary).items():
-        yield str(what), score
+    """The score of each claim, of clean images and, where there are, noisy copies."""
+    for claim in result.prepared.claims:
+        for what, score in input_scores(result.scores, claim).items():
+            yield f"{what}, {claim.claim}", score
 
 
 def measures(score: pd.Series, result: ScanResult) -> str:
