@@ -24,6 +24,7 @@ from memaudit.statistics.probes import first_pass
 
 Claims = tuple[Primary, ...]
 NOTHING = Part()
+SAMPLED = 100  # images at most, or one in twenty, that are scanned in full at random
 BLIND = (
     "the model treats pictures and their mirror images alike, so that the first pass, which "
     "compares the two, sees nothing; all images were scanned in full"
@@ -91,7 +92,8 @@ class Extent:
             return whole
         always = asked_of_all(config, grids)
         first = cls._of(images, (*first_passes(config, grids), *always))
-        few = cls._of(math.ceil(config.fraction * images), _left(config, grids))
+        chosen = math.ceil(config.fraction * images) + _sampled(images)
+        few = cls._of(min(images, chosen), _left(config, grids))
         evaluations = first.evaluations + few.evaluations
         if evaluations >= whole.evaluations:
             return whole
@@ -155,8 +157,10 @@ def _in_full(
 def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims) -> Scored:
     """Ask all images the little that a first pass takes, and the rest of those that stand out.
 
-    Which images go on is decided on members and controls alike, so p-values stay exact. Where the
-    first pass sees nothing in this model, all images are scanned in full.
+    Which images go on is decided on members and controls alike, so p-values stay exact. With them
+    go some that are drawn at random, for all that stand out may be members: a copy is told by how
+    held-out images come back. Where the first pass sees nothing in this model, all images are
+    scanned in full.
     """
     first = first_passes(config, grids)
     of_all = (*first, *asked_of_all(config, grids))
@@ -169,7 +173,7 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
         found = _in_full(scorer, in_full, grids, BLIND, screen)
         spent = found.effort.evaluations + len(ids) * _evaluations(first)
         return replace(found, effort=replace(found.effort, evaluations=spent))
-    top = set(outstanding(seen, claims, config.fraction))
+    top = {*outstanding(seen, claims, config.fraction), *sorted(ids)[: _sampled(len(ids))]}
     chosen = [example_id for example_id in ids if example_id in top]
     left = _left(config, grids)
     part = assemble(screen, scorer.score("scores", chosen, left), screened=True)
@@ -177,9 +181,14 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
         evaluations=len(ids) * _evaluations(of_all) + len(chosen) * _evaluations(left),
         in_full=len(ids) * _evaluations(full_passes(in_full, grids)),
         screen=tuple(names),
-        promoted=len(promoted(part.table, claims[0])),
+        promoted=len(promoted(part.table, claims[0], claims)),
     )
     return Scored(part, effort)
+
+
+def _sampled(images: int) -> int:
+    """How many images of so many are scanned in full whatever the first pass shows of them."""
+    return min(SAMPLED, math.ceil(images / 20))
 
 
 def _left(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:

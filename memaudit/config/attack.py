@@ -147,7 +147,7 @@ class AttackConfig:
         opposite="full",
     )
     fraction: float = option(
-        0.12,
+        0.1,
         "Part of all images that --adaptive reconstructs; more, if more stand out.",
         low=0,
         high=1,

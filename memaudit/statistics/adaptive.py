@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def pooled_scores(
         return input_scores(rows, primary)
     by_screen = _seen_by(primary, screen, claims)
     first = input_scores(screen[screen["attack"] == by_screen.attack], by_screen, SCREEN)
-    full = input_scores(rows, primary)
+    full = input_scores(rows[rows["example_id"].isin(promoted(scores, primary, claims))], primary)
     inputs = list(dict.fromkeys([*first, *full]))
     score = first.reindex(columns=inputs, fill_value=0.0)
     score.loc[full.index] = full.reindex(columns=inputs) - full.min() + score.max() + 1
@@ -55,9 +56,18 @@ def claim_scores(scores: pd.DataFrame, claims: tuple[Primary, ...]) -> pd.DataFr
     return pd.concat(named, axis=1)
 
 
-def promoted(scores: pd.DataFrame, primary: Primary) -> list[str]:
-    """Ids that were scanned in full, ascending: without a first pass, all."""
-    return sorted(scores.loc[of_attack(scores, primary), "example_id"].unique())
+def promoted(scores: pd.DataFrame, primary: Primary, claims: tuple[Primary, ...] = ()) -> list[str]:
+    """Ids that an adaptive scan promoted, the highest first pass first.
+
+    They are the longest run from the top of the first pass all of which was scanned in full: a
+    function of the unlabelled pool. Images below it that were scanned in full were drawn at random,
+    to show how images come back that did not stand out. Without a first pass, all ids.
+    """
+    screen = scores[first_pass(scores)]
+    in_full = set(scores.loc[of_attack(scores, primary), "example_id"])
+    if screen.empty:
+        return sorted(in_full)
+    return list(takewhile(in_full.__contains__, outstanding(screen, claims or (primary,), 1.0)))
 
 
 def of_attack(scores: pd.DataFrame, primary: Primary) -> pd.Series[bool]:

@@ -50,7 +50,19 @@ def test_promoted_are_the_top_of_the_first_pass(adaptive: pd.DataFrame) -> None:
     by_screen = replace(MARGIN, attack=str(screen["attack"].iloc[0]))
     top = combine(screen, by_screen, SCREEN).sort_values(ascending=False).index[:20]
     assert outstanding(screen, (MARGIN,), TENTH) == list(top)
-    assert promoted(adaptive, MARGIN) == sorted(top)
+    assert promoted(adaptive, MARGIN) == list(top)
+
+
+def test_an_image_in_full_that_did_not_stand_out_keeps_its_first_score() -> None:
+    strength = np.random.default_rng(1).normal(size=200)
+    screen = table(strength, ONE_STEP, SCREEN)
+    order = outstanding(screen, (MARGIN,), 1.0)
+    full = table(strength, ODE, draws=2, seed=2)
+    both = full[full["example_id"].isin([*order[:20], order[100], order[150]])]
+    scores = pd.concat([screen, both], ignore_index=True)
+    without = pd.concat([screen, both[both["example_id"].isin(order[:20])]], ignore_index=True)
+    assert promoted(scores, MARGIN) == order[:20]
+    pd.testing.assert_series_equal(pooled_score(scores, MARGIN), pooled_score(without, MARGIN))
 
 
 def test_whatever_stands_far_out_is_promoted_however_much_it_is() -> None:
