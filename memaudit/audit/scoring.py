@@ -24,7 +24,7 @@ from memaudit.statistics.probes import first_pass
 
 Claims = tuple[Primary, ...]
 NOTHING = Part()
-SAMPLED = 100  # images at most, or one in twenty, that are scanned in full at random
+SAMPLED = 100  # images at most, or one in thirty, that are scanned in full at random
 BLIND = (
     "the model treats pictures and their mirror images alike, so that the first pass, which "
     "compares the two, sees nothing; all images were scanned in full"
@@ -188,7 +188,7 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
 
 def _sampled(images: int) -> int:
     """How many images of so many are scanned in full whatever the first pass shows of them."""
-    return min(SAMPLED, math.ceil(images / 20))
+    return min(SAMPLED, math.ceil(images / 30))
 
 
 def _left(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
