@@ -14,7 +14,7 @@ of the 10 at q = .05, and over 1,000 random divisions of the other images into m
 at most .05 of its flags are false, up to two standard errors; against the full scan it takes at
 least 10 times fewer network evaluations and keeps at least 99 % of the flags. Reported only: 1
 memorized of 1,000 with 20,000 controls; 10 with 1,000 controls, where ranks cannot flag fewer than
-20; and what other fractions than .05 in full keep and cost. About 25 minutes on one core; runs lie
+20. About 25 minutes on one core; runs lie
 below benchmarks/data/rare and are continued.
 """
 
@@ -41,10 +41,8 @@ from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.models.provenance import Provenance
 from memaudit.records import Image
-from memaudit.statistics.adaptive import outstanding, pooled_score
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
 from memaudit.statistics.effort import Effort
-from memaudit.statistics.probes import first_pass
 
 RUNS = DATA / "rare"
 Q = 0.05
@@ -53,7 +51,6 @@ PRIMARY = pooled(claims_of(AttackConfig(score=SCORE))[0])
 MEMBERS, MOST_CONTROLS, SURROUNDINGS = 1000, 20_300, 4000  # some controls are copies of others
 LEAST_FOUND, LEAST_KEPT, LEAST_SAVED = 9, 0.99, 10
 DIVISIONS = 1000
-FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1)
 COLUMNS = ("scan", "members", "controls", "smallest count", "evaluations", "fewer")
 FLAGS = ("memorized", "flagged", "false", "extrap.", "false")
 
@@ -78,7 +75,6 @@ CASES = {
 def main() -> int:
     print("".join(f"{name:>16}" for name in COLUMNS) + "".join(f"{name:>10}" for name in FLAGS))
     results = {name: report(name, case) for name, case in CASES.items()}
-    print_frontier(results["adaptive"], results["full"])
     good = judge(results["adaptive"], results["full"])
     return 0 if all(good) else 1
 
@@ -138,33 +134,6 @@ def false_shares(table: pd.DataFrame, known: frozenset[str]) -> np.ndarray:
         flagged = benjamini_hochberg(p) <= Q
         shares.append(flagged[len(scores) :].sum() / max(1, flagged.sum()))
     return np.array(shares)
-
-
-def print_frontier(adaptive: ScanResult, full: ScanResult) -> None:
-    """What is kept of the full scan's flags, by the fraction that the first pass promotes."""
-    rows = calibrating(full.findings)
-    first = adaptive.scores[first_pass(adaptive.scores)]
-    order = outstanding(first, (PRIMARY,), 1.0)
-    everything, known = flagged_ids(full.findings), memorized_ids(CASES["full"].memorized)
-    print("\n  in full   evaluations   times fewer   flags kept   memorized")
-    for fraction in FRACTIONS:
-        top = order[: math.ceil(fraction * len(order))]
-        in_full = full.scores[full.scores["example_id"].isin(top)]
-        score = pooled_score(pd.concat([first, in_full], ignore_index=True), PRIMARY)
-        found = flagged_by(score, rows)
-        cost = evaluations(effort_of(adaptive), order, fraction, adaptive.config.attack.fraction)
-        kept = len(found & everything) / max(1, len(everything))
-        saved = effort_of(full).evaluations / cost
-        print(f"  {fraction:7.3f} {cost:13d} {saved:13.1f} {kept:12.1%} {len(found & known):11d}")
-
-
-def evaluations(effort: Effort, order: list[str], fraction: float, made_with: float) -> int:
-    """Evaluations of an adaptive scan, had it promoted another fraction."""
-    sample = set(sorted(order)[: effort.sampled])
-    wanted, made = (
-        len(set(order[: math.ceil(share * len(order))]) - sample) for share in (fraction, made_with)
-    )
-    return effort.evaluations + (wanted - made) * (effort.in_full // len(order))
 
 
 def calibrating(table: pd.DataFrame) -> pd.DataFrame:

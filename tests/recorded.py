@@ -348,7 +348,7 @@ def evidence() -> Record:
             self_checked=True,
             detectable=Detectable(None, 12, 16),
             power=Power(ODE, 0.95, 0.861, 0.99, 60, 64, 50, 60, ()),
-            effort=Effort(1280, 2560, (MEMBERSHIP, ONE_STEP), 12),
+            effort=Effort(1280, 2560, (MEMBERSHIP, ONE_STEP), 12, 5),
             noisy=noisy,
             reference=ReferenceUse("twin", "other", 500, 0, 3),
         ),

@@ -13,6 +13,7 @@ from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
+from memaudit.statistics.effort import Effort
 
 FEW_STEPS = 3
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
@@ -129,6 +130,17 @@ def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     """
     first = {how.attack.name for how in first_passes(config, grids)}
     return tuple(how for how in claim_passes(config, grids)[1:] if how.attack.name not in first)
+
+
+def as_done(config: AttackConfig, effort: Effort | None) -> AttackConfig:
+    """What was asked of each image that was scanned in full: all, if none was promoted."""
+    return replace(config, adaptive=effort is not None and bool(effort.screen))
+
+
+def steps_done(config: AttackConfig, effort: Effort | None) -> int:
+    """The steps in which images were reconstructed."""
+    done = as_done(config, effort)
+    return (in_few_steps(done) if done.adaptive else done).steps
 
 
 def in_few_steps(config: AttackConfig) -> AttackConfig:

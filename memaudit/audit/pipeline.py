@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import check_attacks, claim_passes, refuse_unfit
+from memaudit.attacks.passes import as_done, check_attacks, claim_passes, refuse_unfit
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -17,7 +17,7 @@ from memaudit.audit.power import check_power
 from memaudit.audit.prepare import Ready, prepare
 from memaudit.audit.provenance import environment
 from memaudit.audit.result import ScanResult
-from memaudit.audit.scoring import Scored, Scorer, as_done, score_pool
+from memaudit.audit.scoring import Scored, Scorer, score_pool
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Crew, Engine, sequential
 from memaudit.config import ScanConfig, keep_apart

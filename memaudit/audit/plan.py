@@ -65,6 +65,8 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     members, controls = sides.count("member"), sides.count("control")
     added = _added(spec.attack, opened)
     grids = Grids(_grid(spec.attack, opened, added), _weak_grid(spec.attack, opened))
+    if not Extent.of(spec.attack, grids, len(sides)).adaptive:
+        spec = replace(spec, attack=replace(spec.attack, adaptive=False))
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     each = claim_passes(spec.attack, grids)[0].queries_each

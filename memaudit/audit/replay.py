@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from memaudit.attacks.base import Pass
-from memaudit.attacks.passes import full_passes
+from memaudit.attacks.passes import as_done, full_passes
 from memaudit.audit.bench import Opened, grids_of, open_parts, reopen
 from memaudit.audit.calibration import read_scores
 from memaudit.audit.prepare import embed
-from memaudit.audit.scoring import as_done
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Task
 from memaudit.audit.work import attack as run_passes

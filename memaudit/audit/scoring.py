@@ -26,8 +26,8 @@ Claims = tuple[Primary, ...]
 NOTHING = Part()
 SAMPLED = 100  # images at most, or one in thirty, that are scanned in full at random
 BLIND = (
-    "the model treats pictures and their mirror images alike, so that the first pass, which "
-    "compares the two, sees nothing; all images were scanned in full"
+    "nothing shows that the model knows pictures better than their mirror images, on which the "
+    "first pass rests; all images were scanned in full"
 )
 
 
@@ -83,6 +83,7 @@ class Extent:
     evaluations: int
     embeddings: int
     in_full: int  # images
+    adaptive: bool = False
 
     @classmethod
     def of(cls, config: AttackConfig, grids: Grids, images: int) -> Extent:
@@ -97,7 +98,7 @@ class Extent:
         evaluations = first.evaluations + few.evaluations
         if evaluations >= whole.evaluations:
             return whole
-        return cls(evaluations, first.embeddings + few.embeddings, few.in_full)
+        return cls(evaluations, first.embeddings + few.embeddings, few.in_full, adaptive=True)
 
     @classmethod
     def _of(cls, images: int, passes: tuple[Pass, ...]) -> Extent:
@@ -113,7 +114,7 @@ def score_pool(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claim
     if not config.adaptive:
         return _in_full(scorer, config, grids)
     images = len(scorer.candidates.ids)
-    if Extent.of(config, grids, images).in_full == images:
+    if not Extent.of(config, grids, images).adaptive:
         reason = "a first pass over so few images would save nothing"
         return _in_full(scorer, replace(config, adaptive=False), grids, reason)
     return _adaptive(scorer, config, grids, claims)
@@ -135,21 +136,13 @@ def assemble(screen: Part, scores: Part, *, screened: bool) -> Part:
     return Part(joined.table[whole], joined.failed)
 
 
-def as_done(config: AttackConfig, effort: Effort | None) -> AttackConfig:
-    """What was asked of each image that was scanned in full: all, if none was promoted."""
-    return replace(config, adaptive=effort is not None and bool(effort.screen))
-
-
 def _in_full(
     scorer: Scorer, config: AttackConfig, grids: Grids, reason: str = "", screen: Part = NOTHING
 ) -> Scored:
-    """Ask everything of all images; `screen` has what was asked of them already."""
-    done = screen.table
-    known = () if done.empty else set(done.loc[~first_pass(done), "attack"])
+    """Ask everything of all images; `screen` is a first pass that showed nothing."""
     passes = full_passes(config, grids)
-    left = tuple(how for how in passes if how.attack.name not in known)
     ids = scorer.candidates.ids
-    part = assemble(screen, scorer.score("scores", ids, left), screened=False)
+    part = assemble(screen, scorer.score("scores", ids, passes), screened=False)
     whole = _evaluations(passes) * len(ids)
     return Scored(part, Effort(whole, whole, reason=reason))
 
@@ -177,11 +170,13 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
     chosen = [example_id for example_id in ids if example_id in top]
     left = _left(config, grids)
     part = assemble(screen, scorer.score("scores", chosen, left), screened=True)
+    stood_out = promoted(part.table, claims[0], claims)
     effort = Effort(
         evaluations=len(ids) * _evaluations(of_all) + len(chosen) * _evaluations(left),
         in_full=len(ids) * _evaluations(full_passes(in_full, grids)),
         screen=tuple(names),
-        promoted=len(promoted(part.table, claims[0], claims)),
+        promoted=len(stood_out),
+        sampled=len(set(chosen) - set(stood_out) - part.failed.keys()),
     )
     return Scored(part, effort)
 

@@ -155,12 +155,18 @@ def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 
 
 def shared_probes(base: FinishedRun, run: FinishedRun) -> list[Probe]:
-    """Those that both have; of noisy copies, if the copies are the same and carry a verdict."""
+    """Those that both have; of noisy copies, if the copies are the same and carry a verdict.
+
+    An attack on membership averages its draws, so that both must have as many.
+    """
     same_copies = base.copies is not None and base.copies == run.copies
+    draws = {one.record.config.attack.corruption.weak_draws for one in (base, run)}
     return [
         probe
         for probe in base.probes
-        if probe in run.probes and (probe.input != COPY or same_copies)
+        if probe in run.probes
+        and (probe.input != COPY or same_copies)
+        and (probe.attack in PREFERRED or len(draws) == 1)
     ]
 
 

@@ -76,7 +76,10 @@ def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
 
 def _untold(row: Difference, runs: Mapping[str, FinishedRun]) -> str:
     lesser, other = (row.run, row.base) if row.lesser == row.run else (row.base, row.run)
-    if row.input == CLEAN:
+    if runs[lesser].screened or runs[other].screened:
+        shown = "the images compared" if row.input == CLEAN else "they"
+        why = "they were chosen because they stood out in one of the two"
+    elif row.input == CLEAN:
         shown, why = "clean images", f"{lesser} {runs[lesser].untold}"
     else:
         shown, why = "they", "the two trainings go on differently below the noise of the copies"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from memaudit.attacks.passes import in_few_steps
+from memaudit.attacks.passes import steps_done
 from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.fit import labels, listed
@@ -23,20 +23,21 @@ def _captions(run: FinishedRun) -> str:
 
 
 def _steps(run: FinishedRun) -> int:
-    asked = run.record.config.attack
-    return (in_few_steps(asked) if run.screened else asked).steps
+    return steps_done(run.record.config.attack, run.record.summary.conduct.effort)
 
 
 WAY: dict[str, Callable[[FinishedRun], object]] = {
     "sampler": lambda run: run.record.config.attack.sampler,
     "steps": _steps,
     "draws": lambda run: run.record.config.attack.corruption.draws,
+    "draws of membership": lambda run: run.record.config.attack.corruption.weak_draws,
     "dtype": lambda run: run.record.config.target.dtype,
     "q": lambda run: run.record.config.calibration.q,
     "captions": _captions,
 }
 CONSEQUENCE = {
     "draws": "the draws that both have are compared",
+    "draws of membership": "what membership rests on is not compared, for it averages them",
     "q": "flags here are at the base's",
 }
 
@@ -102,18 +103,22 @@ def _in_part(*runs: FinishedRun) -> Iterator[str]:
     if adaptive:
         yield (
             f"{' and '.join(adaptive)} scanned only part of the images in full: only images that "
-            "both scanned in full are compared, which are the suspicious ones"
+            "both scanned in full are compared. They were chosen because they stood out in one of "
+            "the models, so which of the two memorizes less is not told; scan both with --full"
         )
 
 
 def untold(base: FinishedRun, run: FinishedRun, probe: Probe) -> tuple[str, ...]:
     """Names of those runs of which a probe cannot say that they memorize less.
 
-    By clean images, models of noisy data that may have memorized what was not asked for. By noisy
+    Of an adaptive scan, either: what is paired was chosen by the answers of one of the two. By
+    clean images, models of noisy data that may have memorized what was not asked for. By noisy
     copies, both where their trainings go on differently below the noise of these: sampled to its
     end, one may return the clean image where the other returns the copy.
     """
     both = dict.fromkeys((base, run))
+    if base.screened or run.screened:
+        return tuple(one.name for one in both)
     if probe.input != COPY:
         return tuple(one.name for one in both if one.untold)
     if probe.attack == ONE_STEP or base.training == run.training:

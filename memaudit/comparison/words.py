@@ -32,7 +32,8 @@ OF_COPIES = (
 )
 OF_MEMBERSHIP = (
     "In the rows of {}, which tells what a model knows and not what it brings back, own similarity "
-    "is the score of that attack."
+    "is the score of that attack, turned so that higher is more suspicious; a win is a member that "
+    "the run knows less."
 )
 
 

@@ -143,7 +143,7 @@ class AttackConfig:
         None,
         "Ask all images two cheap questions, and reconstruct only those that stand out, in few "
         "steps at the weaker half of the noise levels; or scan all images in full. Default: "
-        f"adaptive from {ADAPTIVE_FROM:,} images of both sides on.",
+        f"adaptive from {ADAPTIVE_FROM:,} members and controls together on.",
         opposite="full",
     )
     fraction: float = option(

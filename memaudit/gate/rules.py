@@ -10,6 +10,7 @@ from memaudit.gate.baseline import against
 from memaudit.gate.observed import Finding, Observed
 from memaudit.gate.policy import Policy, Suppression
 from memaudit.gate.rule import EXIT_CODES, Facts, Rule, State, at_most, findings_of, needed
+from memaudit.records import FULL
 from memaudit.statistics.verdict import Outcome, small
 
 
@@ -114,7 +115,10 @@ def _findings(facts: Facts) -> Iterator[Rule]:
     if policy.severity_floor_db is not None:
         floor = policy.severity_floor_db
         lowest = min((one.snr_db for one in copies if one.snr_db is not None), default=None)
-        state = State.FAIL if lowest is not None and lowest <= floor else State.PASS
+        asked = [one.snr_db for one in facts.seen.record.summary.levels if one.phase == FULL]
+        state = State.PASS if min(asked, default=floor) <= floor else State.CANNOT_TELL
+        if lowest is not None and lowest <= floor:
+            state = State.FAIL
         value = "no copy" if lowest is None else f"{lowest:.1f} dB"
         yield Rule(
             "severity_floor_db",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memaudit.config import MEMBERSHIP
+from memaudit.report.figure import clean_sigmas
 from memaudit.run.record import Record
 
 BY_ATTACK = {
@@ -20,23 +21,35 @@ OF_COPIES = (
     "asked about these, too: does it remember the very noise that covered an image? A model that "
     "never saw that version can only guess it."
 )
+BACK = (
+    "A model that has memorized an image may bring it back from noise through which other models "
+    "cannot."
+)
 ALONE = "No images that the model never saw were given, so there is nothing to compare with."
 
 
 def asked(record: Record) -> Iterator[str]:
     """What was done, to which model and which images."""
-    counts, data, levels = record.summary.counts, record.config.data, record.prepared.levels
+    counts, data, levels = record.summary.counts, record.config.data, clean_sigmas(record)
     yield (
         f"The question: did the model '{record.config.target.spec}' memorize images that it was "
         f"trained on? Asked about {counts.members} images that it is said to be trained on, the "
         f"members ('{data.dataset}')."
     )
-    strengths = "one strength" if len(levels.sigmas) == 1 else f"{len(levels.sigmas)} strengths"
-    yield (
-        f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
-        "bring it back. A model that has memorized an image may bring it back from noise through "
-        "which other models cannot."
-    )
+    strengths = "one strength" if len(levels) == 1 else f"{len(levels)} strengths"
+    effort = record.summary.conduct.effort
+    if effort is not None and effort.screen:
+        yield (
+            "Every image was first looked at cheaply. "
+            f"Covered with strong noise, at {strengths}, were the {effort.promoted} that rank "
+            f"highest there and {effort.sampled} at random, and the model was asked to bring them "
+            f"back. {BACK}"
+        )
+    else:
+        yield (
+            f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
+            f"bring it back. {BACK}"
+        )
     membership, noisy = record.prepared.membership, record.summary.conduct.noisy
     if membership is not None:
         yield BY_ATTACK.get(membership.attack, OTHER)

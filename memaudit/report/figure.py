@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memaudit.records import COPY, FULL
+from memaudit.records import CLEAN, COPY, FULL
 from memaudit.report.charts import Bars, Drawn
 from memaudit.run.record import Record
 from memaudit.statistics.levels import Level
@@ -27,6 +27,12 @@ def levels_of(record: Record) -> list[Level]:
     summary = record.summary
     found = [one for one in summary.levels if (one.attack, one.phase) == (summary.attack, FULL)]
     return sorted(found, key=lambda level: (level.input == COPY, level.snr_db))
+
+
+def clean_sigmas(record: Record) -> list[float]:
+    """The noise levels at which clean images were reconstructed, weak ones first."""
+    asked = {level.sigma for level in levels_of(record) if level.input == CLEAN}
+    return sorted(asked or record.prepared.levels.sigmas)
 
 
 def upper(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memaudit.report import plain
 from memaudit.report.asked import asked
-from memaudit.report.figure import Figure
+from memaudit.report.figure import Figure, clean_sigmas
 from memaudit.report.figures import figures
 from memaudit.report.finished import Reported
 from memaudit.report.kinds import Kind, kinds
@@ -106,7 +106,7 @@ def _provenance(record: Record) -> Iterator[Fact]:
         ),
     )
     yield "embedder", f"{prepared.embedder.name}, digest {prepared.embedder.digest}"
-    yield "noise levels", ", ".join(f"sigma {sigma:g}" for sigma in prepared.levels.sigmas)
+    yield "noise levels", ", ".join(f"sigma {sigma:g}" for sigma in clean_sigmas(record))
     yield "seed", str(record.config.attack.seed)
     yield "question", f"digest {prepared.question}"
     changed = " with changes" if commit is not None and commit.dirty else ""

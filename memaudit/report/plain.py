@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from memaudit.attacks.passes import steps_done
 from memaudit.records import CLEAN, COPY
 from memaudit.report.figure import upper
 from memaudit.report.noise import left
@@ -178,14 +179,16 @@ def _power(record: Record) -> Iterator[str]:
 
 def untested(record: Record) -> Iterator[str]:
     """What this scan does not say anything about."""
-    prepared, asked_for, counts = record.prepared, record.config.attack, record.summary.counts
+    prepared, counts = record.prepared, record.summary.counts
+    asked_for, effort = record.config.attack, record.summary.conduct.effort
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
     yield (f"{upper(UNASKED)}: every reconstruction here began with a noised copy of the image.")
     if levels:
         snr = sorted({one.snr_db for one in levels})
+        how = f"{asked_for.sampler}, {steps_done(asked_for, effort)} steps"
         yield (
             "Other attacks, noise levels and measures. In technical terms, this scan rests on "
-            f"{record.summary.attack} ({asked_for.sampler}, {asked_for.steps} steps) at "
+            f"{record.summary.attack} ({how}) at "
             f"{_range(snr)}, and on the embedder {prepared.embedder.name}, which compared images"
             f"{_also(record)}."
         )

@@ -246,13 +246,12 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
         row(
             "adaptive",
             f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
-            f"full; {effort.promoted} images stood out in a first pass of "
-            f"{' and '.join(effort.screen)} and were "
-            "reconstructed",
+            f"full; reconstructed were the {effort.promoted} images that rank highest in a first "
+            f"pass of {' and '.join(effort.screen)}, and {effort.sampled} at random",
         )
     ]
     if screened:
-        left = f"{screened} flagged images were not reconstructed"
+        left = f"{screened} flagged images do not rank among them"
         rows.append(row("", f"{left}; raise --fraction, or scan with --full"))
     return rows
 

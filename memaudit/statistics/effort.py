@@ -9,14 +9,16 @@ from dataclasses import dataclass
 class Effort:
     """Network evaluations made, and those that the scan of all images in full takes.
 
-    Of an adaptive scan also the attacks of its first pass (`screen`) and how many images that
-    `promoted`; `reason` says why there was no first pass though one was asked for.
+    Of an adaptive scan also the attacks of its first pass (`screen`), how many images that
+    `promoted`, and how many others were `sampled` at random to be scanned in full beside them;
+    `reason` says why there was no first pass though one was asked for.
     """
 
     evaluations: int
     in_full: int
     screen: tuple[str, ...] = ()
     promoted: int | None = None
+    sampled: int = 0
     reason: str = ""
 
     @property

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memaudit.records import COPY, Input, Phase, Primary
+from memaudit.statistics.adaptive import promoted
 from memaudit.statistics.combine import closeness, level_means
 from memaudit.statistics.effects import auc, share_above
 from memaudit.statistics.entities import Sides, calibrating
@@ -95,17 +96,34 @@ def per_level(
         levels += _of_probe(rows, scanned, primary, probe)
     if copy_threshold is None:
         return tuple(levels)
-    return tuple(_with_copies(level, scores, sides, copy_threshold) for level in levels)
+    stood_out = set(promoted(scores, primaries[0], primaries)) if adaptive else set()
+    return tuple(_with_copies(one, scores, sides, copy_threshold, stood_out) for one in levels)
 
 
-def _with_copies(level: Level, scores: pd.DataFrame, sides: Sides, copy_threshold: float) -> Level:
-    """Count the controls that come back as copies; noisy copies have a noise that none returns."""
+def _with_copies(
+    level: Level,
+    scores: pd.DataFrame,
+    sides: Sides,
+    copy_threshold: float,
+    stood_out: set[str],
+) -> Level:
+    """Count the controls that come back as copies; noisy copies have a noise that none returns.
+
+    Of an adaptive scan those that stood out count once, and those that were drawn at random for all
+    that did not.
+    """
     if level.own_similarity_controls is None or level.input == COPY:
         return level
     rows = scores[(scores["sigma"] == level.sigma) & level.probe.among(scores)]
     own = rows.groupby("example_id")["own_similarity"].mean()
     controls = own[own.index.isin(sides.controls)]
-    return replace(level, copies_controls=float((controls >= copy_threshold).mean()))
+    copied, promoted_too = controls >= copy_threshold, controls.index.isin(stood_out)
+    at_random = copied[~promoted_too]
+    if not promoted_too.any() or at_random.empty:
+        return replace(level, copies_controls=float(copied.mean()))
+    above = int(copied[promoted_too].sum())
+    rest = float(at_random.mean()) * (len(sides.controls) - int(promoted_too.sum()))
+    return replace(level, copies_controls=(above + rest) / len(sides.controls))
 
 
 def _of_probe(scores: pd.DataFrame, sides: Sides, primary: Primary, probe: Probe) -> list[Level]:

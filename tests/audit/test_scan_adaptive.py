@@ -266,7 +266,7 @@ def test_flagged_images_that_were_not_reconstructed_are_counted(asked):
     assert len(left) > 0
     assert result.summary.flagged.screened == len(left)
     said = (Path(result.config.execution.out) / "summary.txt").read_text()
-    assert f"{len(left)} flagged images were not reconstructed" in said
+    assert f"{len(left)} flagged images do not rank among them" in said
 
 
 def test_a_pool_too_small_for_a_first_pass_is_scanned_in_full(asked, attack):
@@ -292,7 +292,9 @@ def test_where_mirror_images_are_known_alike_all_is_scanned_in_full(asked, image
         for adaptive in (True, False)
     ]
     effort = both[0].summary.conduct.effort
-    assert effort.reason.startswith("the model treats pictures and their mirror images alike")
+    assert effort.reason.startswith(
+        "nothing shows that the model knows pictures better than their mirror images"
+    )
     assert (effort.screen, effort.promoted) == ((), None)
     assert effort.evaluations == effort.in_full + 4 * IMAGES
     assert both[0].findings["stage"].unique() == "full"

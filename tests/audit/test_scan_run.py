@@ -64,7 +64,7 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
         *("others", "shard_size", "device", "captions", "copies", "reference", "self_check"),
         "membership",
     }
-    assert prepared["question"] == config.digest
+    assert prepared["question"] == config.settled(55).digest
     assert prepared["data"].keys() == {
         *("fingerprint", "entries", "resolution", "read", "failed", "index", "index_reused"),
         *("captions", "lost", "changed"),

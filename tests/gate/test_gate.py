@@ -18,6 +18,7 @@ from memaudit.gate.policy import Policy, Suppression, example, read_policy
 from memaudit.gate.rule import State
 from memaudit.gate.rules import gate
 from memaudit.gate.words import describe, section
+from memaudit.statistics.effort import Effort
 
 TODAY = date(2026, 6, 1)
 FAR = date(2027, 1, 1)
@@ -188,8 +189,16 @@ def test_new_findings_are_counted_by_image_and_by_number_where_there_are_no_imag
 )
 def test_the_increase_of_the_excess_is_held_by_the_end_that_is_named(end, most, state):
     before = replace(QUIET, increase=Interval(0.2, 0.02, 0.3))
-    rule = of(held(BOTH, before, most_excess_increase=most, excess_end=end), "most_excess_increase")
+    seen = in_full(BOTH)
+    rule = of(held(seen, before, most_excess_increase=most, excess_end=end), "most_excess_increase")
     assert rule.state is state
+
+
+def in_full(seen):
+    """The same, scanned in full."""
+    conduct = replace(seen.record.summary.conduct, effort=Effort(10, 10))
+    summary = replace(seen.record.summary, conduct=conduct)
+    return replace(seen, record=replace(seen.record, summary=summary))
 
 
 def test_an_increase_that_cannot_be_paired_cannot_be_told():
@@ -198,7 +207,8 @@ def test_an_increase_that_cannot_be_paired_cannot_be_told():
         (BOTH, alone, "a scan.json alone allows counts only"),
         (BOTH, BLIND, "the baseline is inconclusive"),
         (BLIND, QUIET, "the scan is inconclusive"),
-        (BOTH, QUIET, "share too few controls"),
+        (in_full(BOTH), QUIET, "share too few controls"),
+        (BOTH, QUIET, "an adaptive scan has only some images in full; scan both with --full"),
     ):
         rule = of(held(seen, base, most_excess_increase=0.1), "most_excess_increase")
         assert rule.state is State.CANNOT_TELL
