@@ -204,8 +204,9 @@ def untested(record: Record) -> Iterator[str]:
     screened = record.summary.conduct.effort
     if screened is not None and screened.screen:
         yield (
-            f"Whether images come back as copies, but for {screened.promoted}: a cheap first pass "
-            "over all images chose those that were reconstructed."
+            "Whether most images come back as copies: reconstructed were the "
+            f"{screened.promoted} that rank highest in a cheap first pass over all images, and "
+            f"{screened.sampled} at random."
         )
     if all(one.input == CLEAN for one in levels) and record.summary.conduct.noisy is not None:
         yield "The noisy copies that the model was trained on."
