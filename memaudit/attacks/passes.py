@@ -13,7 +13,6 @@ from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
-from memaudit.statistics.effort import Effort
 
 FEW_STEPS = 3
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
@@ -132,15 +131,9 @@ def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     return tuple(how for how in claim_passes(config, grids)[1:] if how.attack.name not in first)
 
 
-def as_done(config: AttackConfig, effort: Effort | None) -> AttackConfig:
-    """What was asked of each image that was scanned in full: all, if none was promoted."""
-    return replace(config, adaptive=effort is not None and bool(effort.screen))
-
-
-def steps_done(config: AttackConfig, effort: Effort | None) -> int:
-    """The steps in which images were reconstructed."""
-    done = as_done(config, effort)
-    return (in_few_steps(done) if done.adaptive else done).steps
+def steps_of(config: AttackConfig) -> int:
+    """The steps in which an image that is scanned in full is reconstructed."""
+    return (in_few_steps(config) if config.adaptive else config).steps
 
 
 def in_few_steps(config: AttackConfig) -> AttackConfig:

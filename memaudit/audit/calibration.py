@@ -118,11 +118,10 @@ def recalibrate(path: str, calibration: CalibrationConfig) -> ScanResult:
 
 def read_scores(run: RunDirectory, record: Record) -> Part:
     """The scores of a finished run, as they are calibrated."""
-    effort = record.summary.conduct.effort
     return assemble(
         run.parts("screen").read_all(),
         run.parts("scores").read_all(),
-        screened=effort is not None and bool(effort.screen),
+        screened=record.summary.conduct.adaptive,
     )
 
 

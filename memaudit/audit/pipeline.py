@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from memaudit.attacks.passes import as_done, check_attacks, claim_passes, refuse_unfit
+from memaudit.attacks.passes import check_attacks, claim_passes, refuse_unfit
 from memaudit.audit.bench import Opened, open_parts
 from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
@@ -60,7 +60,7 @@ def scan(
         scorer = Scorer(ready.bench, ready.pool.candidates, run, crew)
         scored = score_pool(scorer, config.attack, ready.grids, ready.prepared.claims)
         result = _found(config, ready, scorer, scored, earlier)
-        done = as_done(config.attack, scored.effort)
+        done = config.attack.done(adaptive=scored.effort.adaptive)
         write_pictures(ready, run, claim_passes(done, ready.grids)[0], result)
         return keep(run, result)
 
@@ -118,7 +118,8 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
 def _checks(config: ScanConfig, ready: Ready, scorer: Scorer, scored: Scored) -> Conduct:
     """All that is checked beside the scores."""
     prepared, execution = ready.prepared, config.execution
-    passes = claim_passes(as_done(config.attack, scored.effort), ready.grids)
+    done = config.attack.done(adaptive=scored.effort.adaptive)
+    passes = claim_passes(done, ready.grids)
     told = tells_own(config.attack.prompt, ready.bench.denoiser)
     power = (
         check_power(scorer, ready.pool, passes, prepared.claims, told) if execution.power else None

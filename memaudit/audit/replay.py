@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from memaudit.attacks.base import Pass
-from memaudit.attacks.passes import as_done, full_passes
+from memaudit.attacks.passes import full_passes
 from memaudit.audit.bench import Opened, grids_of, open_parts, reopen
 from memaudit.audit.calibration import read_scores
 from memaudit.audit.prepare import embed
@@ -97,7 +97,7 @@ def replay(
     embedded = embed(spec, opened, progress)
     _expect_same(run.pool(), embedded.table)
     bench, candidates = reopen(spec, opened, run, embedded.directory)
-    asked_of_each = as_done(spec.attack, record.summary.conduct.effort)
+    asked_of_each = spec.attack.done(adaptive=record.summary.conduct.adaptive)
     passes = full_passes(asked_of_each, grids_of(bench, record.prepared.levels))
     chosen = _chosen(run.findings(), asked.replay)
     tasks = _tasks([str(one) for one in chosen["example_id"]], record, passes)

@@ -170,7 +170,7 @@ def _adaptive(scorer: Scorer, config: AttackConfig, grids: Grids, claims: Claims
     chosen = [example_id for example_id in ids if example_id in top]
     left = _left(config, grids)
     part = assemble(screen, scorer.score("scores", chosen, left), screened=True)
-    stood_out = promoted(part.table, claims[0], claims)
+    stood_out = promoted(part.table, claims)
     effort = Effort(
         evaluations=len(ids) * _evaluations(of_all) + len(chosen) * _evaluations(left),
         in_full=len(ids) * _evaluations(full_passes(in_full, grids)),

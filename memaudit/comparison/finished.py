@@ -77,8 +77,7 @@ class FinishedRun:
     @property
     def screened(self) -> bool:
         """Whether only part of the images were scanned in full."""
-        effort = self.record.summary.conduct.effort
-        return effort is not None and bool(effort.screen)
+        return self.record.summary.conduct.adaptive
 
     @property
     def excess(self) -> Excess | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from memaudit.attacks.passes import steps_done
+from memaudit.attacks.passes import steps_of
 from memaudit.attacks.reconstruction import ONE_STEP
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.fit import labels, listed
@@ -22,13 +22,9 @@ def _captions(run: FinishedRun) -> str:
     return "none" if told is None else f"{told.policy} of {told.images} images"
 
 
-def _steps(run: FinishedRun) -> int:
-    return steps_done(run.record.config.attack, run.record.summary.conduct.effort)
-
-
 WAY: dict[str, Callable[[FinishedRun], object]] = {
     "sampler": lambda run: run.record.config.attack.sampler,
-    "steps": _steps,
+    "steps": lambda run: steps_of(run.record.config.attack.done(adaptive=run.screened)),
     "draws": lambda run: run.record.config.attack.corruption.draws,
     "draws of membership": lambda run: run.record.config.attack.corruption.weak_draws,
     "dtype": lambda run: run.record.config.target.dtype,

@@ -188,9 +188,11 @@ class AttackConfig:
 
     def settled(self, images: int) -> AttackConfig:
         """The same, with the way to scan so many images decided."""
-        if self.adaptive is not None:
-            return self
-        return replace(self, adaptive=images >= ADAPTIVE_FROM)
+        return self if self.adaptive is not None else self.done(adaptive=images >= ADAPTIVE_FROM)
+
+    def done(self, *, adaptive: bool) -> AttackConfig:
+        """The same as it was done: what was to be adaptive may have been done in full."""
+        return replace(self, adaptive=adaptive)
 
     @property
     def columns(self) -> tuple[str, ...]:

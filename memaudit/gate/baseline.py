@@ -63,8 +63,7 @@ def _unpaired(base: Observed, facts: Facts) -> str:
         return "the baseline is inconclusive"
     if base.findings is None:
         return "a scan.json alone allows counts only; give the whole run directory as --baseline"
-    efforts = [one.record.summary.conduct.effort for one in (base, facts.seen)]
-    if any(effort is not None and effort.screen for effort in efforts):
+    if any(one.record.summary.conduct.adaptive for one in (base, facts.seen)):
         return "an adaptive scan has only some images in full; scan both with --full"
     return "" if base.increase else "the two share too few controls"
 

@@ -12,15 +12,11 @@ from memaudit.config import CompareConfig
 def increase(base: Path, run: Path) -> Interval | None:
     """The paired increase over the images that both runs have; None if it cannot be computed.
 
-    Nor can it be of adaptive scans, whose images in full were chosen by what they showed.
-
     That of the attack that the verdict of the run rests on, all noise levels together; where noisy
     copies were asked for, too, the larger of the two. Raises RunDirectoryError if the runs are of
     other images or were scanned in another way.
     """
     compared = compare(CompareConfig((str(base), str(run))))
-    if any(one.screened for one in compared.runs):
-        return None
     [comparison] = compared.comparisons
     attack = compared.runs[1].record.summary.attack
     found = [

@@ -156,8 +156,7 @@ def _enough(facts: Facts) -> Iterator[Rule]:
     yield from _power(facts)
     yield from _lost(facts)
     if policy.adaptive == "cannot tell":
-        effort = facts.seen.record.summary.conduct.effort
-        adaptive = effort is not None and bool(effort.screen)
+        adaptive = facts.seen.record.summary.conduct.adaptive
         found = "adaptive" if adaptive else "in full"
         yield needed("adaptive", not adaptive, (found, "in full"), "how scanned")
 

@@ -30,26 +30,13 @@ ALONE = "No images that the model never saw were given, so there is nothing to c
 
 def asked(record: Record) -> Iterator[str]:
     """What was done, to which model and which images."""
-    counts, data, levels = record.summary.counts, record.config.data, clean_sigmas(record)
+    counts, data = record.summary.counts, record.config.data
     yield (
         f"The question: did the model '{record.config.target.spec}' memorize images that it was "
         f"trained on? Asked about {counts.members} images that it is said to be trained on, the "
         f"members ('{data.dataset}')."
     )
-    strengths = "one strength" if len(levels) == 1 else f"{len(levels)} strengths"
-    effort = record.summary.conduct.effort
-    if effort is not None and effort.screen:
-        yield (
-            "Every image was first looked at cheaply. "
-            f"Covered with strong noise, at {strengths}, were the {effort.promoted} that rank "
-            f"highest there and {effort.sampled} at random, and the model was asked to bring them "
-            f"back. {BACK}"
-        )
-    else:
-        yield (
-            f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
-            f"bring it back. {BACK}"
-        )
+    yield _reconstructed(record)
     membership, noisy = record.prepared.membership, record.summary.conduct.noisy
     if membership is not None:
         yield BY_ATTACK.get(membership.attack, OTHER)
@@ -63,4 +50,20 @@ def asked(record: Record) -> Iterator[str]:
         f"seen, the controls ('{data.controls}'). Only what the model does better with members "
         "than with controls is counted. If either list is wrong, or the controls are not of the "
         "same kind by a random choice, the result is worth nothing."
+    )
+
+
+def _reconstructed(record: Record) -> str:
+    """Which images were covered with noise, and what coming back shows."""
+    levels, effort = clean_sigmas(record), record.summary.conduct.effort
+    strengths = "one strength" if len(levels) == 1 else f"{len(levels)} strengths"
+    if effort is None or not effort.adaptive:
+        return (
+            f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
+            f"bring it back. {BACK}"
+        )
+    return (
+        f"Every image was first looked at cheaply. Covered with strong noise, at {strengths}, were "
+        f"the {effort.promoted} that rank highest there and {effort.sampled} at random, and the "
+        f"model was asked to bring them back. {BACK}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from memaudit.attacks.passes import steps_done
+from memaudit.attacks.passes import steps_of
 from memaudit.records import CLEAN, COPY
 from memaudit.report.figure import upper
 from memaudit.report.noise import left
@@ -180,12 +180,13 @@ def _power(record: Record) -> Iterator[str]:
 def untested(record: Record) -> Iterator[str]:
     """What this scan does not say anything about."""
     prepared, counts = record.prepared, record.summary.counts
-    asked_for, effort = record.config.attack, record.summary.conduct.effort
+    conduct = record.summary.conduct
+    asked_for = record.config.attack.done(adaptive=conduct.adaptive)
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
     yield (f"{upper(UNASKED)}: every reconstruction here began with a noised copy of the image.")
     if levels:
         snr = sorted({one.snr_db for one in levels})
-        how = f"{asked_for.sampler}, {steps_done(asked_for, effort)} steps"
+        how = f"{asked_for.sampler}, {steps_of(asked_for)} steps"
         yield (
             "Other attacks, noise levels and measures. In technical terms, this scan rests on "
             f"{record.summary.attack} ({how}) at "
@@ -201,12 +202,12 @@ def untested(record: Record) -> Iterator[str]:
         yield f"{lost} images that could not be read or scored; errors.csv names them."
     if record.config.data.sample is not None:
         yield "Images beyond the random sample that was taken (--sample)."
-    screened = record.summary.conduct.effort
-    if screened is not None and screened.screen:
+    effort = conduct.effort
+    if effort is not None and effort.adaptive:
         yield (
             "Whether most images come back as copies: reconstructed were the "
-            f"{screened.promoted} that rank highest in a cheap first pass over all images, and "
-            f"{screened.sampled} at random."
+            f"{effort.promoted} that rank highest in a cheap first pass over all images, and "
+            f"{effort.sampled} at random."
         )
     if all(one.input == CLEAN for one in levels) and record.summary.conduct.noisy is not None:
         yield "The noisy copies that the model was trained on."

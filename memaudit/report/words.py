@@ -238,9 +238,9 @@ def _exchangeability(check: Exchangeability | None) -> list[str]:
 
 def _effort(effort: Effort | None, screened: int) -> list[str]:
     """What an adaptive scan took."""
-    if effort is None or not (effort.screen or effort.reason):
+    if effort is None or not (effort.adaptive or effort.reason):
         return []
-    if not effort.screen:
+    if not effort.adaptive:
         return [row("not adaptive", effort.reason)]
     rows = [
         row(

@@ -22,6 +22,11 @@ class Effort:
     reason: str = ""
 
     @property
+    def adaptive(self) -> bool:
+        """Whether a first pass chose what was scanned in full."""
+        return bool(self.screen)
+
+    @property
     def saved(self) -> float:
         """How many times fewer evaluations were made than in full."""
         return self.in_full / self.evaluations if self.evaluations else 1.0

@@ -194,7 +194,7 @@ def _evidence(scores: pd.DataFrame, told: _Told, sides: Sides, options: Options)
     others = [scores[of_attack(scores, one)] for one in options.claims[1:]]
     rows = pd.concat([in_full, first_only, *others], ignore_index=True)
     table = _summed(rows, options.columns)
-    is_full = table.index.isin(promoted(scores, primary, options.claims))
+    is_full = table.index.isin(promoted(scores, options.claims))
     table["stage"] = np.where(is_full, "full", "screen")
     adjusted = scores_by(told.adjusted, options.leading.attack)
     table["score"] = rounded(adjusted.max(axis=1))

@@ -96,7 +96,7 @@ def per_level(
         levels += _of_probe(rows, scanned, primary, probe)
     if copy_threshold is None:
         return tuple(levels)
-    stood_out = set(promoted(scores, primaries[0], primaries)) if adaptive else set()
+    stood_out = set(promoted(scores, primaries)) if adaptive else set()
     return tuple(_with_copies(one, scores, sides, copy_threshold, stood_out) for one in levels)
 
 

@@ -58,6 +58,11 @@ class Conduct:
     noisy: NoisyTraining | None = None
     reference: ReferenceUse | None = None
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether a first pass chose what was scanned in full."""
+        return self.effort is not None and self.effort.adaptive
+
 
 @dataclass(frozen=True)
 class Extrapolated:

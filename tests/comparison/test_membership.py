@@ -79,3 +79,32 @@ def test_the_same_weak_noise_is_not_taken_for_a_shared_level_of_reconstructions(
     other = runs.make("stronger", attacks=(MEMBERSHIP,), corruption=noise)
     with pytest.raises(RunDirectoryError, match="no noise level is shared"):
         compare(CompareConfig((known[0], other)))
+
+
+def test_scans_of_another_number_of_draws_are_not_compared_by_it(runs, known):
+    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=WEAK, weak_draws=3)
+    other = runs.make("more-draws", attacks=(MEMBERSHIP,), corruption=noise)
+    result = compare(CompareConfig((known[0], other)))
+    assert set(result.table["attack"]) == {ODE}
+    said = " ".join(result.comparisons[0].remarks)
+    assert "draws of membership differ: 2" in said
+    assert "what membership rests on is not compared" in said
+
+
+def test_images_that_one_of_the_models_chose_do_not_tell_which_memorizes_less(runs):
+    """Ten are reconstructed of one, because it knows them, and the other knows none of them."""
+    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=WEAK)
+    how = {"attacks": (MEMBERSHIP,), "corruption": noise, "steps": 10, "fraction": 0.2}
+    one = runs.make("chosen", adaptive=True, **how)
+    other = runs.make("all", adaptive=False, model=f"closed-form:{runs.others}", **how)
+    result = compare(CompareConfig((one, other)))
+    assert result.runs[0].screened
+    whole = result.table[result.table["level"] == "all"]
+    assert set(whole["direction"]) == {"not told"}
+    assert len(result.sentences) == 2
+    for told in (
+        "they were chosen because they stood out in one of the two",
+        "which of the two memorizes less is not told by them",
+    ):
+        assert all(told in said for said in result.sentences)
+    assert any("scan both with --full" in said for said in result.comparisons[0].remarks)

@@ -18,6 +18,7 @@ from memaudit.gate.policy import Policy, Suppression, example, read_policy
 from memaudit.gate.rule import State
 from memaudit.gate.rules import gate
 from memaudit.gate.words import describe, section
+from memaudit.records import FULL
 from memaudit.statistics.effort import Effort
 
 TODAY = date(2026, 6, 1)
@@ -109,6 +110,15 @@ def test_the_severity_floor_is_about_the_strongest_noise_a_copy_comes_back_from(
     assert of(held(BOTH, severity_floor_db=-3.0), "severity_floor_db").state is State.FAIL
     assert of(held(BOTH, severity_floor_db=-3.5), "severity_floor_db").state is State.PASS
     assert of(held(QUIET, severity_floor_db=9.0), "severity_floor_db").value == "no copy"
+
+
+def test_a_floor_below_the_strongest_noise_that_was_tried_cannot_be_told():
+    tried = min(one.snr_db for one in QUIET.record.summary.levels if one.phase == FULL)
+    at, below = (
+        of(held(QUIET, severity_floor_db=floor), "severity_floor_db")
+        for floor in (tried, tried - 1)
+    )
+    assert (at.state, below.state) == (State.PASS, State.CANNOT_TELL)
 
 
 @pytest.mark.parametrize(("end", "limit"), [("low", -0.14), ("estimate", 0.0), ("high", 0.09)])

@@ -16,6 +16,7 @@ from memaudit.statistics.adaptive import (
     promoted,
 )
 from memaudit.statistics.combine import combine, standardise
+from memaudit.statistics.levels import per_level
 from memaudit.statistics.probes import Probe, first_pass
 
 IDS = [f"{k:03}" for k in range(200)]
@@ -50,7 +51,7 @@ def test_promoted_are_the_top_of_the_first_pass(adaptive: pd.DataFrame) -> None:
     by_screen = replace(MARGIN, attack=str(screen["attack"].iloc[0]))
     top = combine(screen, by_screen, SCREEN).sort_values(ascending=False).index[:20]
     assert outstanding(screen, (MARGIN,), TENTH) == list(top)
-    assert promoted(adaptive, MARGIN) == list(top)
+    assert promoted(adaptive, (MARGIN,)) == list(top)
 
 
 def test_an_image_in_full_that_did_not_stand_out_keeps_its_first_score() -> None:
@@ -61,7 +62,7 @@ def test_an_image_in_full_that_did_not_stand_out_keeps_its_first_score() -> None
     both = full[full["example_id"].isin([*order[:20], order[100], order[150]])]
     scores = pd.concat([screen, both], ignore_index=True)
     without = pd.concat([screen, both[both["example_id"].isin(order[:20])]], ignore_index=True)
-    assert promoted(scores, MARGIN) == order[:20]
+    assert promoted(scores, (MARGIN,)) == order[:20]
     pd.testing.assert_series_equal(pooled_score(scores, MARGIN), pooled_score(without, MARGIN))
 
 
@@ -73,7 +74,7 @@ def test_whatever_stands_far_out_is_promoted_however_much_it_is() -> None:
 
 
 def test_promoted_stand_above_all_others_and_keep_their_full_order(adaptive: pd.DataFrame) -> None:
-    score, top = pooled_score(adaptive, MARGIN), promoted(adaptive, MARGIN)
+    score, top = pooled_score(adaptive, MARGIN), promoted(adaptive, (MARGIN,))
     assert score[top].min() > score.drop(top).max()
     full = adaptive[(adaptive["phase"] == FULL) & adaptive["example_id"].isin(top)]
     expected = combine(full, MARGIN).sort_values().index
@@ -84,7 +85,7 @@ def test_an_image_that_was_not_promoted_keeps_its_first_score(adaptive: pd.DataF
     score = pooled_score(adaptive, MARGIN)
     first = adaptive[first_pass(adaptive)]
     screen = combine(first, replace(MARGIN, attack=str(first["attack"].iloc[0])), SCREEN)
-    others = score.drop(promoted(adaptive, MARGIN)).index
+    others = score.drop(promoted(adaptive, (MARGIN,))).index
     pd.testing.assert_series_equal(score[others], screen[others])
 
 
@@ -130,9 +131,32 @@ def test_what_was_asked_of_all_images_is_not_staged(adaptive: pd.DataFrame) -> N
 def test_without_a_first_pass_the_score_is_the_combination() -> None:
     full = table(np.random.default_rng(1).normal(size=50), ODE, draws=2)
     pd.testing.assert_series_equal(pooled_score(full, MARGIN), combine(full, MARGIN))
-    assert promoted(full, MARGIN) == IDS[:50]
+    assert promoted(full, (MARGIN,)) == IDS[:50]
 
 
 def test_the_score_does_not_depend_on_the_order_of_the_rows(adaptive: pd.DataFrame) -> None:
     shuffled = adaptive.sample(frac=1, random_state=3)
     pd.testing.assert_series_equal(pooled_score(shuffled, MARGIN), pooled_score(adaptive, MARGIN))
+
+
+def test_copies_among_controls_are_counted_for_the_pool() -> None:
+    """Ten of 100 controls stood out and come back; of the others ten were drawn, and one does."""
+    strength = np.zeros(200)
+    strength[100:110] = 50  # the last 100 are controls
+    screen = table(strength, ONE_STEP, SCREEN)
+    others = [*IDS[110:119], IDS[150]]
+    rows = table(strength, ODE).assign(own_rank=1)
+    chosen = outstanding(screen, (MARGIN,), 0.001)
+    assert sorted(chosen) == IDS[100:110]
+    rows = rows[rows["example_id"].isin([*chosen, *others])]
+    back = [*chosen, IDS[150]]
+    rows["own_similarity"] = np.where(rows["example_id"].isin(back), 0.9, 0.1)
+    scores = pd.concat([screen.assign(own_similarity=0.1, own_rank=1), rows], ignore_index=True)
+    scores["snr_db"] = 0.0
+    pool = pd.DataFrame({"example_id": IDS, "group": range(200), "representative": True})
+    pool = pool.assign(
+        split=["member"] * 100 + ["control"] * 100, spans=False, cluster="", source="", prompt=""
+    )
+    levels = per_level(scores, pool.assign(left_out=""), (MARGIN,), copy_threshold=0.75)
+    [level, *_] = [one for one in levels if one.phase == FULL]
+    assert np.isclose(level.copies_controls, (10 + 0.1 * 90) / 100)

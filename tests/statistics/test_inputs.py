@@ -74,7 +74,7 @@ def test_an_adaptive_score_takes_both_inputs_of_both_passes(both: pd.DataFrame) 
     screen = both.assign(attack=ONE_STEP, phase=SCREEN)
     chosen = IDS[:10]
     scores = pd.concat([screen, both[both["example_id"].isin(chosen)]], ignore_index=True)
-    assert set(promoted(scores, MARGIN)) == set(chosen)
+    assert set(promoted(scores, (MARGIN,))) == set(chosen)
     score = pooled_score(scores, MARGIN)
     assert score[chosen].min() > score.drop(chosen).max()
     first = [Probe(ONE_STEP, of, SCREEN).rows(scores) for of in (CLEAN, COPY)]
