@@ -72,7 +72,12 @@ class FinishedRun:
     @property
     def sigmas(self) -> list[float]:
         """Noise levels of reconstructions, ascending."""
-        return sorted(float(sigma) for sigma in self.reconstructions["sigma"].unique())
+        return _sigmas(self.reconstructions)
+
+    @property
+    def weak_sigmas(self) -> list[float]:
+        """Noise levels of the attack that membership rests on, ascending; none without one."""
+        return _sigmas(self.scores[~self.scores["attack"].isin(PREFERRED)])
 
     @property
     def screened(self) -> bool:
@@ -128,6 +133,10 @@ class FinishedRun:
         q = self.findings.loc[self.findings["input"] == COPY, "q_value"].min()
         p = copies.test.p_value if copies.test else 1.0
         return bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / len(noisy.by_input)
+
+
+def _sigmas(scores: pd.DataFrame) -> list[float]:
+    return sorted(float(sigma) for sigma in scores["sigma"].unique())
 
 
 def clean_first(scores: pd.DataFrame) -> list[Probe]:

@@ -61,6 +61,12 @@ def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
     sigmas = [sigma for sigma in one.sigmas if sigma not in other.sigmas]
     if sigmas:
         yield f"only {one.name} has sigma {listed(sigmas)}: not compared"
+    weak = [sigma for sigma in one.weak_sigmas if sigma not in other.weak_sigmas]
+    if weak and other.weak_sigmas:
+        yield (
+            f"only {one.name} was asked about membership at sigma {listed(weak)}: not compared; "
+            "give both scans one --membership-sigma"
+        )
     probes = [probe for probe in one.probes if probe not in other.probes]
     if probes:
         yield f"only {one.name} has the attack {labels(probes)}: not compared"

@@ -108,3 +108,15 @@ def test_images_that_one_of_the_models_chose_do_not_tell_which_memorizes_less(ru
     ):
         assert all(told in said for said in result.sentences)
     assert any("scan both with --full" in said for said in result.comparisons[0].remarks)
+
+
+def test_weak_noise_that_one_of_them_has_is_named(runs, known):
+    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=(0.2, 0.4))
+    other = runs.make("weaker", attacks=(MEMBERSHIP,), corruption=noise)
+    result = compare(CompareConfig((known[0], other)))
+    rows = result.table[result.table["attack"] == MEMBERSHIP]
+    assert list(rows["level"]) == ["all", "0.2"]
+    said = result.comparisons[0].remarks
+    for name, sigma in (("knows-members", "0.1"), ("weaker", "0.4")):
+        named = f"only {name} was asked about membership at sigma {sigma}: not compared"
+        assert any(one.startswith(named) for one in said)
