@@ -23,8 +23,9 @@ from memaudit.similarity.embed import load_embedder
 
 DATA = Path(__file__).parent / "data"
 ICONS = DATA / "icons/package/assets"
-CLOTHES = DATA / "usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
+CLOTHES_FILE = DATA / "usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
 SIZE = (32, 32)
+SEVERAL = 4000  # of the 60,000 clothes; enough for three controls at .1 % false positives
 CONTRAST = 12.0  # least standard deviation of a tile's grey levels: sky and black space stay out
 NEAR = 0.85  # SSCD similarity from which two images count as near duplicates
 LARGEST = 4  # a larger group is one texture or one face in many poses; it stays out
@@ -33,7 +34,8 @@ LARGEST = 4  # a larger group is one texture or one face in many poses; it stays
 @cache
 def images(kind: str) -> tuple[Image, ...]:
     """All images of a kind, [32, 32, 3], one of each group of near duplicates, ordered by hash."""
-    found = {image_id(image): image for image in {"photos": photos, "icons": icons}[kind]()}
+    made = {"photos": photos, "icons": icons, "clothes": resized_clothes}[kind]()
+    found = {image_id(image): image for image in made}
     return tuple(found[name] for name in _representatives(found))
 
 
@@ -54,10 +56,15 @@ def icons() -> Iterator[Image]:
 
 def clothes(count: int) -> Iterator[Image]:
     """The first `count` images of Fashion-MNIST, 28 px."""
-    with gzip.open(CLOTHES) as file:
+    with gzip.open(CLOTHES_FILE) as file:
         pixels = np.frombuffer(file.read(16 + count * 784)[16:], np.uint8).reshape(-1, 28, 28)
     for image in pixels:
         yield image[..., None].repeat(3, axis=2)
+
+
+def resized_clothes() -> Iterator[Image]:
+    for image in clothes(SEVERAL):
+        yield resize(image, SIZE, "stretch")
 
 
 def write(folder: Path, pictures: list[Image], copies: int = 1) -> None:
