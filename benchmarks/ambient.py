@@ -32,8 +32,8 @@ from memaudit.config import (
     CalibrationConfig,
     CompareConfig,
     Consistency,
-    Corruption,
     Mask,
+    Noise,
     ScanConfig,
     TrainConfig,
 )
@@ -118,7 +118,7 @@ def audit(kind: str, name: str, seed: int) -> ScanResult:
         dataset=str(members),
         controls=str(controls),
         out=str(place(kind, name, seed) / "scan"),
-        corruption=Corruption(sigmas=SIGMAS, draws=2),
+        noise=Noise(sigmas=SIGMAS, draws=2),
         reconstruct=("ode", "one-step"),
         embedder="sscd-distilled",
         power=False,

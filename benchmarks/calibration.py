@@ -39,7 +39,7 @@ from memaudit.attacks.passes import claims_of, pooled
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
-from memaudit.config import CLOSED_FORM, NO_ATTACK, AttackConfig, Corruption, ScanConfig
+from memaudit.config import CLOSED_FORM, NO_ATTACK, AttackConfig, Noise, ScanConfig
 from memaudit.records import SCREEN, Image
 from memaudit.statistics.adaptive import outstanding, pooled_score
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p, smallest_count
@@ -197,7 +197,7 @@ def scanned(name: str) -> pd.DataFrame:
         dataset=str(folder / "members"),
         controls=str(folder / "controls"),
         out=str(folder / "run"),
-        corruption=Corruption(levels=3, draws=1),
+        noise=Noise(levels=3, draws=1),
         reconstruct=("ode", "one-step"),
         attacks=(NO_ATTACK,),
         embedder="sscd-distilled",

@@ -26,22 +26,22 @@ from models import KINDS, MODELS, Truth, truth
 
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import MEMBERSHIP, NO_ATTACK, Corruption, ScanConfig
+from memaudit.config import MEMBERSHIP, NO_ATTACK, Noise, ScanConfig
 from memaudit.data import image_id
 from memaudit.statistics.adaptive import pooled_score
 from memaudit.statistics.effects import auc
 
 RUNS = Path(__file__).parent / "data" / "detection"
 DECOYS, CONTROLS = 50, 400
-ONE, FOUR = Corruption(levels=3, draws=1), Corruption(levels=3, draws=4)
+ONE, FOUR = Noise(levels=3, draws=1), Noise(levels=3, draws=4)
 VARIANTS = {  # embedder, modes of reconstruction, noise
-    "choice": ("sscd-distilled", ("ode",), Corruption(draws=2)),
+    "choice": ("sscd-distilled", ("ode",), Noise(draws=2)),
     "report": ("sscd-distilled", ("ode",), FOUR),
     "other modes": ("sscd-distilled", ("sample", "one-step"), ONE),
     "sscd": ("sscd", ("ode",), ONE),
     "pixels": ("pixels", ("ode",), ONE),
-    "default": ("sscd-distilled", ("ode",), Corruption()),  # with what membership rests on
-    "adaptive": ("sscd-distilled", ("ode",), Corruption()),
+    "default": ("sscd-distilled", ("ode",), Noise()),  # with what membership rests on
+    "adaptive": ("sscd-distilled", ("ode",), Noise()),
 }
 BEST = 10  # sums of columns that are printed
 LEAST_FOUND, MOST_FALSE = 0.90, 0.10
@@ -177,7 +177,7 @@ def scanned(kind: str, role: str, variant: str, known: Truth) -> ScanResult:
 
 def scan_config(kind: str, role: str, variant: str) -> ScanConfig:
     folder = RUNS / f"{kind}-{role}"
-    embedder, reconstruct, corruption = VARIANTS[variant]
+    embedder, reconstruct, noise = VARIANTS[variant]
     return ScanConfig(
         model=str(MODELS / f"{kind}-{role}"),
         dataset=str(folder / "members"),
@@ -187,7 +187,7 @@ def scan_config(kind: str, role: str, variant: str) -> ScanConfig:
         adaptive=variant == "adaptive",
         embedder=embedder,
         reconstruct=reconstruct,
-        corruption=corruption,
+        noise=noise,
         power=False,
         images=0,
     )

@@ -28,7 +28,7 @@ from memaudit.config import (
     Base,
     CompareConfig,
     Consistency,
-    Corruption,
+    Noise,
     ScanConfig,
     TrainConfig,
 )
@@ -87,7 +87,7 @@ def audit(asked: argparse.Namespace, name: str, lora: Path) -> str:
         dataset=asked.dataset,
         controls=asked.controls,
         out=run,
-        corruption=Corruption(timesteps=TIMESTEPS, draws=2),
+        noise=Noise(timesteps=TIMESTEPS, draws=2),
         reconstruct=("ode", "one-step"),
         attacks=(NO_ATTACK,),
         embedder=asked.embedder,

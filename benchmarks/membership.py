@@ -26,7 +26,7 @@ from memaudit.attacks.passes import full_passes, pooled
 from memaudit.attacks.registry import load_attack
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
-from memaudit.config import Corruption, ScanConfig
+from memaudit.config import Noise, ScanConfig
 from memaudit.records import CLEAN
 from memaudit.run.directory import RunDirectory
 from memaudit.statistics.adaptive import pooled_score
@@ -110,7 +110,7 @@ def config_of(kind: str, role: str) -> ScanConfig:
     return replace(
         scan_config(kind, role, "report"),
         out=str(RUNS / f"{kind}-{role}" / "membership"),
-        corruption=Corruption(levels=1, draws=1),
+        noise=Noise(levels=1, draws=1),
         steps=1,
         attacks=ATTACKS,
     )

@@ -73,7 +73,7 @@ def scan_here(folder: Path) -> dict[str, float]:
     """Scan in this process and tell what it took."""
     from memaudit.attacks import reconstruction
     from memaudit.audit import pool, scan
-    from memaudit.config import NO_ATTACK, Corruption, ScanConfig
+    from memaudit.config import NO_ATTACK, Noise, ScanConfig
     from memaudit.demo.run import MODELS
 
     searching = [0.0]
@@ -87,7 +87,7 @@ def scan_here(folder: Path) -> dict[str, float]:
             controls=str(folder / "controls"),
             adaptive=False,
             out=str(folder / "run"),
-            corruption=Corruption(sigmas=(1.0,), draws=1),
+            noise=Noise(sigmas=(1.0,), draws=1),
             reconstruct=("one-step",),
             attacks=(NO_ATTACK,),
             embedder="pixels",

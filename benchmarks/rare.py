@@ -35,7 +35,7 @@ from torch import Tensor
 from memaudit.attacks.passes import claims_of, pooled
 from memaudit.audit import ScanResult, scan
 from memaudit.cli.progress import bars
-from memaudit.config import NO_ATTACK, AttackConfig, Corruption, ScanConfig
+from memaudit.config import NO_ATTACK, AttackConfig, Noise, ScanConfig
 from memaudit.data import image_id
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
@@ -190,7 +190,7 @@ def scanned(name: str, case: Case) -> ScanResult:
         controls=str(RUNS / "controls"),
         out=str(RUNS / name.replace(" ", "-").replace(",", "")),
         sample=case.controls,
-        corruption=Corruption(sigmas=(2.0, 3.0), draws=4),
+        noise=Noise(sigmas=(2.0, 3.0), draws=4),
         attacks=(NO_ATTACK,),
         embedder="pixels",
         score=SCORE,

@@ -30,7 +30,7 @@ from PIL import Image as PillowImage
 from memaudit.attacks.samplers import euler, sampling_sigmas
 from memaudit.audit import scan
 from memaudit.audit.reference import CHECKED
-from memaudit.config import Corruption, ScanConfig
+from memaudit.config import Noise, ScanConfig
 from memaudit.corruption.noise import corrupt, generator, standard_normal
 from memaudit.demo.run import demo_config, write_images
 from memaudit.models.load import load_model
@@ -73,7 +73,7 @@ class Between:
         self.seconds = 0.0
         self._bare = bare
         asked = config.attack
-        self._each = asked.corruption.levels * asked.corruption.draws, asked.steps
+        self._each = asked.noise.levels * asked.noise.draws, asked.steps
         self._done = 0
 
     def __call__(self, task: str, done: int, _total: int) -> None:
@@ -116,7 +116,7 @@ def prepare(folder: Path) -> ScanConfig:
     for path in extra:
         path.rename(images["controls"] / path.name)
     config = demo_config("overfit", images, folder / "run")
-    return replace(config, corruption=Corruption(), images=0, power=False, shard_size=8)
+    return replace(config, noise=Noise(), images=0, power=False, shard_size=8)
 
 
 def per_image(size: int, call: Callable[[], object], seconds: float = 4.0) -> float:
@@ -155,7 +155,7 @@ def plain_seconds(
     start, queries = time.perf_counter(), 0
     for path in paths[:PLAIN_IMAGES]:
         for sigma in (0.4, 1.8, 8.0):
-            for draw in range(config.attack.corruption.draws):
+            for draw in range(config.attack.noise.draws):
                 x0 = denoiser.encode(torch.from_numpy(read(path)).permute(2, 0, 1)[None])
                 noise = standard_normal([generator(0, path.name, sigma, draw)], denoiser.shape)
                 level = torch.tensor([sigma])

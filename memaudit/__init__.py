@@ -14,13 +14,13 @@ from memaudit.version import __version__
 if TYPE_CHECKING:
     from memaudit.audit import ScanResult, scan
     from memaudit.comparison import ComparisonResult, compare
-    from memaudit.config import CompareConfig, Corruption, DataOptions, ScanConfig
+    from memaudit.config import CompareConfig, DataOptions, Noise, ScanConfig
 
 __all__ = [
     "CompareConfig",
     "ComparisonResult",
-    "Corruption",
     "DataOptions",
+    "Noise",
     "ScanConfig",
     "ScanResult",
     "__version__",
@@ -31,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `import memaudit` stays quick."""
-    if name in ("CompareConfig", "Corruption", "DataOptions", "ScanConfig"):
+    if name in ("CompareConfig", "Noise", "DataOptions", "ScanConfig"):
         from memaudit import config
 
         return getattr(config, name)

@@ -87,8 +87,8 @@ def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     at the weaker half of the levels. For the same price more steps or levels take fewer draws, and
     what few draws say differs more from one scan to the next.
     """
-    corruption, paired = config.corruption, config.reference is not None
-    draws = {"strong": corruption.draws, "weak": corruption.weak_draws}
+    noise, paired = config.noise, config.reference is not None
+    draws = {"strong": noise.draws, "weak": noise.weak_draws}
     if config.adaptive:
         grids, config = replace(grids, strong=_weaker(grids.strong)), in_few_steps(config)
     return tuple(

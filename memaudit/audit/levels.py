@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.corruption.noise import (
     identification_limit,
     levels_above,
@@ -56,7 +56,7 @@ class Crowd:
 
 
 def choose_levels(
-    corruption: Corruption,
+    noise: Noise,
     denoiser: Denoiser,
     images: Tensor,
     crowd: Crowd,
@@ -67,10 +67,10 @@ def choose_levels(
     Raises ConfigError if no level lies in the model's range, and in that of a reference model.
     """
     limit = _limit(images, crowd.members)
-    if corruption.automatic:
-        wanted = _automatic(limit, corruption.levels, crowd)
+    if noise.automatic:
+        wanted = _automatic(limit, noise.levels, crowd)
     else:
-        wanted = explicit_levels(corruption, denoiser)
+        wanted = explicit_levels(noise, denoiser)
     inside, outside = within_range(denoiser, sorted(set(wanted)))
     if not inside:
         raise ConfigError(
@@ -91,14 +91,14 @@ def choose_levels(
 
 
 def choose_weak_levels(
-    corruption: Corruption, denoiser: Denoiser, images: Tensor, crowd: Crowd
+    noise: Noise, denoiser: Denoiser, images: Tensor, crowd: Crowd
 ) -> tuple[float, ...]:
     """Resolve the levels of attacks that work with weak noise, as `choose_levels` does the others.
 
     Raises ConfigError if no level lies in the model's range.
     """
-    if corruption.weak_sigmas:
-        wanted = [float(f"{sigma:.6g}") for sigma in corruption.weak_sigmas]
+    if noise.weak_sigmas:
+        wanted = [float(f"{sigma:.6g}") for sigma in noise.weak_sigmas]
     else:
         limit = _limit(images, crowd.members)
         if limit is None:
@@ -136,12 +136,12 @@ def _automatic(limit: float | None, levels: int, crowd: Crowd) -> list[float]:
     return [*noise_grid(limit, levels), *levels_above(limit, crowd.members, crowd.rivals)]
 
 
-def explicit_levels(corruption: Corruption, denoiser: Denoiser) -> list[float]:
+def explicit_levels(noise: Noise, denoiser: Denoiser) -> list[float]:
     """Turn explicit sigmas, SNRs or time steps into sigmas of six significant digits."""
     sigmas = [
-        *corruption.sigmas,
-        *(sigma_of_snr_db(snr) for snr in corruption.snr_db),
-        *(denoiser.sigma_of_timestep(t) for t in corruption.timesteps),
+        *noise.sigmas,
+        *(sigma_of_snr_db(snr) for snr in noise.snr_db),
+        *(denoiser.sigma_of_timestep(t) for t in noise.timesteps),
     ]
     return [float(f"{sigma:.6g}") for sigma in sigmas]
 

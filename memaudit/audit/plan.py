@@ -124,7 +124,7 @@ class _Work:
 
 def _added(config: AttackConfig, opened: Opened) -> int:
     """How many levels captions add to the automatic ones; copies are not known yet."""
-    if not config.corruption.automatic:
+    if not config.noise.automatic:
         return 0
     entries = [(listed.split, listed.entry.prompt) for listed in opened.listing.rows]
     rows = pd.DataFrame(entries, columns=["split", "prompt"])
@@ -135,7 +135,7 @@ def _added(config: AttackConfig, opened: Opened) -> int:
 
 def _most_added(config: AttackConfig) -> int:
     """How many levels captions and copies can add."""
-    return len(ABOVE) if config.corruption.automatic else 0
+    return len(ABOVE) if config.noise.automatic else 0
 
 
 def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
@@ -144,10 +144,10 @@ def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
     Noisy copies that are found count at every level that can lie above their noise: at most so.
     """
     copies = opened.copies
-    if config.corruption.automatic:
-        sigmas = tuple(map(float, range(1, config.corruption.levels + added + 1)))
+    if config.noise.automatic:
+        sigmas = tuple(map(float, range(1, config.noise.levels + added + 1)))
         return Grid(sigmas, () if copies is None else sigmas)
-    levels = explicit_levels(config.corruption, opened.loaded.denoiser)
+    levels = explicit_levels(config.noise, opened.loaded.denoiser)
     sigmas = tuple(sorted(set(levels)))
     above = math.inf if copies is None else copies.lowest
     return Grid(sigmas, tuple(sigma for sigma in sigmas if sigma > above))
@@ -155,7 +155,7 @@ def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
 
 def _weak_grid(config: AttackConfig, opened: Opened) -> Grid:
     """As many levels as attacks with weak noise have."""
-    given = config.corruption.weak_sigmas
+    given = config.noise.weak_sigmas
     sigmas = tuple(sorted(set(given))) or tuple(map(float, range(1, WEAK_LEVELS + 1)))
     return Grid(sigmas, () if opened.copies is None else sigmas)
 

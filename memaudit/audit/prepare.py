@@ -161,10 +161,10 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     x0 = encode(denoiser, stack(sample[:SAMPLE]))
     also = None if reference is None else reference.denoiser
     crowd = Crowd.of(pool.table, tells_own(spec.attack.prompt, denoiser))
-    levels = choose_levels(spec.attack.corruption, denoiser, x0, crowd, also)
+    levels = choose_levels(spec.attack.noise, denoiser, x0, crowd, also)
     if not with_weak_noise(spec.attack):
         return levels
-    return replace(levels, weak=choose_weak_levels(spec.attack.corruption, denoiser, x0, crowd))
+    return replace(levels, weak=choose_weak_levels(spec.attack.noise, denoiser, x0, crowd))
 
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:

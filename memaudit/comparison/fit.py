@@ -160,7 +160,7 @@ def shared_probes(base: FinishedRun, run: FinishedRun) -> list[Probe]:
     An attack on membership averages its draws, so that both must have as many.
     """
     same_copies = base.copies is not None and base.copies == run.copies
-    draws = {one.record.config.attack.corruption.weak_draws for one in (base, run)}
+    draws = {one.record.config.attack.noise.weak_draws for one in (base, run)}
     return [
         probe
         for probe in base.probes

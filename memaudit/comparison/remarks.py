@@ -25,8 +25,8 @@ def _captions(run: FinishedRun) -> str:
 WAY: dict[str, Callable[[FinishedRun], object]] = {
     "sampler": lambda run: run.record.config.attack.sampler,
     "steps": lambda run: steps_of(run.record.config.attack.done(adaptive=run.screened)),
-    "draws": lambda run: run.record.config.attack.corruption.draws,
-    "draws of membership": lambda run: run.record.config.attack.corruption.weak_draws,
+    "draws": lambda run: run.record.config.attack.noise.draws,
+    "draws of membership": lambda run: run.record.config.attack.noise.weak_draws,
     "dtype": lambda run: run.record.config.target.dtype,
     "q": lambda run: run.record.config.calibration.q,
     "captions": _captions,

@@ -28,7 +28,7 @@ REFERENCE_SCORE = ("similarity_gain",)  # is pooled too where there is a referen
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corruption:
+class Noise:
     """Gaussian noise: its levels and how often each is drawn.
 
     `sigmas`, `snr_db` and `timesteps` are explicit levels, one kind at a time; without them the
@@ -88,7 +88,7 @@ class Corruption:
 class AttackConfig:
     """What is asked of the model, of which images, and what is pooled of its answers."""
 
-    corruption: Corruption = field(default_factory=Corruption)
+    noise: Noise = field(default_factory=Noise)
     reconstruct: tuple[Reconstruction, ...] = option(
         ("ode",),
         "ode: deterministic sampling; one-step: the posterior mean; sample: stochastic "

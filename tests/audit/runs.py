@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from memaudit.config import NO_ATTACK, Corruption, ScanConfig
+from memaudit.config import NO_ATTACK, Noise, ScanConfig
 from memaudit.data import resize
 from memaudit.records import KEYS, Image
 
@@ -49,7 +49,7 @@ def ask(dataset: Path, out: Path, **changes) -> ScanConfig:
         "dataset": str(dataset),
         "out": str(out),
         "embedder": "pixels",
-        "corruption": Corruption(levels=2, draws=1),
+        "noise": Noise(levels=2, draws=1),
         "steps": 4,
         "attacks": (NO_ATTACK,),
         "images": 0,

@@ -15,7 +15,7 @@ from runs import ask, assert_same_scores
 from memaudit.audit import scan
 from memaudit.audit.listing import list_data
 from memaudit.audit.work import sequential
-from memaudit.config import Corruption
+from memaudit.config import Noise
 
 SIDES = ("member", "control")
 LEAVES = (str, bytes, int, float, bool, type(None), np.ndarray, np.generic, torch.Tensor, Path)
@@ -58,10 +58,8 @@ def told(value):
 
 @pytest.fixture
 def config(sides, tmp_path):
-    noise = Corruption(sigmas=(0.3, 1.0), draws=1)
-    return ask(
-        sides.members, tmp_path / "run", controls=sides.controls, corruption=noise, shard_size=20
-    )
+    noise = Noise(sigmas=(0.3, 1.0), draws=1)
+    return ask(sides.members, tmp_path / "run", controls=sides.controls, noise=noise, shard_size=20)
 
 
 @pytest.mark.parametrize("more", [{}, {"reconstruct": ("ode", "one-step"), "power": False}])
@@ -93,7 +91,7 @@ def test_members_that_become_controls_change_no_row_of_scores(tiles, write_folde
     few, many = write_folder("few", tiles[:20]), write_folder("many", tiles[19:])
     nearly = np.asarray(PillowImage.open(few / "003.png")).astype(int) + 2
     PillowImage.fromarray(nearly.clip(0, 255).astype(np.uint8)).save(many / "nearly.png")
-    noise = {"corruption": Corruption(sigmas=(0.3, 1.0), draws=1)}
+    noise = {"noise": Noise(sigmas=(0.3, 1.0), draws=1)}
     asked = {"model": f"closed-form:{seen}", "power": False, **noise, **more}
     one = scan(ask(few, tmp_path / "one", controls=many, **asked))
     other = scan(ask(many, tmp_path / "other", controls=few, **asked))

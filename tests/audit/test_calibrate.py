@@ -11,7 +11,7 @@ from runs import ask, save, written_at
 
 from memaudit.audit import scan
 from memaudit.audit.calibration import recalibrate
-from memaudit.config import CalibrationConfig, Corruption
+from memaudit.config import CalibrationConfig, Noise
 from memaudit.errors import RunDirectoryError
 from memaudit.report.words import describe
 from memaudit.run.directory import RunDirectory
@@ -31,7 +31,7 @@ def _adaptive(tiles, folder):
 
 
 def _noisy(tiles, folder):
-    options = {"corruption": Corruption(sigmas=(0.8, 3.0), draws=1), "model": "my own"}
+    options = {"noise": Noise(sigmas=(0.8, 3.0), draws=1), "model": "my own"}
     loaded = memorizer(tiles[:15], write(folder / "model", tiles[:15]))
     return {"controls": save(folder / "controls", tiles[15:55]), **options}, loaded
 

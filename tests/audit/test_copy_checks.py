@@ -13,7 +13,7 @@ from skimage import data as photographs
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.corruption.noise import frozen_noise
 from memaudit.data import image_id
 from memaudit.errors import DataError
@@ -24,7 +24,7 @@ from memaudit.statistics.probes import Probe, probes_in
 from memaudit.statistics.verdict import Outcome
 
 MEMBERS, CONTROLS = 40, 80
-NOISE = Corruption(sigmas=(0.8, 1.5), draws=1)
+NOISE = Noise(sigmas=(0.8, 1.5), draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def asked(folder, tmp_path):
         model="my own",
         controls=folder / "controls",
         index=folder / "index",
-        corruption=NOISE,
+        noise=NOISE,
         power=False,
         reconstruct=("ode",),
         steps=10,

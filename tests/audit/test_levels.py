@@ -13,7 +13,7 @@ from memaudit.attacks.base import encode
 from memaudit.audit import scan
 from memaudit.audit.levels import Crowd, choose_levels, within_range
 from memaudit.audit.models import open_model
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.errors import ConfigError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import PixelCodec
@@ -49,10 +49,8 @@ def test_two_models_get_the_same_levels_on_the_same_data(sides, unet, tmp_path):
 
 
 def test_levels_outside_the_range_of_the_model_are_skipped_and_named(sides, unet, tmp_path):
-    corruption = Corruption(sigmas=(1.0, 0.001, 1000.0), draws=1)
-    config = ask(
-        sides.members, tmp_path / "run", model=unet, corruption=corruption, self_check=False
-    )
+    noise = Noise(sigmas=(1.0, 0.001, 1000.0), draws=1)
+    config = ask(sides.members, tmp_path / "run", model=unet, noise=noise, self_check=False)
     result = scan(config)
     written = json.loads((tmp_path / "run" / "scan.json").read_text())["prepared"]["levels"]
     assert written["sigmas"] == [1.0]
@@ -61,14 +59,14 @@ def test_levels_outside_the_range_of_the_model_are_skipped_and_named(sides, unet
 
 
 def test_levels_all_outside_the_range_are_refused_with_the_range(sides, unet, tmp_path):
-    corruption = Corruption(snr_db=(60.0, 70.0))
+    noise = Noise(snr_db=(60.0, 70.0))
     with pytest.raises(ConfigError, match=r"0\.001, 0\.0003162.*range 0\.01 \.\. 157\.4|0\.01"):
-        scan(ask(sides.members, tmp_path / "run", model=unet, corruption=corruption))
+        scan(ask(sides.members, tmp_path / "run", model=unet, noise=noise))
 
 
 def test_snr_in_db_is_a_level_too(sides, tmp_path):
-    corruption = Corruption(snr_db=(0.0, -20.0), draws=1)
-    scores = scan(ask(sides.members, tmp_path / "run", corruption=corruption)).scores
+    noise = Noise(snr_db=(0.0, -20.0), draws=1)
+    scores = scan(ask(sides.members, tmp_path / "run", noise=noise)).scores
     assert set(zip(scores["sigma"], scores["snr_db"], strict=True)) == {(1.0, 0.0), (10.0, -20.0)}
 
 
@@ -83,7 +81,7 @@ def test_the_first_and_last_timestep_of_a_model_are_within_its_range(
     DDPMScheduler(beta_schedule=schedule).save_config(folder)
     denoiser = load_model(str(folder), ModelOptions()).denoiser
     x0 = encode(denoiser, tiles[0][None])
-    levels = choose_levels(Corruption(timesteps=(0, 500, 999)), denoiser, x0, ONE)
+    levels = choose_levels(Noise(timesteps=(0, 500, 999)), denoiser, x0, ONE)
     assert levels.skipped == ()
     assert levels.sigmas[0] == pytest.approx(denoiser.sigma_min, rel=1e-5)
     assert levels.sigmas[-1] == pytest.approx(denoiser.sigma_max, rel=1e-5)
@@ -91,12 +89,12 @@ def test_the_first_and_last_timestep_of_a_model_are_within_its_range(
 
 def test_the_perfect_memorizer_has_no_timesteps(sides, tmp_path):
     with pytest.raises(ConfigError, match="--sigma or --snr-db"):
-        scan(ask(sides.members, tmp_path / "run", corruption=Corruption(timesteps=(10,))))
+        scan(ask(sides.members, tmp_path / "run", noise=Noise(timesteps=(10,))))
 
 
 def test_a_level_given_twice_is_scanned_once(sides, tmp_path):
-    corruption = Corruption(sigmas=(1.0, 1.0), draws=1)
-    scores = scan(ask(sides.members, tmp_path / "run", corruption=corruption)).scores
+    noise = Noise(sigmas=(1.0, 1.0), draws=1)
+    scores = scan(ask(sides.members, tmp_path / "run", noise=noise)).scores
     assert len(scores) == 15
 
 
@@ -104,8 +102,8 @@ def test_levels_need_two_images_or_are_given_by_hand(sides, tiles, tmp_path):
     denoiser = open_asked(ask(sides.members, tmp_path)).denoiser
     x0 = encode(denoiser, tiles[0][None])
     with pytest.raises(ConfigError, match="give --sigma"):
-        choose_levels(Corruption(), denoiser, x0, ONE)
-    levels = choose_levels(Corruption(sigmas=(1.0,)), denoiser, x0, ONE)
+        choose_levels(Noise(), denoiser, x0, ONE)
+    levels = choose_levels(Noise(sigmas=(1.0,)), denoiser, x0, ONE)
     assert levels == Levels((1.0,), (), None)
 
 
@@ -178,22 +176,22 @@ def test_the_levels_do_not_depend_on_which_images_are_the_members(told: bool) ->
 def test_levels_above_are_added_to_automatic_levels_and_to_no_others() -> None:
     x0 = torch.randn(30, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     denoiser = ClosedForm(x0)
-    plain = choose_levels(Corruption(), denoiser, x0, Crowd(30, 30))
+    plain = choose_levels(Noise(), denoiser, x0, Crowd(30, 30))
     assert len(plain.sigmas) == 5
     limit = plain.identification_limit
     for rivals, shares in ((4, [1.0]), (1, [1.0, 1.6])):
-        levels = choose_levels(Corruption(), denoiser, x0, Crowd(30, rivals))
+        levels = choose_levels(Noise(), denoiser, x0, Crowd(30, rivals))
         assert levels.sigmas[:5] == plain.sigmas
         assert list(levels.sigmas[5:]) == pytest.approx([s * limit for s in shares], rel=1e-3)
-    given = choose_levels(Corruption(sigmas=(0.5, 1.0)), denoiser, x0, Crowd(30, 1))
+    given = choose_levels(Noise(sigmas=(0.5, 1.0)), denoiser, x0, Crowd(30, 1))
     assert given.sigmas == (0.5, 1.0)
 
 
 def test_a_level_above_that_the_model_does_not_know_is_skipped_and_named() -> None:
     x0 = torch.randn(30, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    plain = choose_levels(Corruption(), ClosedForm(x0), x0, Crowd(30, 30))
+    plain = choose_levels(Noise(), ClosedForm(x0), x0, Crowd(30, 30))
     top = 1.1 * plain.identification_limit
-    levels = choose_levels(Corruption(), ClosedForm(x0, sigma_max=top), x0, Crowd(30, 1))
+    levels = choose_levels(Noise(), ClosedForm(x0, sigma_max=top), x0, Crowd(30, 1))
     assert len(levels.sigmas) == 6
     assert levels.skipped == pytest.approx([1.6 * plain.identification_limit], rel=1e-3)
 

@@ -6,21 +6,21 @@ from runs import ask
 from memaudit.audit import scan
 from memaudit.audit.bench import open_bench
 from memaudit.audit.spec import BenchSpec
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.errors import ConfigError, DataError
 
-ONE_LEVEL = Corruption(sigmas=(1.0,), draws=1)
+ONE_LEVEL = Noise(sigmas=(1.0,), draws=1)
 
 
 @pytest.mark.parametrize("copies", [1, 3])
 def test_images_that_are_all_copies_of_one_are_refused(tiles, write_folder, tmp_path, copies):
     folder = write_folder("one", [tiles[0]] * copies)
     with pytest.raises(DataError, match=f"found {copies} readable images, all copies of one"):
-        scan(ask(folder, tmp_path / "run", corruption=ONE_LEVEL))
+        scan(ask(folder, tmp_path / "run", noise=ONE_LEVEL))
 
 
 def test_two_different_images_are_enough_to_be_scanned(tiles, write_folder, tmp_path):
-    result = scan(ask(write_folder("two", tiles[:2]), tmp_path / "run", corruption=ONE_LEVEL))
+    result = scan(ask(write_folder("two", tiles[:2]), tmp_path / "run", noise=ONE_LEVEL))
     assert result.findings["score"].notna().all()
     assert result.exit_code == 4
 
@@ -46,7 +46,7 @@ def test_no_batch_holds_one_side_only(tiles, write_folder, tmp_path, few):
     """What a batch does to its images must not tell the sides apart."""
     members = write_folder("members", tiles[:few])
     controls = write_folder("controls", tiles[few:60])
-    config = ask(members, tmp_path / "run", controls=controls, corruption=ONE_LEVEL, power=False)
+    config = ask(members, tmp_path / "run", controls=controls, noise=ONE_LEVEL, power=False)
     side = scan(config).findings.set_index("example_id")["split"]
     _, candidates = open_bench(
         BenchSpec(config.data, config.target, config.attack, config.execution)

@@ -13,7 +13,7 @@ from runs import ask, save
 from memaudit.audit import scan
 from memaudit.audit.replay import Replayed, _compared, replay
 from memaudit.audit.replay_words import describe
-from memaudit.config import Corruption, ReplayConfig
+from memaudit.config import Noise, ReplayConfig
 from memaudit.records import CLEAN, FULL
 from memaudit.run.parts import Part
 
@@ -116,9 +116,9 @@ def test_an_adaptive_scan_and_a_reference_are_repeated_where_images_were_scanned
 def test_noisy_copies_are_repeated(tiles, tmp_path):
     members = save(tmp_path / "members", tiles[:15])
     loaded = memorizer(tiles[:15], write(tmp_path / "model", tiles[:15]))
-    corruption = Corruption(sigmas=(0.8, 3.0), draws=1)
+    noise = Noise(sigmas=(0.8, 3.0), draws=1)
     controls = save(tmp_path / "controls", tiles[15:55])
-    config = ask(members, tmp_path / "run", controls=controls, corruption=corruption)
+    config = ask(members, tmp_path / "run", controls=controls, noise=noise)
     scan(replace(config, model="my own"), loaded=loaded)
     again = ReplayConfig(replay=3, model="my own", dataset=str(members), controls=str(controls))
     found = replay(str(tmp_path / "run"), again, loaded=loaded)

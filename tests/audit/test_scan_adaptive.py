@@ -11,7 +11,7 @@ from skimage import data as photographs
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.audit import scan
-from memaudit.config import MEMBERSHIP, Corruption
+from memaudit.config import MEMBERSHIP, Noise
 from memaudit.errors import RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
@@ -58,7 +58,7 @@ def asked(images, tmp_path_factory):
     fields = {
         "controls": save(folder / "controls", images[MEMBERS:IMAGES]),
         "index": folder / "index",
-        "corruption": Corruption(sigmas=(0.5, 2.0), draws=1),
+        "noise": Noise(sigmas=(0.5, 2.0), draws=1),
         "steps": 8,
         "score": ("margin",),
         "shard_size": 20,
@@ -270,8 +270,8 @@ def test_flagged_images_that_were_not_reconstructed_are_counted(asked):
 
 
 def test_a_pool_too_small_for_a_first_pass_is_scanned_in_full(asked, attack):
-    noise = Corruption(sigmas=(0.5,), draws=1, weak_sigmas=(0.1,), weak_draws=1)
-    options = {"steps": 1, "attacks": (attack,), "corruption": noise}
+    noise = Noise(sigmas=(0.5,), draws=1, weak_sigmas=(0.1,), weak_draws=1)
+    options = {"steps": 1, "attacks": (attack,), "noise": noise}
     result = scan(asked(f"{attack}-small", fraction=0.99, **options))
     effort = result.summary.conduct.effort
     assert effort.reason == "a first pass over so few images would save nothing"

@@ -10,12 +10,12 @@ from skimage import data as photographs
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
-from memaudit.config import MEMBERSHIP, Corruption
+from memaudit.config import MEMBERSHIP, Noise
 from memaudit.records import FULL
 from memaudit.statistics.verdict import Outcome
 
 MEMBERS, IMAGES = 20, 120
-KEPT = {"attacks": (MEMBERSHIP,), "corruption": Corruption(sigmas=(0.5, 2.0), draws=1), "steps": 8}
+KEPT = {"attacks": (MEMBERSHIP,), "noise": Noise(sigmas=(0.5, 2.0), draws=1), "steps": 8}
 
 
 @pytest.fixture(scope="module")

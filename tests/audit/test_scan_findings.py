@@ -3,14 +3,14 @@ import pytest
 from runs import ask
 
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.statistics.verdict import Outcome
 
 
 @pytest.fixture
 def findings_of_memorizer(sides, tmp_path):
-    one = Corruption(levels=1, draws=2)
-    fields = {"controls": sides.controls, "corruption": one, "power": False}
+    one = Noise(levels=1, draws=2)
+    fields = {"controls": sides.controls, "noise": one, "power": False}
     return scan(ask(sides.members, tmp_path / "run", **fields)).findings
 
 
@@ -43,8 +43,8 @@ def test_controls_have_a_score_and_no_p_value(findings_of_memorizer):
 
 
 def test_scores_hold_every_level_and_draw_of_every_image(sides, tmp_path):
-    corruption = Corruption(levels=3, draws=2)
-    config = ask(sides.members, tmp_path / "run", controls=sides.controls, corruption=corruption)
+    noise = Noise(levels=3, draws=2)
+    config = ask(sides.members, tmp_path / "run", controls=sides.controls, noise=noise)
     result = scan(config)
     rows = result.scores.groupby("example_id")[["sigma", "draw"]].apply(
         lambda group: sorted(group.itertuples(index=False, name=None))

@@ -22,8 +22,8 @@ from memaudit.config import (
     MEMBERSHIP,
     Base,
     CompareConfig,
-    Corruption,
     LossName,
+    Noise,
     ScanConfig,
     TrainConfig,
 )
@@ -58,7 +58,7 @@ def config(base: Path, tiles: list[Image], write_folder: WriteFolder, tmp_path: 
         dataset=str(members),
         controls=str(controls),
         out=str(tmp_path / "run"),
-        corruption=Corruption(sigmas=(1.0, 4.0), draws=1),
+        noise=Noise(sigmas=(1.0, 4.0), draws=1),
         embedder="pixels",
         attacks=("none",),
         steps=2,
@@ -286,14 +286,14 @@ def test_the_cost_of_a_scan_of_adapters_is_told(config: ScanConfig, noisy_lora: 
 
 def test_captions_add_levels_to_a_scan_and_to_its_plan(config: ScanConfig, tmp_path: Path) -> None:
     for prompt, most in (("own", 4), ("empty", 2), ("other", 2)):
-        corruption = Corruption(levels=2, draws=1)
-        asked = replace(config, prompt=prompt, corruption=corruption, out=str(tmp_path / prompt))
+        noise = Noise(levels=2, draws=1)
+        asked = replace(config, prompt=prompt, noise=noise, out=str(tmp_path / prompt))
         plan = estimate(asked)
         assert (plan.levels, plan.levels_at_most) == (most, 4)
         assert plan.queries == (MEMBERS + CONTROLS) * most
         levels = scan(asked).prepared.levels
         assert len(levels.sigmas) + len(levels.skipped) == most
-    assert estimate(config).levels_at_most == len(config.attack.corruption.sigmas)
+    assert estimate(config).levels_at_most == len(config.attack.noise.sigmas)
 
 
 def test_what_the_model_is_told_and_its_base_are_part_of_the_question(config: ScanConfig) -> None:

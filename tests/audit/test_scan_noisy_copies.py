@@ -11,7 +11,7 @@ from skimage import data as photographs
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.data import image_id
 from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import split_tiles
@@ -24,7 +24,7 @@ from memaudit.statistics.probes import Probe, probes_in
 from memaudit.statistics.verdict import Outcome
 
 MEMBERS, CONTROLS = 20, 80
-LEVELS = Corruption(sigmas=(0.8, 1.5, 3.0), draws=1)
+LEVELS = Noise(sigmas=(0.8, 1.5, 3.0), draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def asked(folder):
             "model": "my own",
             "controls": folder / "controls",
             "index": folder / "index",
-            "corruption": LEVELS,
+            "noise": LEVELS,
             "shard_size": 30,
             "power": False,
         }
@@ -192,7 +192,7 @@ def test_finished_parts_are_kept_and_lost_ones_are_made_again(again, finished, m
 
 
 def test_an_adaptive_scan_flags_the_same(asked, model):
-    twice = {"corruption": replace(LEVELS, draws=2), "steps": 20}
+    twice = {"noise": replace(LEVELS, draws=2), "steps": 20}
     result = scan(asked("adaptive", adaptive=True, fraction=0.3, **twice), loaded=model)
     assert result.summary.conduct.effort.screen
     chosen = result.findings[result.findings["flagged"]]
@@ -222,8 +222,8 @@ def test_no_verdict_on_a_model_of_noisy_data_rests_on_one_step(asked, model):
 def test_levels_not_above_the_noise_of_the_copies_are_left_out_and_named(asked, images, folder):
     training = Ambient("ambient-mixed", SIGMA_N, 0)
     mixed = memorizer(images[:MEMBERS], folder / "model", training)
-    noise = Corruption(sigmas=(0.3, 0.5, 1.5), draws=1)
-    result = scan(asked("mixed", corruption=noise, power=True), loaded=mixed)
+    noise = Noise(sigmas=(0.3, 0.5, 1.5), draws=1)
+    result = scan(asked("mixed", noise=noise, power=True), loaded=mixed)
     assert set(rows(result, ODE)["sigma"]) == {0.3, 0.5, 1.5}
     assert set(rows(result, ODE, COPY)["sigma"]) == {1.5}
     assert result.prepared.levels.without_copies == (0.3, 0.5)
@@ -258,7 +258,7 @@ def test_without_copies_a_model_of_noisy_data_is_never_innocent(asked, images, f
     model = memorizer(images[:MEMBERS], folder / "bare", training)
     blind = {
         "noisy_copies": "none",
-        "corruption": Corruption(sigmas=(4.0,), draws=2),
+        "noise": Noise(sigmas=(4.0,), draws=2),
         "steps": 20,
         "embedder": "sscd-distilled",
         "index": folder / "index-sscd",
@@ -341,8 +341,8 @@ def test_a_network_that_memorized_copies_of_other_images_is_not_taken_for_misrea
     tiles = split_tiles()
     members = save(tmp_path / "members", [tile.image for tile in tiles["others"][:20]])
     controls = save(tmp_path / "controls", [tile.image for tile in tiles["controls"][:40]])
-    noise = Corruption(sigmas=(2.0,), draws=1)
-    options = {"controls": controls, "power": False, "corruption": noise}
+    noise = Noise(sigmas=(2.0,), draws=1)
+    options = {"controls": controls, "power": False, "noise": noise}
     config = ask(members, tmp_path / "run", model=MODELS / "ambient", **options)
     result = scan(config)
     assert result.prepared.copies is None  # those that stand beside it are of other images

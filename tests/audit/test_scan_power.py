@@ -12,7 +12,7 @@ from skimage import data as photographs
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
 from memaudit.audit.power import _shown
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
@@ -22,7 +22,7 @@ from memaudit.records import SCREEN
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
 
-WEAK = Corruption(sigmas=(0.3, 0.5), draws=1)
+WEAK = Noise(sigmas=(0.3, 0.5), draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def asked(folder):
             "model": f"closed-form:{folder / memorized}",
             "controls": folder / "controls",
             "index": folder / "index",
-            "corruption": WEAK,
+            "noise": WEAK,
             "shard_size": 20,
         }
         return ask(dataset, folder / out, **{**fields, **changes})
@@ -100,7 +100,7 @@ def test_a_scan_that_finds_nothing_where_it_could_have_says_none(measured):
 
 
 def test_at_noise_far_above_the_window_a_scan_that_flags_nothing_has_no_power(asked):
-    result = scan(asked("strong", corruption=Corruption(sigmas=(50.0,), draws=1)))
+    result = scan(asked("strong", noise=Noise(sigmas=(50.0,), draws=1)))
     share = result.summary.conduct.power.share
     assert share < 0.5
     assert grades(result) == [(50.0, "no power")]
@@ -114,7 +114,7 @@ def test_at_noise_far_above_the_window_a_scan_that_flags_nothing_has_no_power(as
 
 
 def test_each_level_has_a_power_of_its_own(asked):
-    result = scan(asked("two", corruption=Corruption(sigmas=(0.5, 50.0), draws=1)))
+    result = scan(asked("two", noise=Noise(sigmas=(0.5, 50.0), draws=1)))
     assert grades(result) == [(0.5, "informative"), (50.0, "no power")]
     shares = [level.share for level in result.summary.conduct.power.levels]
     assert [level.power for level in result.summary.levels] == shares
@@ -132,9 +132,9 @@ def test_where_held_out_images_come_back_as_copies_the_levels_are_too_easy(asked
 
 
 def test_of_the_perfect_memorizer_itself_the_power_is_what_the_scan_shows(asked):
-    noise = Corruption(levels=2, draws=1)
+    noise = Noise(levels=2, draws=1)
     modes = ("one-step", "ode")
-    result = scan(asked("itself", memorized="members", reconstruct=modes, corruption=noise))
+    result = scan(asked("itself", memorized="members", reconstruct=modes, noise=noise))
     ode = Probe(ODE).rows(result.scores)
     assert_same_scores(rows_of(result), ode)
     levels = [level for level in result.summary.levels if level.attack == ODE]
@@ -148,8 +148,8 @@ def test_the_memorizer_of_a_repeated_image_weighs_it_as_often_as_it_was_repeated
     repeated = shutil.copytree(folder / "members", folder / "repeated")
     for k in range(11):
         shutil.copy(repeated / "003.png", repeated / f"again-{k}.png")
-    noise = Corruption(sigmas=(0.5, 8.0), draws=1)
-    fields = {"memorized": "repeated", "dataset": repeated, "index": None, "corruption": noise}
+    noise = Noise(sigmas=(0.5, 8.0), draws=1)
+    fields = {"memorized": "repeated", "dataset": repeated, "index": None, "noise": noise}
     result = scan(asked("run-of-repeated", **fields))
     assert_same_scores(rows_of(result), Probe(ODE).rows(result.scores))
     assert result.summary.conduct.power.candidates == 15
@@ -163,12 +163,10 @@ def test_captions_of_their_own_give_power_at_any_noise_if_the_model_is_told_them
     captions = tuple(f"members {k}" for k in range(15))
     model = Loaded(ClosedForm(pixels, shown=Shown(15, torch.arange(15), captions)), Provenance())
     fields = {"dataset": told["members"], "controls": told["controls"], "index": None}
-    noise = Corruption(sigmas=(0.5, 50.0), draws=1)
+    noise = Noise(sigmas=(0.5, 50.0), draws=1)
 
     def scan_it(prompt, model):
-        return scan(
-            asked(f"told-{prompt}", prompt=prompt, corruption=noise, **fields), loaded=model
-        )
+        return scan(asked(f"told-{prompt}", prompt=prompt, noise=noise, **fields), loaded=model)
 
     own = scan_it("own", model)
     assert_same_scores(rows_of(own), Probe(ODE).rows(own.scores))
@@ -177,7 +175,7 @@ def test_captions_of_their_own_give_power_at_any_noise_if_the_model_is_told_them
         levels = scan_it(prompt, model).summary.conduct.power.levels
         assert levels[0].share == 1
         assert levels[1].share < 0.5
-    untold = scan(asked("untold", corruption=noise, **fields)).summary.conduct.power.levels
+    untold = scan(asked("untold", noise=noise, **fields)).summary.conduct.power.levels
     assert untold[1].share < 0.5
 
 
@@ -234,8 +232,8 @@ def test_the_batch_size_does_not_change_the_power(again, measured, batch_size):
 def test_of_many_members_64_are_queried_and_all_are_memorized(asked, folder, tiles):
     extra = cut(photographs.astronaut(), side=48)[:60]
     many = save(folder / "many", [*tiles[:15], *extra])
-    noise = Corruption(sigmas=(0.3,), draws=1)
-    result = scan(asked("run-of-many", dataset=many, index=None, corruption=noise))
+    noise = Noise(sigmas=(0.3,), draws=1)
+    result = scan(asked("run-of-many", dataset=many, index=None, noise=noise))
     power, groups = result.summary.conduct.power, result.summary.counts.member_groups
     assert (power.members, power.controls) == (64, 40)
     assert power.candidates == power.of == groups > 64

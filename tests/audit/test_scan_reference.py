@@ -12,7 +12,7 @@ from skimage import data as photographs
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
 from memaudit.audit.reference import SEEN
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.loaded import Loaded
@@ -22,7 +22,7 @@ from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
 
 MEMBERS, CONTROLS, OTHERS = 20, 60, 60
-NOISE = Corruption(sigmas=(0.5, 2.0), draws=2)
+NOISE = Noise(sigmas=(0.5, 2.0), draws=2)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def asked(folder):
         fields = {
             "controls": folder / "controls",
             "index": folder / "index",
-            "corruption": NOISE,
+            "noise": NOISE,
             "shard_size": 30,
             "power": False,
             "reference": reference and f"closed-form:{folder / reference}",
@@ -206,13 +206,13 @@ def test_the_first_pass_of_an_adaptive_scan_takes_the_same_difference(asked):
 
 
 def test_levels_outside_the_range_of_the_reference_are_skipped(asked, folder, unet):
-    noise = Corruption(sigmas=(0.5, 9000.0), draws=1)
-    config = asked("range", corruption=noise, self_check=False, steps=2)
+    noise = Noise(sigmas=(0.5, 9000.0), draws=1)
+    config = asked("range", noise=noise, self_check=False, steps=2)
     config = replace(config, reference=str(unet))
     result = scan(config)
     assert result.prepared.levels.skipped == (9000.0,)
     assert set(result.scores["sigma"]) == {0.5}
-    high = replace(config, corruption=Corruption(sigmas=(9000.0,)), out=str(folder / "range-2"))
+    high = replace(config, noise=Noise(sigmas=(9000.0,)), out=str(folder / "range-2"))
     with pytest.raises(ConfigError, match="lies in the range of the reference"):
         scan(high)
 
@@ -241,8 +241,8 @@ def test_beside_noisy_copies_the_clean_images_are_scored_against_the_reference(
     asked, images, folder
 ):
     model = memorizer(images[:MEMBERS], write(folder / "model", images[:MEMBERS]))
-    noise = Corruption(sigmas=(0.8, 2.0), draws=1)
-    result = scan(asked("with-copies", corruption=noise, power=True), loaded=model)
+    noise = Noise(sigmas=(0.8, 2.0), draws=1)
+    result = scan(asked("with-copies", noise=noise, power=True), loaded=model)
     by_input = [(one.input, one.columns) for one in result.summary.conduct.noisy.by_input]
     pooled = ("margin", "tile_l2", "l2_ratio", "similarity_gain")
     assert by_input == [(CLEAN, pooled), (COPY, ("copy_correlation",))]

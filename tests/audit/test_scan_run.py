@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.errors import ConfigError, ModelError, RunDirectoryError
 from memaudit.run.directory import RunDirectory
 
@@ -90,7 +90,7 @@ def test_a_finished_scan_called_again_scores_nothing_and_finds_the_same(config, 
     [
         ({"seed": 1}, "seed was 0, now 1"),
         ({"steps": 5}, "steps was 4, now 5"),
-        ({"corruption": Corruption(levels=3, draws=1)}, "levels was 2, now 3"),
+        ({"noise": Noise(levels=3, draws=1)}, "levels was 2, now 3"),
         ({"embedder": "sscd-distilled"}, "embedder was pixels, now sscd-distilled"),
         ({"controls": None}, "controls was .*controls, now not given"),
         ({"reconstruct": ("ode", "sample")}, r"reconstruct was \['ode'\], now \['ode', 'sample'\]"),

@@ -6,7 +6,7 @@ import torch
 from runs import ask, assert_same_findings, assert_same_scores
 
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import Noise
 
 
 @pytest.fixture(params=["closed form", "unet"])
@@ -42,7 +42,7 @@ def test_threads_do_not_change_the_findings(asked, tmp_path):
             torch.set_num_threads(number)
             faiss.omp_set_num_threads(number)
             index = tmp_path / f"index-{number}"
-            few = {"reconstruct": ("sample",), "corruption": Corruption(levels=1, draws=1)}
+            few = {"reconstruct": ("sample",), "noise": Noise(levels=1, draws=1)}
             results.append(scan(asked(tmp_path / f"run-{number}", index=index, **few)))
     finally:
         torch.set_num_threads(threads)

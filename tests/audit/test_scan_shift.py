@@ -7,7 +7,7 @@ from runs import ask, cut, save
 from skimage import data as photographs
 
 from memaudit.audit import scan
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.statistics.verdict import Outcome
 
 
@@ -22,8 +22,8 @@ def scan_of(tmp_path):
     """Scan the perfect memorizer of the members, which gives evidence where nothing forbids it."""
 
     def run(members, controls, **changes):
-        noise = Corruption(sigmas=(0.3,), draws=1)
-        quick = {"corruption": noise, "steps": 2, "power": False, **changes}
+        noise = Noise(sigmas=(0.3,), draws=1)
+        quick = {"noise": noise, "steps": 2, "power": False, **changes}
         return scan(ask(members, tmp_path / "run", controls=controls, **quick))
 
     return run

@@ -10,7 +10,7 @@ from skimage import data as photographs
 
 from memaudit.audit import scan
 from memaudit.audit.lookup import Wanted, build_index
-from memaudit.config import Corruption, DataConfig, DataOptions
+from memaudit.config import DataConfig, DataOptions, Noise
 from memaudit.errors import DataError, RunDirectoryError
 from memaudit.progress import silent
 from memaudit.statistics.findings import UNSCORED
@@ -93,7 +93,7 @@ def test_a_file_deleted_between_embedding_and_scoring_could_not_be_scored(config
 
 
 def test_a_file_deleted_after_scoring_keeps_its_row_and_has_no_strip(config, sides, tmp_path):
-    config = replace(config, corruption=Corruption(levels=1, draws=1))
+    config = replace(config, noise=Noise(levels=1, draws=1))
     result = scan(config, when("scan", (sides.members / "007.png").unlink))
     assert len(result.errors) == 0
     flagged = result.findings[result.findings["flagged"]]
@@ -108,7 +108,7 @@ def test_an_image_gone_after_the_first_pass_could_not_be_scored(tmp_path):
     members = save(tmp_path / "members", images[:24])
     asked = {
         "controls": save(tmp_path / "controls", images[24:134]),
-        "corruption": Corruption(sigmas=(0.5,), draws=1),
+        "noise": Noise(sigmas=(0.5,), draws=1),
         "steps": 16,
         "power": False,
         "adaptive": True,

@@ -17,7 +17,7 @@ from memaudit.attacks.passes import full_passes
 from memaudit.audit.bench import grids_of, open_bench
 from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Task, attack
-from memaudit.config import Corruption
+from memaudit.config import Noise
 from memaudit.demo.run import MODELS
 from memaudit.demo.tiles import split_tiles
 from memaudit.run.parts import Part
@@ -100,7 +100,7 @@ def _adaptive(sides, tmp_path):  # noqa: ARG001
     images = cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
     options = {
         "controls": save(tmp_path / "out", images[24:134]),
-        "corruption": Corruption(sigmas=(0.5, 2.0), draws=1),
+        "noise": Noise(sigmas=(0.5, 2.0), draws=1),
         "steps": 8,
         "power": False,
         "adaptive": True,
@@ -116,7 +116,7 @@ def _with_copies_and_reference(sides, tmp_path):  # noqa: ARG001
         "controls": save(tmp_path / "out", [tile.image for tile in tiles["controls"][:6]]),
         "reference": str(MODELS / "twin"),
         "reference_trained_on": "unrelated",
-        "corruption": Corruption(sigmas=(0.3, 2.0), draws=1),
+        "noise": Noise(sigmas=(0.3, 2.0), draws=1),
         "power": False,
         "self_check": False,
         "shard_size": 3,

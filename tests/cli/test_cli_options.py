@@ -148,7 +148,7 @@ def test_numbers_of_a_file_are_as_on_the_command_line(memaudit_command, members,
     run = memaudit_command("scan", *words, "--out", tmp_path / "run")
     assert run.code == 4
     asked = json.loads(run.out)["config"]
-    assert asked["attack"]["corruption"]["sigmas"] == [2.0]
+    assert asked["attack"]["noise"]["sigmas"] == [2.0]
     assert (asked["attack"]["steps"], asked["calibration"]["q"]) == (2, 0.1)
     assert asked["execution"]["power"] is False
 
@@ -196,8 +196,8 @@ def test_the_file_gives_options_and_flags_win(memaudit_command, members, control
     run = memaudit_command("scan", f"closed-form:{members}", members, "--config", file, *flags)
     assert run.code == 0
     config = json.loads(run.out)["config"]
-    assert config["attack"]["corruption"]["sigmas"] == [0.5, 1.0]
-    assert config["attack"]["corruption"]["draws"] == 1
+    assert config["attack"]["noise"]["sigmas"] == [0.5, 1.0]
+    assert config["attack"]["noise"]["draws"] == 1
     assert config["attack"]["embedder"] == "pixels"
     assert config["execution"]["batch_size"] == 5
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image as PillowImage
 
 from memaudit.audit import scan
-from memaudit.config import Corruption, ScanConfig
+from memaudit.config import Noise, ScanConfig
 from memaudit.corruption.noise import per_row
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.loaded import Loaded
@@ -42,7 +42,7 @@ def runs(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Runs:
             "controls": str(folders["controls"]),
             "embedder": "pixels",
             "attacks": ("none",),
-            "corruption": Corruption(sigmas=(2.0,), draws=1),
+            "noise": Noise(sigmas=(2.0,), draws=1),
             "steps": 1,
             "images": 0,
             "power": False,
@@ -54,7 +54,7 @@ def runs(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Runs:
         return config.execution.out
 
     both = {
-        "corruption": Corruption(sigmas=(0.3, 1.0), draws=1),
+        "noise": Noise(sigmas=(0.3, 1.0), draws=1),
         "reconstruct": ("ode", "one-step"),
         "steps": 2,
         "power": True,

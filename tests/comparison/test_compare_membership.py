@@ -6,7 +6,7 @@ import pytest
 from memaudit.attacks.reconstruction import ODE
 from memaudit.comparison import compare
 from memaudit.comparison.finished import read_run
-from memaudit.config import MEMBERSHIP, CompareConfig, Corruption
+from memaudit.config import MEMBERSHIP, CompareConfig, Noise
 from memaudit.errors import RunDirectoryError
 from memaudit.statistics.findings import sides_of
 
@@ -16,8 +16,8 @@ WEAK = (0.1, 0.2)
 @pytest.fixture(scope="module")
 def known(runs):
     """Scans of the memorizer of the members and of that of other images, with two claims."""
-    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=WEAK)
-    how = {"attacks": (MEMBERSHIP, "denoising-loss"), "corruption": noise}
+    noise = Noise(sigmas=(1.0,), draws=1, weak_sigmas=WEAK)
+    how = {"attacks": (MEMBERSHIP, "denoising-loss"), "noise": noise}
     stranger = runs.make("knows-others", model=f"closed-form:{runs.others}", **how)
     return runs.make("knows-members", **how), stranger
 
@@ -65,7 +65,7 @@ def test_what_is_of_reconstructions_alone_stays_so(compared):
 
 
 def test_a_run_without_it_is_compared_by_reconstructions(runs, known):
-    how = {"corruption": Corruption(sigmas=(1.0,), draws=1)}
+    how = {"noise": Noise(sigmas=(1.0,), draws=1)}
     alone = runs.make("brings-back", **how)
     result = compare(CompareConfig((alone, known[1])))
     assert set(result.table["attack"]) == {ODE}
@@ -75,15 +75,15 @@ def test_a_run_without_it_is_compared_by_reconstructions(runs, known):
 
 
 def test_the_same_weak_noise_is_not_taken_for_a_shared_level_of_reconstructions(runs, known):
-    noise = Corruption(sigmas=(2.0,), draws=1, weak_sigmas=WEAK)
-    other = runs.make("stronger", attacks=(MEMBERSHIP,), corruption=noise)
+    noise = Noise(sigmas=(2.0,), draws=1, weak_sigmas=WEAK)
+    other = runs.make("stronger", attacks=(MEMBERSHIP,), noise=noise)
     with pytest.raises(RunDirectoryError, match="no noise level is shared"):
         compare(CompareConfig((known[0], other)))
 
 
 def test_scans_of_another_number_of_draws_are_not_compared_by_it(runs, known):
-    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=WEAK, weak_draws=3)
-    other = runs.make("more-draws", attacks=(MEMBERSHIP,), corruption=noise)
+    noise = Noise(sigmas=(1.0,), draws=1, weak_sigmas=WEAK, weak_draws=3)
+    other = runs.make("more-draws", attacks=(MEMBERSHIP,), noise=noise)
     result = compare(CompareConfig((known[0], other)))
     assert set(result.table["attack"]) == {ODE}
     said = " ".join(result.comparisons[0].remarks)
@@ -93,8 +93,8 @@ def test_scans_of_another_number_of_draws_are_not_compared_by_it(runs, known):
 
 def test_images_that_one_of_the_models_chose_do_not_tell_which_memorizes_less(runs):
     """Ten are reconstructed of one, because it knows them, and the other knows none of them."""
-    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=WEAK)
-    how = {"attacks": (MEMBERSHIP,), "corruption": noise, "steps": 10, "fraction": 0.2}
+    noise = Noise(sigmas=(1.0,), draws=1, weak_sigmas=WEAK)
+    how = {"attacks": (MEMBERSHIP,), "noise": noise, "steps": 10, "fraction": 0.2}
     one = runs.make("chosen", adaptive=True, **how)
     other = runs.make("all", adaptive=False, model=f"closed-form:{runs.others}", **how)
     result = compare(CompareConfig((one, other)))
@@ -111,8 +111,8 @@ def test_images_that_one_of_the_models_chose_do_not_tell_which_memorizes_less(ru
 
 
 def test_weak_noise_that_one_of_them_has_is_named(runs, known):
-    noise = Corruption(sigmas=(1.0,), draws=1, weak_sigmas=(0.2, 0.4))
-    other = runs.make("weaker", attacks=(MEMBERSHIP,), corruption=noise)
+    noise = Noise(sigmas=(1.0,), draws=1, weak_sigmas=(0.2, 0.4))
+    other = runs.make("weaker", attacks=(MEMBERSHIP,), noise=noise)
     result = compare(CompareConfig((known[0], other)))
     rows = result.table[result.table["attack"] == MEMBERSHIP]
     assert list(rows["level"]) == ["all", "0.2"]

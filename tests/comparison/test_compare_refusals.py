@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from memaudit.comparison import compare
-from memaudit.config import CompareConfig, Corruption
+from memaudit.config import CompareConfig, Noise
 from memaudit.errors import ConfigError, RunDirectoryError
 
 
@@ -29,7 +29,7 @@ def base(runs):
             "score is own_similarity, expected margin, tile_l2, l2_ratio",
         ),
         (
-            {"corruption": Corruption(sigmas=(3.0,), draws=1)},
+            {"noise": Noise(sigmas=(3.0,), draws=1)},
             "no noise level is shared: found sigma 3, expected one of 2; .* the same --sigma",
         ),
         (
@@ -77,7 +77,7 @@ def test_members_that_are_controls_elsewhere_are_other_images(runs, base):
 
 def test_another_reference_is_refused(runs, base):
     folders = {"reference": f"closed-form:{runs.others}", "reference_trained_on": str(runs.others)}
-    referred = runs.make("referred", corruption=Corruption(sigmas=(0.5, 2.0), draws=1), **folders)
+    referred = runs.make("referred", noise=Noise(sigmas=(0.5, 2.0), draws=1), **folders)
     with pytest.raises(
         RunDirectoryError, match=r"reference is closed-form.*, expected none; scores are diff"
     ):

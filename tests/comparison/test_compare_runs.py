@@ -22,7 +22,7 @@ from memaudit.comparison.judgement import judge
 from memaudit.comparison.names import short_names
 from memaudit.comparison.records import COLUMNS
 from memaudit.comparison.shares import SHARE_COLUMNS
-from memaudit.config import CompareConfig, Corruption, Mask
+from memaudit.config import CompareConfig, Mask, Noise
 from memaudit.models.codec import encode_pixels
 from memaudit.models.loaded import Loaded
 from memaudit.models.provenance import Provenance
@@ -35,7 +35,7 @@ MODES = ("ode", "one-step")  # of --reconstruct
 ODE_PROBE, ONE_STEP_PROBE = Probe(ODE), Probe(ONE_STEP)
 ODE_OF_COPIES, ONE_STEP_OF_COPIES = Probe(ODE, COPY), Probe(ONE_STEP, COPY)
 PROBES, OF_COPIES_PROBES = [ODE_PROBE, ONE_STEP_PROBE], [ODE_OF_COPIES, ONE_STEP_OF_COPIES]
-OF_COPIES = {"corruption": Corruption(sigmas=(0.8, 1.5), draws=1), "steps": 4}
+OF_COPIES = {"noise": Noise(sigmas=(0.8, 1.5), draws=1), "steps": 4}
 
 
 def rows(result, level="all"):
@@ -165,7 +165,7 @@ def test_one_step_misses_what_full_sampling_detects(runs, tiles, memorizes_below
     model = memorizes_below(images[:15], picture=images[55:].mean(0))
     how = {
         "loaded": Loaded(model, Provenance("memorizes below 0.6")),
-        "corruption": Corruption(sigmas=(1.0, 1.5), draws=2),
+        "noise": Noise(sigmas=(1.0, 1.5), draws=2),
         "reconstruct": MODES,
         "steps": 12,
     }
@@ -209,11 +209,11 @@ def test_runs_that_agree_are_said_to_agree(compared):
 
 
 def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
-    one = runs.make("one", corruption=Corruption(sigmas=(1.0, 2.0), draws=2))
+    one = runs.make("one", noise=Noise(sigmas=(1.0, 2.0), draws=2))
     other = runs.make(
         "other",
         model=f"closed-form:{runs.others}",
-        corruption=Corruption(sigmas=(2.0, 3.0), draws=1),
+        noise=Noise(sigmas=(2.0, 3.0), draws=1),
         reconstruct=("ode", "sample"),
         steps=2,
     )
@@ -252,7 +252,7 @@ def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_pa
 
 
 def test_adaptive_runs_are_paired_where_both_scanned_in_full(runs):
-    how = {"adaptive": True, "fraction": 0.2, "steps": 20, "corruption": Corruption(levels=2)}
+    how = {"adaptive": True, "fraction": 0.2, "steps": 20, "noise": Noise(levels=2)}
     everyone = runs.make("full", **{**how, "adaptive": False})
     part = runs.make("part", **how)
     result = compare(CompareConfig((everyone, part)))
@@ -381,7 +381,7 @@ def test_a_model_that_returns_the_clean_image_does_not_win_by_the_noisy_copies(o
 def test_an_image_that_stands_for_others_is_no_lost_score(runs, tiles, tmp_path):
     shutil.copytree(runs.members, tmp_path / "members")
     PillowImage.fromarray(tiles[0]).save(tmp_path / "members" / "copy.png")
-    levels = {"corruption": Corruption(sigmas=(0.3, 1.0), draws=1), "index": None}
+    levels = {"noise": Noise(sigmas=(0.3, 1.0), draws=1), "index": None}
     run = runs.make("with a copy", dataset=str(tmp_path / "members"), **levels)
     darker = tiles[0] - np.minimum(tiles[0], 2)  # another id, of the same group
     PillowImage.fromarray(darker).save(tmp_path / "members" / "near.png")

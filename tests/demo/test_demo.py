@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from memaudit.audit import ScanResult, scan
 from memaudit.audit.replay import replay
 from memaudit.cli import main
-from memaudit.config import Corruption, ReplayConfig
+from memaudit.config import Noise, ReplayConfig
 from memaudit.demo.run import MODELS, TITLES, compare_demo, demo_config, report_demo
 from memaudit.demo.tiles import Tile
 from memaudit.statistics.verdict import Outcome
@@ -69,7 +69,7 @@ def few(
     results = {}
     for name in TITLES:
         config = demo_config(name, folders, root / name)
-        quick = replace(config, corruption=Corruption(levels=1, draws=1), steps=3)
+        quick = replace(config, noise=Noise(levels=1, draws=1), steps=3)
         results[name] = scan(replace(quick, self_check=name != "ambient"))
     return root, results
 

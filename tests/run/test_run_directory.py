@@ -24,7 +24,7 @@ with FileLock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
-ASKED = {"seed": 0, "corruption": {"draws": 4, "sigmas": (1.0, 2.0)}, "fingerprint": "0" * 64}
+ASKED = {"seed": 0, "noise": {"draws": 4, "sigmas": (1.0, 2.0)}, "fingerprint": "0" * 64}
 
 
 def scores(*ids: str) -> pd.DataFrame:
@@ -55,8 +55,8 @@ def test_the_same_question_continues_a_run(run):
     ("change", "said"),
     [
         ({"seed": 1}, "(seed was 0, now 1)"),
-        ({"corruption": {"draws": 4, "sigmas": (1.0,)}}, "(sigmas was [1.0, 2.0], now [1.0])"),
-        ({"corruption": {"draws": 5, "sigmas": (1.0, 2.0)}}, "(draws was 4, now 5)"),
+        ({"noise": {"draws": 4, "sigmas": (1.0,)}}, "(sigmas was [1.0, 2.0], now [1.0])"),
+        ({"noise": {"draws": 5, "sigmas": (1.0, 2.0)}}, "(draws was 4, now 5)"),
         ({"fingerprint": "1" * 64}, "(the data changed)"),
         ({"more": True}, "(more was not given, now True)"),
     ],

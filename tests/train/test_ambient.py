@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
-from memaudit.config import Consistency, Corruption, LossName, Mask, ScanConfig, TrainConfig
+from memaudit.config import Consistency, LossName, Mask, Noise, ScanConfig, TrainConfig
 from memaudit.data import image_id
 from memaudit.errors import ConfigError, ModelError
 from memaudit.models.codec import encode_pixels
@@ -202,7 +202,7 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
             controls=str(write_folder("controls", tiles[10:50])),
             out=str(tmp_path / "run"),
             embedder="pixels",
-            corruption=Corruption(sigmas=(0.1, 0.4, 1.0), draws=1),
+            noise=Noise(sigmas=(0.1, 0.4, 1.0), draws=1),
             attacks=("none",),
             self_check=False,
             steps=2,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from memaudit.audit import scan
-from memaudit.config import Corruption, Mask, MaskKind, ScanConfig, TrainConfig
+from memaudit.config import Mask, MaskKind, Noise, ScanConfig, TrainConfig
 from memaudit.corruption.mask import draw_mask
 from memaudit.data import image_id
 from memaudit.errors import ModelError
@@ -162,7 +162,7 @@ def test_a_scan_needs_nothing_but_the_model(
             controls=str(write_folder("controls", tiles[10:50])),
             out=str(tmp_path / "run"),
             embedder="pixels",
-            corruption=Corruption(sigmas=(0.5, 1.0), draws=1),
+            noise=Noise(sigmas=(0.5, 1.0), draws=1),
             attacks=("none",),
             self_check=False,
             steps=2,

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from memaudit.audit import scan
 from memaudit.comparison.report import report
-from memaudit.config import Corruption, ReportConfig, ScanConfig
+from memaudit.config import Noise, ReportConfig, ScanConfig
 from memaudit.records import Image
 
 MEMBERS, CONTROLS = 6, 44
@@ -47,7 +47,7 @@ def finished(tiles: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Fi
             out=str(root / "run"),
             index=str(root / "index"),
             embedder="pixels",
-            corruption=Corruption(levels=2, draws=1),
+            noise=Noise(levels=2, draws=1),
             steps=2,
             shard_size=32,
             device="cpu",
