@@ -73,7 +73,7 @@ def level(ids: list[str], sigma: float, rng: np.random.Generator) -> pd.DataFram
             "attack": ODE,
             "input": CLEAN,
             "phase": FULL,
-            "sigma": sigma,
+            "level": sigma,
             "draw": 0,
             "snr_db": -20 * np.log10(sigma),
             "own_similarity": own,

@@ -61,7 +61,7 @@ def over_draws(column: str, how: str) -> Combination:
 
     def combination(scores: pd.DataFrame, _: pd.Series) -> pd.Series:
         rows = Probe(ODE).rows(scores)
-        one = rows.groupby(["example_id", "sigma"], as_index=False)[column].agg(how)
+        one = rows.groupby(["example_id", "level"], as_index=False)[column].agg(how)
         return combine(one.assign(attack=ODE, input=CLEAN, phase=FULL, draw=0), by(column))
 
     return combination

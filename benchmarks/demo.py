@@ -37,7 +37,7 @@ def main() -> int:
         for level in result.summary.levels:
             copies = " copies" if level.input == COPY else ""
             print(
-                f"{name + copies:28}{level.sigma:8.4g}{level.snr_db:8.1f}{level.auc:7.3f}"
+                f"{name + copies:28}{level.level:8.4g}{level.snr_db:8.1f}{level.auc:7.3f}"
                 f"{level.share_above:11.1%}"
             )
     return 0 if all(verdicts) else 1

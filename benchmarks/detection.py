@@ -75,7 +75,7 @@ def report(kind: str, role: str) -> bool:
     for name, combination in COMBINATIONS.items():
         print_row(name, rates(combination(result.scores, repeats), repeats))
     print("by noise level, default score")
-    for sigma, rows in result.scores.groupby("sigma"):
+    for sigma, rows in result.scores.groupby("level"):
         print_row(f"sigma {sigma:.4g}", rates(pooled_score(rows, PRIMARY), repeats))
     if role == "report":
         print("by number of draws, default score")

@@ -222,7 +222,7 @@ def rows(ids: NDArray[np.str_], attack: str, column: str, values: Values) -> pd.
     """Each feature is a noise level."""
     n, d = values.shape
     keys = {"attack": attack, "input": CLEAN, "phase": FULL, "draw": 0, "snr_db": 0.0}
-    told = {"example_id": np.repeat(ids, d), "sigma": np.tile(np.arange(1.0, d + 1), n)}
+    told = {"example_id": np.repeat(ids, d), "level": np.tile(np.arange(1.0, d + 1), n)}
     return pd.DataFrame({**told, **keys, column: values.ravel()})
 
 

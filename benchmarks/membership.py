@@ -64,7 +64,7 @@ def report(kind: str, role: str) -> bool:
     with bars() as progress:
         result = scan(config, progress)
     scores, repeats = result.scores, repeats_of(known)
-    weak = tuple(sorted(scores.loc[scores["attack"] == BEST, "sigma"].unique()))
+    weak = tuple(sorted(scores.loc[scores["attack"] == BEST, "level"].unique()))
     print(f"\n=== {kind}, {role} model, sigma {', '.join(map(str, weak))}")
     grids = Grids(Grid((1.0,)), Grid(weak))
     calls = {p.attack.name: p.cost.evaluations for p in full_passes(config.attack, grids)}
@@ -81,7 +81,7 @@ def report(kind: str, role: str) -> bool:
         print_row("  less what pictures predict", rates(left_of(both, pool), repeats))
     for name in ATTACKS:
         for sigma in weak:
-            rows = scores[scores["sigma"] == sigma]
+            rows = scores[scores["level"] == sigma]
             print_row(f"{name}, sigma {sigma:g}", rates(score_of(name, rows, config), repeats))
     return max(shares, key=lambda name: shares[name]["AUC"]) == BEST
 

@@ -364,7 +364,7 @@ def rows_of(data: Data, ids: NDArray[np.str_]) -> pd.DataFrame:
     ) -> pd.DataFrame:
         keys = {"example_id": ids, "attack": claim.attack, "input": what, "phase": phase}
         values = {claim.columns[0].name: score}
-        return pd.DataFrame({**keys, "sigma": 1.0, "draw": 0, "snr_db": 0.0, **values})
+        return pd.DataFrame({**keys, "level": 1.0, "draw": 0, "snr_db": 0.0, **values})
 
     full = [rows(PRIMARY, data.score)]
     if data.known is not None:

@@ -20,7 +20,7 @@ CLEAN: Input = "clean image"
 COPY: Input = "noisy copy"
 FULL: Phase = "full"
 SCREEN: Phase = "screen"
-KEYS = ("example_id", "attack", "input", "phase", "sigma", "draw")  # of a row of scores
+KEYS = ("example_id", "attack", "input", "phase", "level", "draw")  # of a row of scores
 
 
 @dataclass(frozen=True)

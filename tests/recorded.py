@@ -110,7 +110,7 @@ def level(sigma: float, snr_db: float, **changes: object) -> Level:
         attack=ODE,
         input=CLEAN,
         phase=FULL,
-        sigma=sigma,
+        level=sigma,
         snr_db=snr_db,
         members=60,
         controls=64,

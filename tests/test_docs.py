@@ -228,7 +228,7 @@ def test_the_glossary_has_the_words_of_a_summary_and_says_each_once():
     claims = ["membership", "reproduction"]
     rows = ["flagged", "smallest detectable count", "auc", "tpr at 1 % fpr", "power"]
     rows += ["excess above controls", "exchangeability check", "frozen noise", "reference model"]
-    keys = ["attack", "input", "phase", "sigma", "draw"]
+    keys = ["attack", "input", "phase", "level", "draw"]
     assert set(words) >= {*claims, *rows, *keys}
 
 

@@ -27,16 +27,16 @@ Noise = Literal["strong", "weak"]
 class Grid:
     """The noise levels of clean images, and those at which noisy copies are corrupted too."""
 
-    sigmas: tuple[float, ...]
+    levels: tuple[float, ...]
     copies: tuple[float, ...] = ()
 
-    def at(self, sigmas: tuple[float, ...]) -> Grid:
+    def at(self, levels: tuple[float, ...]) -> Grid:
         """Some of the levels."""
-        return Grid(sigmas, tuple(sigma for sigma in self.copies if sigma in sigmas))
+        return Grid(levels, tuple(level for level in self.copies if level in levels))
 
     def of(self, what: Input) -> tuple[float, ...]:
         """The levels of an input."""
-        return self.copies if what == COPY else self.sigmas
+        return self.copies if what == COPY else self.levels
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Cost:
 class Query:
     """One corrupted image: the k-th example of its shard, or its noisy copy, at a level and draw.
 
-    The noise of a copy counts: `sigma` is what it and the noise added to it make together.
+    The noise of a copy counts: `level` is what it and the noise added to it make together.
     """
 
     example: int
-    sigma: float
+    level: float
     draw: int
     input: Input = CLEAN
 
@@ -86,12 +86,12 @@ class Pass:
     @property
     def queries_each(self) -> int:
         """Corrupted images that are made of an image."""
-        return (len(self.grid.sigmas) + len(self.grid.copies)) * self.draws
+        return (len(self.grid.levels) + len(self.grid.copies)) * self.draws
 
     @property
     def pairs_each(self) -> int:
         """Corrupted images of an image that a reference model is asked for."""
-        return len(self.grid.sigmas) * self.draws if self.paired else 0
+        return len(self.grid.levels) * self.draws if self.paired else 0
 
     @property
     def cost(self) -> Cost:
@@ -101,10 +101,10 @@ class Pass:
     def queries(self, examples: int) -> list[Query]:
         """All queries of so many examples, clean images first."""
         return [
-            Query(k, sigma, draw, what)
+            Query(k, level, draw, what)
             for what in (CLEAN, COPY)
             for k in range(examples)
-            for sigma in self.grid.of(what)
+            for level in self.grid.of(what)
             for draw in range(self.draws)
         ]
 

@@ -65,7 +65,7 @@ class Clid:
         sources = Sources.of(bench, shard, batch)
         noise = standard_normal(generators(bench, shard, batch), bench.denoiser.shape)
         losses = torch.stack([*_losses(sources, noise.to(sources.x))])
-        sigma = torch.tensor([query.sigma for query in batch])
+        sigma = torch.tensor([query.level for query in batch])
         refuse_infinite(losses, sigma, f"attack {self.name}")
         gain = losses[1:].mean(0) - losses[0]
         return keys(shard, batch).assign(

@@ -32,7 +32,7 @@ class Corrupted:
     def of(cls, bench: Bench, shard: Shard, batch: list[Query], model: Denoiser) -> Corrupted:
         """Corrupt a batch; a reference model is given the same images as the model under audit."""
         drawn = generators(bench, shard, batch)
-        sigma = torch.tensor([query.sigma for query in batch], device=model.device)
+        sigma = torch.tensor([query.level for query in batch], device=model.device)
         noise = standard_normal(drawn, model.shape).to(model.device)
         sources = Sources.of(bench, shard, batch, model)
         x = corrupt(sources.x, sources.added, noise)
@@ -45,9 +45,9 @@ def keys(shard: Shard, batch: list[Query]) -> pd.DataFrame:
         {
             "example_id": [shard.ids[query.example] for query in batch],
             "input": [query.input for query in batch],
-            "sigma": [query.sigma for query in batch],
+            "level": [query.level for query in batch],
             "draw": [query.draw for query in batch],
-            "snr_db": [snr_db(query.sigma) for query in batch],
+            "snr_db": [snr_db(query.level) for query in batch],
         }
     )
 

@@ -57,7 +57,7 @@ class Noiseless:
     def _score(self, bench: Bench, shard: Shard, batch: list[Query]) -> pd.DataFrame:
         sources = Sources.of(bench, shard, batch)
         energies = self.energy(sources)
-        sigma = torch.tensor([query.sigma for query in batch])
+        sigma = torch.tensor([query.level for query in batch])
         refuse_infinite(energies, sigma, f"attack {self.name}")
         told = decibels(energies, sources.visible if self.in_noise else sources.floor)
         return keys(shard, batch).assign(**{self.column.name: told})

@@ -114,8 +114,8 @@ def first_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     mirrored = next((one for one in claims_of(config) if one.name == MIRRORED), None)
     if mirrored is None:
         return (Pass(ode(in_few_steps(config)), SCREEN, strong, 1, paired),)
-    weak = grids.weak.at(grids.weak.sigmas[:1])
-    upper = strong.at(tuple(sorted({*_half(grids.strong.sigmas)[-1:], *strong.copies[-1:]})))
+    weak = grids.weak.at(grids.weak.levels[:1])
+    upper = strong.at(tuple(sorted({*_half(grids.strong.levels)[-1:], *strong.copies[-1:]})))
     return (
         Pass(mirrored, SCREEN, weak, 1),
         Pass(one_step(config), SCREEN, upper, 1, paired),
@@ -147,8 +147,8 @@ def _weaker(grid: Grid) -> Grid:
     What comes back as a copy from strong noise does from weaker noise, too, and of the rest little
     comes back from strong noise.
     """
-    kept = {*_half(grid.sigmas), *_half(grid.copies)}
-    return grid.at(tuple(sigma for sigma in grid.sigmas if sigma in kept))
+    kept = {*_half(grid.levels), *_half(grid.copies)}
+    return grid.at(tuple(sigma for sigma in grid.levels if sigma in kept))
 
 
 def _half(sigmas: tuple[float, ...]) -> tuple[float, ...]:

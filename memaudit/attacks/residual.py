@@ -82,7 +82,7 @@ class Residual:
             noise = standard_normal(generators(bench, shard, batch), bench.denoiser.shape)
             noisy = corrupt(sources.x, sources.added, noise.to(sources.x))
             mean = sources.mean(noisy, sources.added)
-            sigma = torch.tensor([query.sigma for query in batch])
+            sigma = torch.tensor([query.level for query in batch])
             refuse_infinite(mean, sigma, f"attack {self.name}")
             yield (mean - sources.x).flatten(1)
 

@@ -38,7 +38,7 @@ class Sources:
         """The sources of a batch of queries; the model is the one under audit or another."""
         which = [query.example for query in batch]
         x0, model = shard.x0[which], model or bench.denoiser
-        sigma = torch.tensor([query.sigma for query in batch], device=x0.device)
+        sigma = torch.tensor([query.level for query in batch], device=x0.device)
         captions = [bench.captions.get(shard.ids[k], "") for k in which]
         if bench.copies is None or shard.copies is None:
             return cls(model, x0, torch.zeros_like(sigma), sigma, captions)
@@ -84,7 +84,7 @@ class Sources:
 def generators(bench: Bench, shard: Shard, batch: list[Query]) -> list[np.random.Generator]:
     """Where everything random about each query comes from."""
     return [
-        generator(bench.seed, shard.ids[query.example], query.sigma, query.draw) for query in batch
+        generator(bench.seed, shard.ids[query.example], query.level, query.draw) for query in batch
     ]
 
 

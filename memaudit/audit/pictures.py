@@ -36,7 +36,7 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
         if example_id not in examples:
             continue
         source = examples[example_id]
-        sigma = how.grid.sigmas[0] if math.isnan(snr) else _nearest_level(how, snr)
+        sigma = how.grid.levels[0] if math.isnan(snr) else _nearest_level(how, snr)
         images: list[Image] = [source.image, *attack.show(ready.bench, source, sigma)]
         if other in examples:
             images.append(examples[other].image)
@@ -44,4 +44,4 @@ def write_pictures(ready: Ready, run: RunDirectory, how: Pass, result: ScanResul
 
 
 def _nearest_level(how: Pass, snr: float) -> float:
-    return min(how.grid.sigmas, key=lambda sigma: abs(snr_db(sigma) - snr))
+    return min(how.grid.levels, key=lambda sigma: abs(snr_db(sigma) - snr))

@@ -74,8 +74,8 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     return Plan(
         members=members,
         controls=controls,
-        levels=len(grids.strong.sigmas),
-        levels_at_most=len(grids.strong.sigmas) + (_most_added(spec.attack) - added),
+        levels=len(grids.strong.levels),
+        levels_at_most=len(grids.strong.levels) + (_most_added(spec.attack) - added),
         queries=work.images * each,
         evaluations=work.evaluations,
         in_full=work.in_full,

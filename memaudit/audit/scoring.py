@@ -65,10 +65,10 @@ class Scorer:
                 f"none of {len(wanted)} images could be read again to be scanned (the first: "
                 f"{next(iter(part.failed.values()))}); mend that and give another --out"
             )
-        levels = {sigma for how in passes for sigma in how.grid.sigmas}
+        levels = {sigma for how in passes for sigma in how.grid.levels}
         of_now = set(part.table["example_id"]) | part.failed.keys() == wanted
         twice = bool(part.table.duplicated([*KEYS]).any())
-        if not of_now or twice or set(part.table["sigma"]) != levels:
+        if not of_now or twice or set(part.table["level"]) != levels:
             raise RunDirectoryError(
                 f"the scores in {self.run.place} are of other images or noise levels than those of "
                 "now: an image was lost or mended since they were made; give another --out"

@@ -136,7 +136,7 @@ class FinishedRun:
 
 
 def _sigmas(scores: pd.DataFrame) -> list[float]:
-    return sorted(float(sigma) for sigma in scores["sigma"].unique())
+    return sorted(float(sigma) for sigma in scores["level"].unique())
 
 
 def clean_first(scores: pd.DataFrame) -> list[Probe]:

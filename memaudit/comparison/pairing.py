@@ -15,7 +15,7 @@ from memaudit.statistics.combine import closeness, combine, level_means
 from memaudit.statistics.entities import Compared, Sides
 from memaudit.statistics.probes import Probe
 
-KEYS = ["example_id", "sigma", "draw"]  # of the rows of one probe
+KEYS = ["example_id", "level", "draw"]  # of the rows of one probe
 # How closely what was corrupted comes back; that of noisy copies is their frozen noise: embedded,
 # copies look all alike.
 SIMILARITY: dict[Input, str] = {CLEAN: "own_similarity", COPY: "copy_correlation"}
@@ -88,7 +88,7 @@ class Pairs:
         near = [closeness(rows, columns, probe) for rows in self._both]
         pooled = [combine(rows, self.primary) for rows in self._both]
         means = [table.mean(axis=1) for table in own]
-        snr = self.base.groupby("sigma")["snr_db"].first()
+        snr = self.base.groupby("level")["snr_db"].first()
         return [
             self._paired(Place(None, None), means, pooled),
             *(
@@ -132,7 +132,7 @@ def pair(
     """
     chosen = [probe.rows(table) for table in (base, run)]
     shared = chosen[0][KEYS].merge(chosen[1][KEYS], on=KEYS)
-    cells = len(shared[["sigma", "draw"]].drop_duplicates())
+    cells = len(shared[["level", "draw"]].drop_duplicates())
     count = shared.groupby("example_id")["draw"].transform("size")
     shared = shared[count == cells]
     rows = [table.merge(shared, on=KEYS).reset_index(drop=True) for table in chosen]

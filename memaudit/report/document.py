@@ -15,7 +15,7 @@ from memaudit.run.record import Record, content
 from memaudit.statistics.findings import described
 from memaudit.version import __version__
 
-FORMAT: Literal[1] = 1  # of the document; another one means something else
+FORMAT: Literal[2] = 2  # of the document; another one means something else
 SCHEMA = f"urn:memaudit:report:{FORMAT}"
 
 Cell = str | float | int | bool | None
@@ -52,7 +52,7 @@ class ComparedDocument:
 class Document:
     """A report for machines."""
 
-    format: Literal[1]
+    format: Literal[2]
     memaudit: str
     runs: tuple[RunDocument, ...]
     compared: ComparedDocument | None

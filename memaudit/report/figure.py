@@ -31,7 +31,7 @@ def levels_of(record: Record) -> list[Level]:
 
 def clean_sigmas(record: Record) -> list[float]:
     """The noise levels at which clean images were reconstructed, weak ones first."""
-    asked = {level.sigma for level in levels_of(record) if level.input == CLEAN}
+    asked = {level.level for level in levels_of(record) if level.input == CLEAN}
     return sorted(asked or record.prepared.levels.sigmas)
 
 

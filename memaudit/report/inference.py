@@ -88,4 +88,4 @@ def _apart(found: Inference) -> str:
 def _name(one: Feature) -> str:
     copies = " of copies" if one.input == COPY else ""
     first = ", first pass" if one.phase == SCREEN else ""
-    return f"{one.attack}{copies}{first}: {one.column} at sigma {one.sigma:.4g}"
+    return f"{one.attack}{copies}{first}: {one.column} at level {one.level:.4g}"

@@ -81,7 +81,7 @@ def attack_table(summary: Summary) -> list[str]:
 
 def _level(level: Level, width: int) -> str:
     return (
-        f"  {level.probe.label:{width}}{level.sigma:8.4g}{level.snr_db:8.1f}"
+        f"  {level.probe.label:{width}}{level.level:8.4g}{level.snr_db:8.1f}"
         f"  {_number(level.own_similarity_members):>8}{_number(level.own_similarity_controls):>9}"
         f"{_number(level.auc):>7}{_share(level.share_above):>10}"
         f"  {_share(level.rank1_members):>9}{_share(level.rank1_controls):>10}"

@@ -23,7 +23,7 @@ TRUTHS = frozenset([
 NUMBERS = frozenset([
     *("membership_p", "membership_q", "reproduction_p", "reproduction_q", "reproduction_score"),
     *("group", "score", "raw_score", "p_value", "q_value", "q_raw", "p_extrapolated", "row"),
-    *("recovered_from_snr_db", "sigma", "draw", "snr_db", "own_similarity", "own_rank", "margin"),
+    *("recovered_from_snr_db", "level", "draw", "snr_db", "own_similarity", "own_rank", "margin"),
     *("nearest_other_similarity", "distance_ratio", "psnr", "ssim", "l2", "tile_l2", "l2_ratio"),
     *("adaptive_l2", "copy_similarity", "copy_l2", "copy_correlation", "fresh_correlation"),
     *("reference_similarity", "similarity_gain", "width", "height", "bytes"),

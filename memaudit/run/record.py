@@ -19,7 +19,7 @@ from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.summary import Summary
 from memaudit.statistics.verdict import Verdict
 
-FORMAT = 1  # of run directories; another one is refused
+FORMAT = 2  # of run directories; another one is refused
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _pooled(levels: pd.DataFrame) -> pd.Series[float]:
 
 
 def closeness(scores: pd.DataFrame, columns: tuple[Column, ...], probe: Probe) -> pd.DataFrame:
-    """Standardise each level, [example, sigma], higher is suspicious; combine takes its mean."""
+    """Standardise each level, [example, level], higher is suspicious; combine takes its mean."""
     each = [_standard_levels(scores, column, probe) for column in columns]
     if len(each) == 1 or each[0].empty:
         return each[0]
@@ -93,7 +93,7 @@ def _standard_levels(scores: pd.DataFrame, column: Column, probe: Probe) -> pd.D
 
 
 def level_means(scores: pd.DataFrame, column: str, probe: Probe) -> pd.DataFrame:
-    """Average each level's draws: [example, sigma], both ascending.
+    """Average each level's draws: [example, level], both ascending.
 
     Every example of `scores` must have every level and draw of the probe exactly once, else
     InputError.
@@ -102,18 +102,18 @@ def level_means(scores: pd.DataFrame, column: str, probe: Probe) -> pd.DataFrame
         raise InputError(f"no score column {column!r}, expected one of {sorted(scores.columns)}")
     chosen = probe.among(scores).to_numpy()
     codes, ids = pd.factorize(scores["example_id"], sort=True)  # strings are sorted once only
-    keys = ["example", "sigma", "draw"]
-    rows = scores.loc[chosen, ["sigma", "draw", column]].assign(example=codes[chosen])
+    keys = ["example", "level", "draw"]
+    rows = scores.loc[chosen, ["level", "draw", column]].assign(example=codes[chosen])
     rows = rows.sort_values(keys)  # sums do not depend on the order of the rows
-    cells = rows[["sigma", "draw"]].drop_duplicates().sort_values(["sigma", "draw"])
+    cells = rows[["level", "draw"]].drop_duplicates().sort_values(["level", "draw"])
     repeated = (rows[keys].diff() == 0).all(axis=1)
     finite = np.isfinite(rows[column].to_numpy(dtype=np.float64)).all()
     if repeated.any() or not finite or len(rows) != len(ids) * len(cells):
         _refuse(scores[chosen], column, ids)
     values = rows[column].to_numpy(dtype=np.float64).reshape(len(ids), len(cells))
-    sigmas, first, draws = np.unique(cells["sigma"], return_index=True, return_counts=True)
+    levels, first, draws = np.unique(cells["level"], return_index=True, return_counts=True)
     means = np.add.reduceat(values, first, axis=1) / draws if len(cells) else values
-    index, columns = pd.Index(ids, name="example_id"), pd.Index(sigmas, name="sigma")
+    index, columns = pd.Index(ids, name="example_id"), pd.Index(levels, name="level")
     return pd.DataFrame(means, index=index, columns=columns)
 
 
@@ -155,20 +155,20 @@ def _refuse(rows: pd.DataFrame, column: str, ids: pd.Index[str]) -> NoReturn:
             f"{column} is {row[column]} at {_place(row)}, expected a finite number; "
             "score this example again, or leave all its rows out to report it as not scored"
         )
-    twice = rows.duplicated(["example_id", "sigma", "draw"]).to_numpy()
+    twice = rows.duplicated(["example_id", "level", "draw"]).to_numpy()
     if twice.any():
         raise InputError(
             f"{_place(rows[twice].iloc[0])} is there twice, expected once; "
             "merge each shard of scores only once"
         )
     there = rows.assign(there=True).pivot_table(
-        index="example_id", columns=["sigma", "draw"], values="there", aggfunc="any"
+        index="example_id", columns=["level", "draw"], values="there", aggfunc="any"
     )
     row, place = np.argwhere(there.reindex(ids).isna().to_numpy())[0]
-    sigma, draw = there.columns[place]
+    level, draw = there.columns[place]
     raise InputError(
         f"example {ids[row]} has no score for the attack {rows['attack'].iloc[0]}, "
-        f"sigma {sigma}, draw {draw}, expected every level and draw of the others; "
+        f"level {level}, draw {draw}, expected every level and draw of the others; "
         "finish the scan, or leave all its rows out to report it as not scored"
     )
 
@@ -176,5 +176,5 @@ def _refuse(rows: pd.DataFrame, column: str, ids: pd.Index[str]) -> NoReturn:
 def _place(row: pd.Series) -> str:
     return (
         f"example {row['example_id']}, attack {row['attack']}, "
-        f"sigma {row['sigma']}, draw {row['draw']}"
+        f"level {row['level']}, draw {row['draw']}"
     )

@@ -168,15 +168,15 @@ def correlation_test(
     None if no level is above `lowest`. The members must not have been chosen by these numbers.
     """
     rows = probe.rows(scores)
-    rows = rows[(rows["sigma"] > lowest) & rows["example_id"].isin(members)]
+    rows = rows[(rows["level"] > lowest) & rows["example_id"].isin(members)]
     if rows.empty:
         return None
-    order = ["sigma", "example_id", "draw"]
+    order = ["level", "example_id", "draw"]
     columns = ["copy_correlation", "fresh_correlation"]
     means = rows[[*order, *columns]].sort_values(order).groupby(order[:2])[columns].mean()
     levels = tuple(
         _level(sigma, means.loc[sigma].to_numpy(np.float64))
-        for sigma in np.unique(rows["sigma"].to_numpy(np.float64)).tolist()
+        for sigma in np.unique(rows["level"].to_numpy(np.float64)).tolist()
     )
     smallest = min(level.p_value for level in levels)
     return CorrelationTest(levels, min(1.0, len(levels) * smallest))

@@ -233,7 +233,7 @@ def _with_reproduction(
 
 def _summed(rows: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     """Sum columns up over levels and draws, by example id, ascending; NaN where there is no row."""
-    order = ["example_id", "sigma", "draw"]
+    order = ["example_id", "level", "draw"]
     rows = rows.sort_values(order, kind="stable")  # sums do not depend on the order of the rows
     table = pd.DataFrame(index=pd.Index(np.unique(rows["example_id"]), name="example_id"))
     for what in (CLEAN, COPY):

@@ -48,7 +48,7 @@ class Feature:
     input: Input
     phase: Phase
     column: str
-    sigma: float
+    level: float
     difference: float
 
 
@@ -233,8 +233,8 @@ def _strongest(columns: pd.Index, differences: Values) -> tuple[Feature, ...]:
     order = np.argsort(-np.abs(differences).round(9), kind="stable")[:STRONGEST].tolist()
     found = []
     for k in order:
-        attack, what, phase, column, sigma = columns[k]
-        found.append(Feature(attack, what, phase, column, float(sigma), float(differences[k])))
+        attack, what, phase, column, level = columns[k]
+        found.append(Feature(attack, what, phase, column, float(level), float(differences[k])))
     return tuple(found)
 
 

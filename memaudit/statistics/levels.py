@@ -34,7 +34,7 @@ class Level:
     attack: str
     input: Input
     phase: Phase
-    sigma: float
+    level: float
     snr_db: float
     members: int
     controls: int
@@ -62,7 +62,7 @@ class Level:
 @dataclass(frozen=True)
 class _Place:
     probe: Probe
-    sigma: float
+    level: float
     snr_db: float
 
 
@@ -78,7 +78,7 @@ def per_level(
     primaries: tuple[Primary, ...],
     copy_threshold: float | None = None,
 ) -> tuple[Level, ...]:
-    """Describe each probe and sigma, over calibrating representatives, draws averaged.
+    """Describe each probe and level, over calibrating representatives, draws averaged.
 
     `primaries` are the scores of the attacks; the first is the one that first passes stand for. Of
     an adaptive scan the full passes are described over the images that they were run on.
@@ -114,7 +114,7 @@ def _with_copies(
     """
     if level.own_similarity_controls is None or level.input == COPY:
         return level
-    rows = scores[(scores["sigma"] == level.sigma) & level.probe.among(scores)]
+    rows = scores[(scores["level"] == level.level) & level.probe.among(scores)]
     own = rows.groupby("example_id")["own_similarity"].mean()
     controls = own[own.index.isin(sides.controls)]
     copied, promoted_too = controls >= copy_threshold, controls.index.isin(stood_out)
@@ -128,16 +128,16 @@ def _with_copies(
 
 def _of_probe(scores: pd.DataFrame, sides: Sides, primary: Primary, probe: Probe) -> list[Level]:
     score = closeness(scores, primary.of(probe.input), probe)
-    sigmas = score.columns.to_numpy(dtype=np.float64)
-    snr_db = scores.groupby("sigma")["snr_db"].first().loc[score.columns]
-    blank = [None] * len(sigmas)
+    levels = score.columns.to_numpy(dtype=np.float64)
+    snr_db = scores.groupby("level")["snr_db"].first().loc[score.columns]
+    blank = [None] * len(levels)
     own: list[_Compared | None] = [*blank]
     first: list[_Compared | None] = [*blank]
     if "own_similarity" in scores and probe.rows(scores)["own_similarity"].notna().all():
         ranked = scores.assign(first=(scores["own_rank"] == 1).astype(np.float64))
         own = [*_compare(level_means(scores, "own_similarity", probe), sides)]
         first = [*_compare(level_means(ranked, "first", probe), sides)]
-    places = [_Place(probe, float(s), float(d)) for s, d in zip(sigmas, snr_db, strict=True)]
+    places = [_Place(probe, float(s), float(d)) for s, d in zip(levels, snr_db, strict=True)]
     rows = zip(places, _compare(score, sides), own, first, strict=True)
     return [_level(*row) for row in rows]
 
@@ -157,7 +157,7 @@ def _level(
         attack=place.probe.attack,
         input=place.probe.input,
         phase=place.probe.phase,
-        sigma=place.sigma,
+        level=place.level,
         snr_db=place.snr_db,
         members=len(score.members),
         controls=len(score.controls),

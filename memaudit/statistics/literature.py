@@ -60,7 +60,7 @@ class LiteratureLevel:
 
     label: str
     source: str
-    sigma: float
+    level: float
     snr_db: float
     members: float | None
     controls: float | None
@@ -78,22 +78,22 @@ def literature_levels(
     scores: pd.DataFrame, sides: Sides, probe: Probe, embedder: str
 ) -> tuple[LiteratureLevel, ...]:
     """How many images of either side meet each threshold, level by level."""
-    snr_db = scores.groupby("sigma")["snr_db"].first()
+    snr_db = scores.groupby("level")["snr_db"].first()
     rows = []
     for threshold, met in _met(scores, probe, embedder):
         positions = [
             met.index.get_indexer(pd.Index(ids)) for ids in (sides.members, sides.controls)
         ]
-        for sigma, level in zip(met.columns, met.to_numpy().T, strict=True):
-            shares = (_share(level[side]) for side in positions)
-            place = (threshold.label, threshold.source, float(sigma), float(snr_db[sigma]))
+        for level, found in zip(met.columns, met.to_numpy().T, strict=True):
+            shares = (_share(found[side]) for side in positions)
+            place = (threshold.label, threshold.source, float(level), float(snr_db[level]))
             rows.append(LiteratureLevel(*place, *shares))
     return tuple(rows)
 
 
 def literature_of(scores: pd.DataFrame, probe: Probe, embedder: str) -> pd.Series[str]:
     """Which thresholds each example meets and from which SNR, in words, by example id."""
-    snr_db = scores.groupby("sigma")["snr_db"].first()
+    snr_db = scores.groupby("level")["snr_db"].first()
     ids = pd.Index(np.unique(scores["example_id"]), name="example_id")
     words = pd.Series("", index=ids)
     for threshold, met in _met(scores, probe, embedder):

@@ -29,7 +29,7 @@ class LevelPower:
     """
 
     attack: str
-    sigma: float
+    level: float
     share: float
     controls_own_similarity: float | None
     input: Input = CLEAN
@@ -123,12 +123,12 @@ def _by_level(
     return [
         LevelPower(
             attack=primary.attack,
-            sigma=float(sigma),
+            level=float(level),
             share=share_above(values[members], values[~members]),
-            controls_own_similarity=None if own is None else float(own[sigma]),
+            controls_own_similarity=None if own is None else float(own[level]),
             input=what,
         )
-        for sigma, values in zip(closer.columns, closer.to_numpy(dtype=np.float64).T, strict=True)
+        for level, values in zip(closer.columns, closer.to_numpy(dtype=np.float64).T, strict=True)
     ]
 
 
@@ -141,11 +141,11 @@ def graded(levels: tuple[Level, ...], power: Power) -> tuple[Level, ...]:
     "informative", from a quarter on "partly easy", below that "too easy".
     """
     shares = {
-        (Probe(level.attack, level.input), level.sigma): level.share for level in power.levels
+        (Probe(level.attack, level.input), level.level): level.share for level in power.levels
     }
     return tuple(
-        _graded(replace(level, power=shares[level.probe, level.sigma]))
-        if (level.probe, level.sigma) in shares
+        _graded(replace(level, power=shares[level.probe, level.level]))
+        if (level.probe, level.level) in shares
         else level
         for level in levels
     )

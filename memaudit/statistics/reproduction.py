@@ -26,7 +26,7 @@ def recovered_from_snr_db(
     sides = sides.among(own.index)
     if copy_threshold is None or not sides.controls or own.empty:
         return pd.Series(np.nan, index=own.index)
-    snr_db = scores.groupby("sigma")["snr_db"].first().loc[own.columns].to_numpy()
+    snr_db = scores.groupby("level")["snr_db"].first().loc[own.columns].to_numpy()
     telling = upper_quantile(own.loc[list(sides.controls)].to_numpy()) < copy_threshold
     back = (own.to_numpy() >= copy_threshold) & telling
     strongest = np.where(back, snr_db, np.inf).min(axis=1)

@@ -55,7 +55,7 @@ def test_levels_outside_the_range_of_the_model_are_skipped_and_named(sides, unet
     written = json.loads((tmp_path / "run" / "scan.json").read_text())["prepared"]["levels"]
     assert written["sigmas"] == [1.0]
     assert written["skipped"] == [0.001, 1000.0]
-    assert set(result.scores["sigma"]) == {1.0}
+    assert set(result.scores["level"]) == {1.0}
 
 
 def test_levels_all_outside_the_range_are_refused_with_the_range(sides, unet, tmp_path):
@@ -67,7 +67,7 @@ def test_levels_all_outside_the_range_are_refused_with_the_range(sides, unet, tm
 def test_snr_in_db_is_a_level_too(sides, tmp_path):
     noise = Noise(snr_db=(0.0, -20.0), draws=1)
     scores = scan(ask(sides.members, tmp_path / "run", noise=noise)).scores
-    assert set(zip(scores["sigma"], scores["snr_db"], strict=True)) == {(1.0, 0.0), (10.0, -20.0)}
+    assert set(zip(scores["level"], scores["snr_db"], strict=True)) == {(1.0, 0.0), (10.0, -20.0)}
 
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])

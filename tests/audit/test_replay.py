@@ -26,7 +26,7 @@ def rows(**changes):
             "attack": "reconstruction-ode",
             "input": CLEAN,
             "phase": FULL,
-            "sigma": 1.0,
+            "level": 1.0,
             "draw": 0,
             "psnr": [20.0, 30.0],
             "margin": [0.5, np.nan],

@@ -139,10 +139,10 @@ def test_first_pass_and_full_scan_stand_in_folders_of_their_own(finished, attack
     assert sorted(ids(first)) == everyone
     assert probes_in(first) == FIRST[attack]
     assert first["draw"].max() == 0
-    assert first.groupby("attack")["sigma"].nunique().max() == 1
+    assert first.groupby("attack")["level"].nunique().max() == 1
     assert ids(in_full) == in_full_of(finished)
     assert {probe.attack for probe in probes_in(in_full)} == {ODE, attack} - {"none"}
-    assert set(Probe(ODE).rows(in_full)["sigma"]) == {0.5}
+    assert set(Probe(ODE).rows(in_full)["level"]) == {0.5}
     sizes = [[len(ids(part)) for part in parts(finished, work)] for work in ("screen", "scores")]
     assert sizes == [[20] * 6 + [14], [20, len(ids(in_full)) - 20]]
 

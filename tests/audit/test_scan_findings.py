@@ -46,7 +46,7 @@ def test_scores_hold_every_level_and_draw_of_every_image(sides, tmp_path):
     noise = Noise(levels=3, draws=2)
     config = ask(sides.members, tmp_path / "run", controls=sides.controls, noise=noise)
     result = scan(config)
-    rows = result.scores.groupby("example_id")[["sigma", "draw"]].apply(
+    rows = result.scores.groupby("example_id")[["level", "draw"]].apply(
         lambda group: sorted(group.itertuples(index=False, name=None))
     )
     wanted = [(sigma, k) for sigma in result.prepared.levels.sigmas for k in (0, 1)]

@@ -121,7 +121,7 @@ def noisy_lora(adapters: dict[LossName, Path], tmp_path: Path) -> Path:
 
 def similarities(config: ScanConfig, out: Path) -> pd.Series:
     scores = scan(replace(config, out=str(out))).scores
-    return scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
+    return scores.set_index(["example_id", "attack", "input", "level"])["own_similarity"]
 
 
 def test_latents_of_images_upside_down_are_asked_for_too(config: ScanConfig) -> None:
@@ -154,7 +154,7 @@ def test_adapters_are_scanned_with_the_base_that_their_record_names(
 ) -> None:
     plain = similarities(config, tmp_path / "plain")
     tuned = scan(replace(config, model=str(lora), out=str(tmp_path / "tuned")))
-    after = tuned.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
+    after = tuned.scores.set_index(["example_id", "attack", "input", "level"])["own_similarity"]
     assert (plain - after).abs().max() > 1e-4
     said = tuned.prepared.model
     assert said.base == str(base)
@@ -190,7 +190,7 @@ def test_images_without_captions_are_told_nothing_and_that_is_said(
     for folder in (config.data.dataset, config.data.controls):
         (Path(str(folder)) / "metadata.csv").unlink()
     result = scan(config)
-    own = result.scores.set_index(["example_id", "attack", "input", "sigma"])["own_similarity"]
+    own = result.scores.set_index(["example_id", "attack", "input", "level"])["own_similarity"]
     assert own.equals(empty)
     assert result.prepared.captions == CaptionsRecord("own", 0)
     assert "it was told nothing" in " ".join(remarks(result.record))

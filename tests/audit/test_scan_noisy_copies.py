@@ -108,7 +108,7 @@ def test_the_copies_are_returned_more_exactly_than_the_clean_images(asked, model
     members = [image_id(image) for image in images[:MEMBERS]]
     of_members = one_step.scores[one_step.scores["example_id"].isin(members)]
     of_clean = of_members["input"] == CLEAN
-    known = of_members[(of_members["sigma"] == 1.5) & of_clean]  # 0.597 to the clean image
+    known = of_members[(of_members["level"] == 1.5) & of_clean]  # 0.597 to the clean image
     assert 2 * known["copy_l2"].median() == pytest.approx(0.196, rel=0.1)
     assert known["copy_correlation"].median() == pytest.approx(0.95, abs=0.02)
     assert known["fresh_correlation"].abs().median() < 0.1
@@ -123,10 +123,10 @@ def test_a_copy_is_corrupted_by_what_its_own_noise_leaves_of_the_level(asked, im
 
     echo = replace(unaware(images[:2], folder / "model"), denoiser=Echo(clean(images[:2])))
     result = scan(asked("echo", reconstruct=("one-step",), steps=1), loaded=echo)
-    for sigma, table in rows(result, ONE_STEP, COPY).groupby("sigma"):
+    for sigma, table in rows(result, ONE_STEP, COPY).groupby("level"):
         added = np.sqrt(sigma**2 - SIGMA_N**2)
         assert 2 * table["copy_l2"].mean() == pytest.approx(added, rel=0.02)
-    for sigma, table in rows(result, ONE_STEP).groupby("sigma"):
+    for sigma, table in rows(result, ONE_STEP).groupby("level"):
         whole = np.sqrt(sigma**2 + SIGMA_N**2)
         assert 2 * table["copy_l2"].mean() == pytest.approx(whole, rel=0.02)
 
@@ -224,8 +224,8 @@ def test_levels_not_above_the_noise_of_the_copies_are_left_out_and_named(asked, 
     mixed = memorizer(images[:MEMBERS], folder / "model", training)
     noise = Noise(sigmas=(0.3, 0.5, 1.5), draws=1)
     result = scan(asked("mixed", noise=noise, power=True), loaded=mixed)
-    assert set(rows(result, ODE)["sigma"]) == {0.3, 0.5, 1.5}
-    assert set(rows(result, ODE, COPY)["sigma"]) == {1.5}
+    assert set(rows(result, ODE)["level"]) == {0.3, 0.5, 1.5}
+    assert set(rows(result, ODE, COPY)["level"]) == {1.5}
     assert result.prepared.levels.without_copies == (0.3, 0.5)
     assert [one.sigma for one in result.summary.conduct.noisy.correlation.levels] == [1.5]
     assert result.summary.flagged.groups == MEMBERS

@@ -81,7 +81,7 @@ def rows_of(result):
 
 
 def grades(result):
-    return [(level.sigma, level.grade) for level in result.summary.levels]
+    return [(level.level, level.grade) for level in result.summary.levels]
 
 
 def test_at_weak_noise_a_perfect_memorizer_is_found(measured):
@@ -89,7 +89,7 @@ def test_at_weak_noise_a_perfect_memorizer_is_found(measured):
     assert (power.members, power.controls, power.candidates, power.of) == (15, 40, 15, 15)
     assert power.share == power.high == 1
     assert power.low == pytest.approx(0.025 ** (1 / 15))
-    assert [(level.sigma, level.share) for level in power.levels] == [(0.3, 1), (0.5, 1)]
+    assert [(level.level, level.share) for level in power.levels] == [(0.3, 1), (0.5, 1)]
     assert grades(measured) == [(0.3, "informative"), (0.5, "informative")]
 
 

@@ -100,7 +100,7 @@ def test_both_models_get_the_same_corrupted_images(asked, finished, alone):
     """The reference's similarities are those of a scan of the reference itself."""
     model = asked("x").attack.reference
     itself = scan(asked("itself", reference=None, trained_on=None, model=model))
-    keys = ["example_id", "sigma", "draw"]
+    keys = ["example_id", "level", "draw"]
     pair = finished.scores.set_index(keys).sort_index()
     theirs = itself.scores.set_index(keys).sort_index()["own_similarity"]
     np.testing.assert_allclose(pair["reference_similarity"], theirs, atol=1e-5)
@@ -211,7 +211,7 @@ def test_levels_outside_the_range_of_the_reference_are_skipped(asked, folder, un
     config = replace(config, reference=str(unet))
     result = scan(config)
     assert result.prepared.levels.skipped == (9000.0,)
-    assert set(result.scores["sigma"]) == {0.5}
+    assert set(result.scores["level"]) == {0.5}
     high = replace(config, noise=Noise(sigmas=(9000.0,)), out=str(folder / "range-2"))
     with pytest.raises(ConfigError, match="lies in the range of the reference"):
         scan(high)

@@ -235,7 +235,7 @@ def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_pa
     run = RunDirectory.at(extended)
     record, scores = run.record(), run.parts("scores")
     rows = scores.read(0).table
-    scores.write(0, Part(pd.concat([rows, rows.assign(attack="median-error", sigma=9.0)])))
+    scores.write(0, Part(pd.concat([rows, rows.assign(attack="median-error", level=9.0)])))
     attack = replace(record.config.attack, attacks=("median-error",))
     record = replace(record, config=replace(record.config, attack=attack))
     run.seal(record)

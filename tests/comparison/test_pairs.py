@@ -37,13 +37,13 @@ PRIMARIES = {name: Primary(name, (Column("margin", ""),)) for name in (ODE, ONE_
 def scores(memorized=0, ability=0.0, attack=ODE, sigmas=SIGMAS, draws=2, seed=0):
     """Rows where the first members come back, and `ability` lifts all images alike."""
     rows = pd.MultiIndex.from_product(
-        [[*MEMBERS, *CONTROLS], sigmas, range(draws)], names=["example_id", "sigma", "draw"]
+        [[*MEMBERS, *CONTROLS], sigmas, range(draws)], names=["example_id", "level", "draw"]
     ).to_frame(index=False)
     rows = rows.assign(attack=attack, input=CLEAN, phase=FULL)
     own = np.random.default_rng(seed).uniform(0.1, 0.3, len(rows)) + ability
     own += 0.6 * rows["example_id"].isin(MEMBERS[:memorized])
     return rows.assign(
-        snr_db=-20 * np.log10(rows["sigma"]), own_similarity=own, margin=own - 0.2 - ability
+        snr_db=-20 * np.log10(rows["level"]), own_similarity=own, margin=own - 0.2 - ability
     )
 
 
@@ -158,7 +158,7 @@ def test_the_excess_of_each_run_is_that_of_its_scan():
     base, run = scores(12), scores(3)
     row = compared(base, run)["0.5"]
     for rows, found in ((base, row.excess.base), (run, row.excess.run)):
-        at = rows[rows["sigma"] == 0.5].groupby("example_id")["margin"].mean()
+        at = rows[rows["level"] == 0.5].groupby("example_id")["margin"].mean()
         sides = [Sample.of(at[[*ids]].to_numpy(), ids) for ids in (MEMBERS, CONTROLS)]
         exact = excess_interval(*sides)
         assert found == exact.estimate

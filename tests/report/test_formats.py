@@ -74,7 +74,7 @@ def test_a_report_in_json_is_as_its_schema_says(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"runs": None}, {"runs": [{"name": "a"}]}], ids=str
+    "change", [{"format": 3}, {"runs": None}, {"runs": [{"name": "a"}]}], ids=str
 )
 def test_what_is_no_report_is_not_as_the_schema_says(change):
     with pytest.raises(ValidationError):

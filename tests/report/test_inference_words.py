@@ -64,5 +64,5 @@ def test_bars_name_features_and_their_direction() -> None:
     of_copies = Feature("reconstruction-ode", COPY, SCREEN, "copy_correlation", 2.0, -1.5)
     [drawn] = figure(with_inference(strongest=(of_copies,)))
     [bar] = drawn.bars.bars
-    assert bar.label == "reconstruction-ode of copies, first pass: copy_correlation at sigma 2"
+    assert bar.label == "reconstruction-ode of copies, first pass: copy_correlation at level 2"
     assert (bar.length, bar.said, bar.kind) == (1.0, "-1.50", "control")

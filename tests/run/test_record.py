@@ -93,11 +93,11 @@ def test_what_is_not_finite_is_null() -> None:
         (b"[]", "holds no JSON object"),
         (b"null", "holds no JSON object"),
         (b"\xff\xfe", "holds no JSON object"),
-        (b"{}", "is of an earlier version of memaudit, expected format 1"),
+        (b"{}", "is of an earlier version of memaudit, expected format 2"),
         (b'{"verdict": {"outcome": "evidence"}}', "is of an earlier version of memaudit"),
-        (b'{"format": 0}', "is of format 0, expected format 1"),
-        (b'{"format": 2}', "is of format 2, expected format 1"),
-        (b'{"format": "1"}', "is of format 1, expected format 1"),
+        (b'{"format": 0}', "is of format 0, expected format 2"),
+        (b'{"format": 3}', "is of format 3, expected format 2"),
+        (b'{"format": "1"}', "is of format 1, expected format 2"),
     ],
 )
 def test_another_format_and_broken_json_are_refused(read, text: bytes, said: str) -> None:

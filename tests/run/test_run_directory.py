@@ -71,7 +71,7 @@ def test_another_question_is_refused_by_what_differs(run, change, said):
     "text",
     [
         *("", "{", "[]", "null", "[" * 100_000),
-        *('{"format": 1}', '{"format": 1, "asked": 3}', '{"format": 1, "digest": "", "asked": {}}'),
+        *('{"format": 2}', '{"format": 2, "asked": 3}', '{"format": 2, "digest": "", "asked": {}}'),
     ],
 )
 def test_a_damaged_question_is_refused(run, text):
@@ -85,13 +85,13 @@ def test_a_damaged_question_is_refused(run, text):
     [
         ("{}", "an earlier version of memaudit"),
         ('{"asked": {"seed": 0}}', "an earlier version of memaudit"),
-        ('{"format": 2, "asked": {"seed": 0}}', "format 2"),
+        ('{"format": 3, "asked": {"seed": 0}}', "format 3"),
     ],
 )
 def test_the_question_of_another_version_is_refused(run, text, said):
     run.store.put("run.json", text.encode())
     with pytest.raises(
-        RunDirectoryError, match=rf"run.json is of {said}, expected format 1: .*out"
+        RunDirectoryError, match=rf"run.json is of {said}, expected format 2: .*out"
     ):
         run.start(ASKED)
 

@@ -24,7 +24,7 @@ def score_rows(
                 "attack": attack,
                 "input": CLEAN,
                 "phase": FULL,
-                "sigma": float(level + 1),
+                "level": float(level + 1),
                 "draw": draw,
                 column: value,
             }
@@ -108,12 +108,12 @@ def test_an_unknown_column_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_named(value: float) -> None:
-    with pytest.raises(InputError, match=r"margin is (nan|inf) at example b, .* sigma 2.0, draw 0"):
+    with pytest.raises(InputError, match=r"margin is (nan|inf) at example b, .* level 2.0, draw 0"):
         combine(score_rows({"a": [[1.0], [1.0]], "b": [[1.0], [value]]}), MARGIN)
 
 
 def test_a_missing_level_is_named() -> None:
-    with pytest.raises(InputError, match=r"example b has no score .* sigma 2.0, draw 0"):
+    with pytest.raises(InputError, match=r"example b has no score .* level 2.0, draw 0"):
         combine(score_rows({"a": [[1.0], [1.0]], "b": [[1.0]]}), MARGIN)
 
 

@@ -50,7 +50,7 @@ def rows(model: ClosedForm, x0: torch.Tensor, seed: int, sigmas: tuple[float, ..
             h = model.denoise(corrupt(x0, level, standard_normal(generators, SHAPE)), level)
             found = copy_scores(h, vectors, images_and_copies, list(range(len(IDS))))
             place = {"example_id": IDS, "attack": ONE_STEP, "input": CLEAN, "phase": FULL}
-            place |= {"sigma": sigma, "draw": draw}
+            place |= {"level": sigma, "draw": draw}
             tables.append(pd.concat([pd.DataFrame(place), found], axis=1))
     return pd.concat(tables, ignore_index=True)
 
@@ -91,7 +91,7 @@ def test_levels_are_tested_apart_and_those_not_above_sigma_n_are_left_out() -> N
     assert [level.sigma for level in test.levels] == [1.5, 3.0]
     assert test.p_value == 2 * min(level.p_value for level in test.levels)
     assert test.returned
-    assert correlation_test(table[table["sigma"] <= 0.5], IDS, PROBE, SIGMA_N) is None
+    assert correlation_test(table[table["level"] <= 0.5], IDS, PROBE, SIGMA_N) is None
     assert correlation_test(table, IDS, Probe(ODE), SIGMA_N) is None
 
 

@@ -45,7 +45,7 @@ def data(lower, *, scored=MEMBERS + CONTROLS, options=OPTIONS):
             "sharpness": sharpness,
         }
     )
-    scores = scores.assign(snr_db=-20 * np.log10(scores["sigma"]))
+    scores = scores.assign(snr_db=-20 * np.log10(scores["level"]))
     return calibrate(scores, pool, options)
 
 

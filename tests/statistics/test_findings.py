@@ -37,11 +37,11 @@ def scores() -> pd.DataFrame:
     rows = keys(IDS, SIGMAS, draws=2)
     size = len(rows)
     own = rng.uniform(0.3, 0.4, size)
-    own += 0.5 * (rows["example_id"].isin(COPIED) & (rows["sigma"] <= 1))
-    own += 0.3 * (rows["example_id"].isin(LEANT_ON) & (rows["sigma"] <= 1))
+    own += 0.5 * (rows["example_id"].isin(COPIED) & (rows["level"] <= 1))
+    own += 0.3 * (rows["example_id"].isin(LEANT_ON) & (rows["level"] <= 1))
     other = rng.uniform(0.2, 0.3, size)
     return rows.assign(
-        snr_db=-20 * np.log10(rows["sigma"]),
+        snr_db=-20 * np.log10(rows["level"]),
         own_similarity=own,
         own_rank=np.where(own > 0.35, 1.0, 4.0),
         nearest_other=rng.choice(CONTROLS, size),
@@ -120,7 +120,7 @@ def test_copies_are_reproductions_and_the_rest_membership(
 def test_noise_from_which_controls_come_back_shows_no_reproduction(
     scores: pd.DataFrame, pool: pd.DataFrame
 ) -> None:
-    weak = scores["example_id"].isin(CONTROLS) & (scores["sigma"] == 1)
+    weak = scores["example_id"].isin(CONTROLS) & (scores["level"] == 1)
     scores.loc[weak, "own_similarity"] = 0.8
     table = findings(scores, pool, OPTIONS).set_index("example_id")
     np.testing.assert_allclose(table.loc[COPIED, "recovered_from_snr_db"], 20 * np.log10(2))
@@ -264,15 +264,15 @@ def test_levels_are_described_one_by_one(scores: pd.DataFrame, pool: pd.DataFram
     levels = per_level(
         pd.concat([one_step, scores]), pool, (MARGIN, primary("margin", attack=ONE_STEP))
     )
-    assert [(x.attack, x.sigma) for x in levels] == [
+    assert [(x.attack, x.level) for x in levels] == [
         (name, sigma) for name in (ODE, ONE_STEP) for sigma in SIGMAS
     ]
     assert levels[0].snr_db == pytest.approx(20 * np.log10(2))
-    margin = scores[scores["sigma"] == 0.5].groupby("example_id")["margin"].mean()
+    margin = scores[scores["level"] == 0.5].groupby("example_id")["margin"].mean()
     assert levels[0].auc == pytest.approx(auc(margin[MEMBERS].array, margin[CONTROLS].array))
     assert levels[0].share_above == pytest.approx(16 / N)
     assert levels[3].own_similarity_members == pytest.approx(0.1)
-    first = scores[(scores["sigma"] == 2) & scores["example_id"].isin(CONTROLS)]["own_rank"] == 1
+    first = scores[(scores["level"] == 2) & scores["example_id"].isin(CONTROLS)]["own_rank"] == 1
     assert levels[2].rank1_controls == pytest.approx(first.mean())
 
 
@@ -290,7 +290,7 @@ def test_the_summary_is_json_and_agrees_with_the_findings(
 
 
 def test_exchangeable_scores_are_rarely_evidence(pool: pd.DataFrame, scores: pd.DataFrame) -> None:
-    one = scores[(scores["sigma"] == 2) & (scores["draw"] == 0)]
+    one = scores[(scores["level"] == 2) & (scores["draw"] == 0)]
     rng = np.random.default_rng(9)
     outcomes = []
     for _ in range(25):

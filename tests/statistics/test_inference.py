@@ -41,7 +41,7 @@ def scores_of(values: Values, ids: list[str] | None = None) -> pd.DataFrame:
         rows = keys(names, SIGMAS, attack=attack)
         parts.append(rows.assign(**{column: sign * values[:, some].ravel()}))
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(snr_db=-20 * np.log10(table["sigma"]))
+    return table.assign(snr_db=-20 * np.log10(table["level"]))
 
 
 def pool_of(n: int, members: int, ids: list[str] | None = None, **columns: object) -> pd.DataFrame:
@@ -187,9 +187,9 @@ def test_few_images_of_a_side_say_nothing_of_the_set(n: int, members: int) -> No
 
 def test_one_feature_alone_is_no_combination() -> None:
     scores = scores_of(shifted(100, 50, 1.0))
-    one = scores[(scores["attack"] == ODE) & (scores["sigma"] == 1.0)]
+    one = scores[(scores["attack"] == ODE) & (scores["level"] == 1.0)]
     assert inferred(one, pool_of(100, 50)) is None
-    two = scores[scores["sigma"] == 1.0]
+    two = scores[scores["level"] == 1.0]
     found = inferred(two, pool_of(100, 50))
     assert found is not None
     assert found.features == 2

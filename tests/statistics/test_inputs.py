@@ -37,7 +37,7 @@ def both() -> pd.DataFrame:
     """Images 0 .. 4 stand out as clean images, 5 .. 9 as noisy copies."""
     clean = table(CLEAN, "margin", 0, range(5))
     copies = table(COPY, "copy_correlation", 1, range(5, 10))
-    copies = copies[copies["sigma"] > 0.7]
+    copies = copies[copies["level"] > 0.7]
     return pd.concat([clean, copies], ignore_index=True)
 
 

@@ -23,7 +23,7 @@ def scores() -> pd.DataFrame:
             "attack": ODE,
             "input": CLEAN,
             "phase": FULL,
-            "sigma": sigma,
+            "level": sigma,
             "snr_db": -20 * np.log10(sigma),
             "draw": 0,
             "own_similarity": own.get((name, sigma), 0.2),
@@ -39,7 +39,7 @@ def scores() -> pd.DataFrame:
 
 def test_shares_are_told_for_both_sides_and_every_level(scores: pd.DataFrame) -> None:
     levels = literature_levels(scores, SIDES, CLEAN_ODE, "sscd:weights.onnx")
-    found = {(one.label, one.sigma): (one.members, one.controls) for one in levels}
+    found = {(one.label, one.level): (one.members, one.controls) for one in levels}
     assert found["SSCD >= .5", 0.5] == (1.0, 0.0)
     assert found["SSCD >= .5", 2.0] == (0.5, 0.0)
     assert found["SSCD >= .75", 2.0] == (0.0, 0.0)

@@ -20,7 +20,7 @@ LEVELS = tuple(
         attack=ODE,
         input=CLEAN,
         phase=FULL,
-        sigma=sigma,
+        level=sigma,
         snr_db=-20 * np.log10(sigma),
         members=MEMBERS,
         controls=CONTROLS,
@@ -42,11 +42,11 @@ def scores() -> pd.DataFrame:
     ids = [f"{k:03}" for k in range(MEMBERS + CONTROLS)]
     rows = keys(ids, SIGMAS)
     rng = np.random.default_rng(0)
-    found = (rows["example_id"] < f"{MEMBERS:03}") & (rows["sigma"] < 2)
+    found = (rows["example_id"] < f"{MEMBERS:03}") & (rows["level"] < 2)
     return rows.assign(
         margin=rng.normal(0, 0.1, len(rows)) + found,
         own_similarity=0.3 + 0.6 * found,
-        snr_db=-20 * np.log10(rows["sigma"]),
+        snr_db=-20 * np.log10(rows["level"]),
     )
 
 

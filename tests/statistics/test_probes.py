@@ -75,7 +75,7 @@ def test_levels_of_a_plug_in_without_own_similarity_are_told_by_its_score(scores
         {"example_id": ["a", "b"], "split": ["member", "control"], "source": ["a.png", "b.png"]}
     ).assign(prompt="", group=[0, 1], representative=True, spans=False, cluster="", left_out="")
     levels = per_level(rows, pool, (primary("loss", attack=NOISY_NAME),))
-    assert [(one.probe, one.sigma) for one in levels] == [(ALL[0], 1.0), (ALL[0], 2.0)]
+    assert [(one.probe, one.level) for one in levels] == [(ALL[0], 1.0), (ALL[0], 2.0)]
     assert {one.own_similarity_members for one in levels} == {None}
     assert {one.rank1_controls for one in levels} == {None}
     assert {one.auc for one in levels} <= {0.0, 1.0}

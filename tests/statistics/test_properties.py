@@ -127,11 +127,11 @@ def test_the_order_of_rows_moves_no_bit_of_a_score(table, primary, random) -> No
 @FEW
 @given(tables(), st.randoms(use_true_random=False))
 def test_which_draw_is_which_does_not_enter(table, random) -> None:
-    levels = table[["example_id", "sigma"]].drop_duplicates().itertuples(index=False, name=None)
+    levels = table[["example_id", "level"]].drop_duplicates().itertuples(index=False, name=None)
     swapped = {level: random.sample(range(DRAWS), DRAWS) for level in levels}
     draws = [
         swapped[name, sigma][draw]
-        for name, sigma, draw in table[["example_id", "sigma", "draw"]].itertuples(index=False)
+        for name, sigma, draw in table[["example_id", "level", "draw"]].itertuples(index=False)
     ]
     np.testing.assert_allclose(
         combine(table.assign(draw=draws), BOTH), combine(table, BOTH), atol=1e-9

@@ -211,7 +211,7 @@ def test_a_scan_skips_levels_at_which_an_ambient_model_learned_nothing(
         )
     )
     assert result.prepared.levels.skipped == (0.1, 0.4)
-    assert set(result.scores["sigma"]) == {1.0}
+    assert set(result.scores["level"]) == {1.0}
     assert probes_in(result.scores) == [Probe(ODE), Probe(ODE, COPY)]
     assert result.summary.conduct.noisy is not None
     assert result.summary.conduct.noisy.advice == ""

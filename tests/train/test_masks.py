@@ -170,6 +170,6 @@ def test_a_scan_needs_nothing_but_the_model(
             device="cpu",
         )
     )
-    assert set(result.scores["sigma"]) == {0.5, 1.0}
+    assert set(result.scores["level"]) == {0.5, 1.0}
     assert result.summary.conduct.power is not None  # of the memorizer that sees as much
     assert "one mask of the trained kind" in str(result.prepared.model.mask)
