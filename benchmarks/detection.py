@@ -32,7 +32,9 @@ from memaudit.statistics.adaptive import pooled_score
 from memaudit.statistics.effects import auc
 
 RUNS = Path(__file__).parent / "data" / "detection"
-DECOYS, CONTROLS = 50, 400
+DECOYS = 50
+CONTROLS = {"photos": 400, "icons": 400, "clothes": 2000}
+FEW = 1000  # controls, below which nothing can be said of .1 % false positives
 ONE, FOUR = Noise(levels=3, draws=1), Noise(levels=3, draws=4)
 VARIANTS = {  # embedder, modes of reconstruction, noise
     "choice": ("sscd-distilled", ("ode",), Noise(draws=2)),
@@ -141,13 +143,20 @@ def judge(table: pd.DataFrame, repeats: pd.Series, shares: dict[str, float]) -> 
 
 
 def rates(score: pd.Series, repeats: pd.Series) -> dict[str, float]:
-    """TPR at 1 % FPR (threshold: the controls' 99th percentile) and AUC, by repeats."""
+    """TPR at 1 % FPR (threshold: the controls' 99th percentile), by repeats, and AUC.
+
+    Of many controls also that of all members at .1 %.
+    """
     times = repeats.reindex(score.index)
     controls = score[times.isna()].to_numpy()
     threshold = np.quantile(controls, 0.99, method="higher")
     found = {str(r): float((score[times == r] > threshold).mean()) for r in sorted(set(repeats))}
     members = score[times > 0].to_numpy()
-    return {**found, "all": float((members > threshold).mean()), "AUC": auc(members, controls)}
+    found["all"] = float((members > threshold).mean())
+    if len(controls) >= FEW:
+        rarer = np.quantile(controls, 0.999, method="higher")
+        found["at .1 %"] = float((members > rarer).mean())
+    return {**found, "AUC": auc(members, controls)}
 
 
 def print_row(name: str, shares: dict[str, float]) -> None:
@@ -166,13 +175,18 @@ def repeats_of(known: Truth) -> pd.Series:
 
 def scanned(kind: str, role: str, variant: str, known: Truth) -> ScanResult:
     """Scan, or continue, one variant of a model's audit."""
-    folder = RUNS / f"{kind}-{role}"
     config = scan_config(kind, role, variant)
-    members = [image for images in known.members.values() for image in images]
-    write(folder / "members", members + known.never[:DECOYS])
-    write(folder / "controls", known.never[DECOYS : DECOYS + CONTROLS])
+    write_sides(kind, role, known)
     with bars() as progress:
         return scan(config, progress)
+
+
+def write_sides(kind: str, role: str, known: Truth) -> None:
+    """Write the data set and its controls, if they are not there."""
+    folder = RUNS / f"{kind}-{role}"
+    members = [image for images in known.members.values() for image in images]
+    write(folder / "members", members + known.never[:DECOYS])
+    write(folder / "controls", known.never[DECOYS : DECOYS + CONTROLS[kind]])
 
 
 def scan_config(kind: str, role: str, variant: str) -> ScanConfig:

@@ -1,6 +1,6 @@
 """Which attack on membership finds images that a model saw once, twice, ... 64 times?
 
-    make benchmark-models && python benchmarks/membership.py [choice|report [photos|icons]]
+    make benchmark-models && python benchmarks/membership.py [choice|report|report-1000 [KIND ...]]
 
 The models, data sets and controls of `detection.py`, whose default score of reconstructions is the
 one to be beaten. Each attack is scored by its primary columns over its weak levels, by what is
@@ -17,8 +17,7 @@ from dataclasses import replace
 
 import pandas as pd
 from calibration import PRIMARY
-from detection import CONTROLS, DECOYS, RUNS, print_row, rates, repeats_of, scan_config, scanned
-from kinds import write
+from detection import RUNS, print_row, rates, repeats_of, scan_config, scanned, write_sides
 from models import KINDS, truth
 
 from memaudit.attacks.base import Grid, Grids
@@ -58,9 +57,7 @@ def main() -> int:
 def report(kind: str, role: str) -> bool:
     config = config_of(kind, role)
     known = truth(kind, role)
-    members = [image for images in known.members.values() for image in images]
-    write(RUNS / f"{kind}-{role}" / "members", members + known.never[:DECOYS])
-    write(RUNS / f"{kind}-{role}" / "controls", known.never[DECOYS : DECOYS + CONTROLS])
+    write_sides(kind, role, known)
     with bars() as progress:
         result = scan(config, progress)
     scores, repeats = result.scores, repeats_of(known)
@@ -69,7 +66,8 @@ def report(kind: str, role: str) -> bool:
     grids = Grids(Grid((1.0,)), Grid(weak))
     calls = {p.attack.name: p.cost.evaluations for p in full_passes(config.attack, grids)}
     totals = {name: score_of(name, scores, config) for name in ATTACKS}
-    totals[DEFAULT] = pooled_score(scanned(kind, role, role, known).scores, PRIMARY)
+    purpose, _, _ = role.partition("-")
+    totals[DEFAULT] = pooled_score(scanned(kind, role, purpose, known).scores, PRIMARY)
     shares = {name: rates(total, repeats) for name, total in totals.items()}
     pool = RunDirectory.at(config.execution.out).pool()
     for name, total in totals.items():
