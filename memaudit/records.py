@@ -58,7 +58,7 @@ class Primary:
     The full pass of `attack`; `columns` are pooled of clean images, `of_copies` of noisy copies.
     It is evidence of `claim`, which rests on `inputs`; others that were asked about have rows and
     levels, and neither choose what an adaptive scan promotes nor enter p, q and the tests of the
-    data set.
+    data set. `hides`: the attack hides a part of the image, and its levels are the shares hidden.
     """
 
     attack: str
@@ -66,6 +66,7 @@ class Primary:
     of_copies: tuple[Column, ...] = ()
     inputs: tuple[Input, ...] = (CLEAN, COPY)
     claim: Claim = "reproduction"
+    hides: bool = False
 
     def of(self, what: Input) -> tuple[Column, ...]:
         """The columns that are pooled of an input."""

@@ -20,7 +20,8 @@ from memaudit.similarity.embed import Embedder
 from memaudit.similarity.search import Index
 
 # Noise that hides an image from sight, or so little that a network's error shows what it knows.
-Noise = Literal["strong", "weak"]
+# Or none that counts: a part of the image is hidden.
+Noise = Literal["strong", "weak", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,20 @@ class Grid:
 
 @dataclass(frozen=True)
 class Grids:
-    """The levels of attacks that work with strong noise, and of those that work with weak noise."""
+    """The levels of attacks that work with strong noise, and of those that work with weak noise.
+
+    `hidden`: of each attack that hides a part of the image, the shares that it hides.
+    """
 
     strong: Grid
     weak: Grid
+    hidden: dict[str, Grid] = field(default_factory=dict)
 
-    def of(self, noise: Noise) -> Grid:
+    def of(self, attack: Attack) -> Grid:
         """The levels of an attack."""
-        return self.weak if noise == "weak" else self.strong
+        if attack.noise == "hidden":
+            return self.hidden[attack.name]
+        return self.weak if attack.noise == "weak" else self.strong
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class Cost:
 @dataclass(frozen=True)
 class Query:
     """One corrupted image: the k-th example of its shard, or its noisy copy, at a level and draw.
+
+    The level of noise is its sigma, that of what hides a part of the image the share hidden.
 
     The noise of a copy counts: `level` is what it and the noise added to it make together.
     """

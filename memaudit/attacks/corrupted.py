@@ -54,8 +54,14 @@ def keys(shard: Shard, batch: list[Query]) -> pd.DataFrame:
 
 def refuse_infinite(x0: Tensor, sigma: Tensor, what: str, who: str = "model") -> None:
     """Raise ModelError if any value is not finite."""
+    low, high = min(sigma.tolist()), max(sigma.tolist())
+    expect_finite(x0, f"at sigma {low:.4g} .. {high:.4g}, {what}", who)
+
+
+def expect_finite(x0: Tensor, where: str, who: str = "model") -> None:
+    """Raise ModelError if any value is not finite."""
     if not bool(x0.isfinite().all()):
         raise ModelError(
-            f"the {who} returns values that are not finite at sigma {min(sigma.tolist()):.4g} .. "
-            f"{max(sigma.tolist()):.4g}, {what}; check its weights, or scan with --dtype float32"
+            f"the {who} returns values that are not finite {where}; check its weights, or scan "
+            "with --dtype float32"
         )

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 from memaudit.attacks.base import Attack, Grid, Grids, Pass
 from memaudit.attacks.mirrored import NAME as MIRRORED
 from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
-from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, AttackConfig
+from memaudit.config import NO_ATTACK, NOISE, RECONSTRUCTIONS, AttackConfig
 from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Conditioning
 from memaudit.records import FULL, SCREEN, Column, Primary
 
 FEW_STEPS = 3
+FEW_TO_RESTORE = 8  # steps, of what a mask or a blur hides
 COPY_COLUMNS = ("copy_correlation",)  # what is pooled of noisy copies
 
 
 def attacks_of(config: AttackConfig) -> tuple[Attack, ...]:
     """The attacks that are asked for: reconstructions, then those beside them."""
-    names = [*(RECONSTRUCTIONS[mode] for mode in config.reconstruct), *config.attacks]
+    names = [*_of_corruptions(config), *config.attacks]
     return tuple(load_attack(name, config) for name in names if name != NO_ATTACK)
+
+
+def _of_corruptions(config: AttackConfig) -> list[str]:
+    """The attacks that bring corrupted images back, those of the first corruption first."""
+    made = [RECONSTRUCTIONS[mode] for mode in config.reconstruct] if config.with_noise else []
+    hidden = [one.attack for one in config.hidings]
+    return [*made, *hidden] if config.rests_on == NOISE else [*hidden, *made]
 
 
 def with_weak_noise(config: AttackConfig) -> bool:
@@ -50,12 +59,19 @@ def check_attacks(config: AttackConfig) -> None:
 
 
 def claims_of(config: AttackConfig) -> tuple[Attack, ...]:
-    """The attacks that the claims rest on: reconstruction, and the first on membership, if any."""
+    """The attacks that the claims rest on: that of reproduction, and the first on membership.
+
+    Reproduction rests on what brings images back from the first corruption.
+    """
     attacks = {attack.name: attack for attack in attacks_of(config)}
-    chief = attacks[preferred(attacks)]
+    chief = attacks[_chief(config, attacks)]
     others = (attack for name, attack in attacks.items() if name in config.attacks)
     membership = next((one for one in others if one.claim == "membership"), None)
     return (chief,) if membership is None else (chief, membership)
+
+
+def _chief(config: AttackConfig, names: Collection[str]) -> str:
+    return preferred(names) if config.rests_on == NOISE else config.hidings[0].attack
 
 
 def pooled(attack: Attack) -> Primary:
@@ -66,7 +82,7 @@ def pooled(attack: Attack) -> Primary:
     known = {column.name for column in attack.columns}
     of_copies = COPY_COLUMNS if known.issuperset(COPY_COLUMNS) else attack.primary
     of = _columns(attack, attack.primary), _columns(attack, of_copies)
-    return Primary(attack.name, *of, claim=attack.claim)
+    return Primary(attack.name, *of, claim=attack.claim, hides=attack.noise == "hidden")
 
 
 def _columns(attack: Attack, names: tuple[str, ...]) -> tuple[Column, ...]:
@@ -88,11 +104,15 @@ def full_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     what few draws say differs more from one scan to the next.
     """
     noise, paired = config.noise, config.reference is not None
-    draws = {"strong": noise.draws, "weak": noise.weak_draws}
+    draws = {
+        "strong": noise.draws,
+        "weak": noise.weak_draws,
+        "hidden": config.restoration.draws,
+    }
     if config.adaptive:
         grids, config = replace(grids, strong=_weaker(grids.strong)), in_few_steps(config)
     return tuple(
-        Pass(attack, FULL, grids.of(attack.noise), draws[attack.noise], paired)
+        Pass(attack, FULL, grids.of(attack), draws[attack.noise], paired)
         for attack in attacks_of(config)
     )
 
@@ -109,17 +129,26 @@ def first_passes(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
     Where membership rests on the mirrored residual, that at its weakest noise, which depends little
     on how hard a picture is, and one step of reconstruction at one level. Else few steps of
     reconstruction: one step alone would miss what full sampling detects in models of noisy data.
+    Where a part of the images is hidden, that part at its least share is restored in few steps.
     """
     paired, strong = config.reference is not None, _weaker(grids.strong)
     mirrored = next((one for one in claims_of(config) if one.name == MIRRORED), None)
+    if config.rests_on != NOISE:
+        chief = claims_of(in_few_steps(config))[0]
+        least = grids.of(chief).at(grids.of(chief).levels[:1])
+        known = () if mirrored is None else (_of_weakest(mirrored, grids),)
+        return (*known, Pass(chief, SCREEN, least, 1, paired))
     if mirrored is None:
         return (Pass(ode(in_few_steps(config)), SCREEN, strong, 1, paired),)
-    weak = grids.weak.at(grids.weak.levels[:1])
     upper = strong.at(tuple(sorted({*_half(grids.strong.levels)[-1:], *strong.copies[-1:]})))
     return (
-        Pass(mirrored, SCREEN, weak, 1),
+        _of_weakest(mirrored, grids),
         Pass(one_step(config), SCREEN, upper, 1, paired),
     )
+
+
+def _of_weakest(mirrored: Attack, grids: Grids) -> Pass:
+    return Pass(mirrored, SCREEN, grids.weak.at(grids.weak.levels[:1]), 1)
 
 
 def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
@@ -132,13 +161,19 @@ def asked_of_all(config: AttackConfig, grids: Grids) -> tuple[Pass, ...]:
 
 
 def steps_of(config: AttackConfig) -> int:
-    """The steps in which an image that is scanned in full is reconstructed."""
-    return (in_few_steps(config) if config.adaptive else config).steps
+    """The steps in which an image that is scanned in full is brought back."""
+    done = in_few_steps(config) if config.adaptive else config
+    return done.steps if config.rests_on == NOISE else done.restoration.steps
 
 
 def in_few_steps(config: AttackConfig) -> AttackConfig:
     """As the promoted images of an adaptive scan are reconstructed."""
-    return replace(config, steps=min(config.steps, FEW_STEPS))
+    few = min(config.restoration.steps, FEW_TO_RESTORE)
+    return replace(
+        config,
+        steps=min(config.steps, FEW_STEPS),
+        restoration=replace(config.restoration, steps=few),
+    )
 
 
 def _weaker(grid: Grid) -> Grid:

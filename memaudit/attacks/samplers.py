@@ -84,6 +84,23 @@ def ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tens
     return x
 
 
+def ancestral_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+    """The same with x0 extrapolated from the last two estimates: the stochastic DPM-Solver++(2M).
+
+    Lu et al. 2022 (arXiv 2211.01095, section 4 and appendix). One evaluation a step.
+    """
+    last: tuple[Tensor, Tensor] | None = None  # estimate and lambda step before this one
+    for sigma, after in _steps(sigmas):
+        x0 = denoise(x, sigma)
+        estimate, step = x0, (sigma / after).log()
+        if last is not None and bool((after > 0).all()):
+            before, step_before = last
+            estimate = x0 + per_row(step / (2 * step_before), x) * (x0 - before)
+        x = ancestral_step(x, estimate, (sigma, after), noise())
+        last = (x0, step)
+    return x
+
+
 def ancestral_step(x: Tensor, x0: Tensor, levels: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
     """One ancestral step from the first level [B] to the second, below it, with x0 as estimate."""
     sigma, after = levels

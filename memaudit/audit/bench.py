@@ -78,7 +78,8 @@ def make_bench(
 
 def grids_of(bench: Bench, levels: Levels) -> Grids:
     """The levels of attacks with strong and with weak noise."""
-    return Grids(_grid(bench, levels.sigmas), _grid(bench, levels.weak))
+    hidden = {name: Grid(shares) for name, shares in levels.hidden.items()}
+    return Grids(_grid(bench, levels.sigmas), _grid(bench, levels.weak), hidden)
 
 
 def _grid(bench: Bench, sigmas: tuple[float, ...]) -> Grid:
@@ -117,4 +118,5 @@ def sample_of(pool: Pool, resolution: tuple[int, int]) -> list[Example]:
 
 def _pixel_sample(pool: Pool, examples: list[Example]) -> PixelSample:
     groups = pool.index.groups[[pool.index.positions[example.id] for example in examples]]
-    return PixelSample.of(stack(examples), groups, len(pool.candidates.ids))
+    ids = tuple(example.id for example in examples)
+    return PixelSample.of(stack(examples), groups, len(pool.candidates.ids), ids)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from memaudit.config import Noise
+from memaudit.config import AttackConfig, Hiding, Noise
+from memaudit.corruption.hiding import automatic_shares, least_seen, share_of
 from memaudit.corruption.noise import (
     identification_limit,
     levels_above,
@@ -115,6 +116,34 @@ def choose_weak_levels(
             f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --membership-sigma"
         )
     return tuple(inside)
+
+
+def choose_hidden(
+    config: AttackConfig, denoiser: Denoiser, images: Tensor, crowd: Crowd
+) -> dict[str, tuple[float, ...]]:
+    """How much is hidden of images by each attack that does, by its name.
+
+    Raises ConfigError where a model's space does not let it, or the size of its images.
+    """
+    least = least_seen(_limit(images, crowd.members), config.restoration.seen_sigma)
+    return {
+        one.attack: tuple(shares_of(one, config.restoration.levels, denoiser, least))
+        for one in config.hidings
+    }
+
+
+def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
+    """The shares that one kind hides, ascending."""
+    _, height, width = denoiser.shape
+    if one.kind in ("downsample", "blur") and (height, width) != tuple(denoiser.resolution):
+        raise ConfigError(
+            f"--corruption {one.kind} is for models of pixels, and this one works on latents of a "
+            "VAE; give mask-random, mask-box or mask-half"
+        )
+    if not one.strengths:
+        return automatic_shares(one.kind, levels, (height, width), least)
+    given = {share_of(one.kind, strength, (height, width)) for strength in one.strengths}
+    return sorted(given)
 
 
 def _row(sigmas: list[float]) -> str:

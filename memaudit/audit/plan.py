@@ -16,7 +16,7 @@ from memaudit.attacks.passes import check_attacks, claim_passes, claims_of, refu
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
-from memaudit.audit.levels import WEAK_LEVELS, Crowd, explicit_levels
+from memaudit.audit.levels import WEAK_LEVELS, Crowd, explicit_levels, shares_of
 from memaudit.audit.power import queries_of
 from memaudit.audit.prospect import Prospect, prospect
 from memaudit.audit.scoring import Extent
@@ -64,19 +64,22 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     spec = replace(spec, attack=spec.attack.settled(len(sides)))
     members, controls = sides.count("member"), sides.count("control")
     added = _added(spec.attack, opened)
-    grids = Grids(_grid(spec.attack, opened, added), _weak_grid(spec.attack, opened))
+    strong, weak = _grid(spec.attack, opened, added), _weak_grid(spec.attack, opened)
+    grids = Grids(strong, weak, _hidden_grids(spec.attack, opened))
     if not Extent.of(spec.attack, grids, len(sides)).adaptive:
         spec = replace(spec, attack=replace(spec.attack, adaptive=False))
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
-    each = claim_passes(spec.attack, grids)[0].queries_each
+    chief = claim_passes(spec.attack, grids)[0]
+    levels = len(chief.grid.levels)
+    added = 0 if chief.attack.noise == "hidden" else _most_added(spec.attack) - added
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
         controls=controls,
-        levels=len(grids.strong.levels),
-        levels_at_most=len(grids.strong.levels) + (_most_added(spec.attack) - added),
-        queries=work.images * each,
+        levels=levels,
+        levels_at_most=levels + added,
+        queries=work.images * chief.queries_each,
         evaluations=work.evaluations,
         in_full=work.in_full,
         embeddings=work.embeddings,
@@ -158,6 +161,15 @@ def _weak_grid(config: AttackConfig, opened: Opened) -> Grid:
     given = config.noise.weak_sigmas
     sigmas = tuple(sorted(set(given))) or tuple(map(float, range(1, WEAK_LEVELS + 1)))
     return Grid(sigmas, () if opened.copies is None else sigmas)
+
+
+def _hidden_grids(config: AttackConfig, opened: Opened) -> dict[str, Grid]:
+    """What is hidden where parts of images are; where nothing is given, as far as it may go."""
+    count, denoiser = config.restoration.levels, opened.loaded.denoiser
+    return {
+        one.attack: Grid(tuple(shares_of(one, count, denoiser, least=0.0)))
+        for one in config.hidings
+    }
 
 
 def _time_models(spec: BenchSpec, opened: Opened) -> float:

@@ -14,7 +14,7 @@ from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import Checked, check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
-from memaudit.audit.levels import Crowd, choose_levels, choose_weak_levels
+from memaudit.audit.levels import Crowd, choose_hidden, choose_levels, choose_weak_levels
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
@@ -161,10 +161,12 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     x0 = encode(denoiser, stack(sample[:SAMPLE]))
     also = None if reference is None else reference.denoiser
     crowd = Crowd.of(pool.table, tells_own(spec.attack.prompt, denoiser))
-    levels = choose_levels(spec.attack.noise, denoiser, x0, crowd, also)
-    if not with_weak_noise(spec.attack):
+    attack = spec.attack
+    levels = choose_levels(attack.noise, denoiser, x0, crowd, also)
+    levels = replace(levels, hidden=choose_hidden(attack, denoiser, x0, crowd))
+    if not with_weak_noise(attack):
         return levels
-    return replace(levels, weak=choose_weak_levels(spec.attack.noise, denoiser, x0, crowd))
+    return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, x0, crowd))
 
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:

@@ -21,6 +21,7 @@ from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
+from memaudit.config.hiding import NOISE, RESTORATIONS, Hiding, HidingKind, Restoration
 from memaudit.config.report import Format, ReportConfig
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -45,11 +46,13 @@ __all__ = [
     "BESIDE",
     "CLOSED_FORM",
     "MEMBERSHIP",
+    "NOISE",
     "NO_ATTACK",
     "NO_COPIES",
     "RECONSTRUCTIONS",
     "REFERENCE_SCORE",
     "RESOLUTION",
+    "RESTORATIONS",
     "SCORE",
     "UNRELATED",
     "AlphaPolicy",
@@ -65,6 +68,8 @@ __all__ = [
     "ExecutionConfig",
     "Format",
     "GateConfig",
+    "Hiding",
+    "HidingKind",
     "LossName",
     "Mask",
     "MaskKind",
@@ -77,6 +82,7 @@ __all__ = [
     "ReplayConfig",
     "ReportConfig",
     "ResizePolicy",
+    "Restoration",
     "Sampler",
     "ScanConfig",
     "ScheduleName",

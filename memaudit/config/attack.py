@@ -7,6 +7,14 @@ from typing import Literal, get_args
 
 from memaudit.config.checks import CLOSED_FORM
 from memaudit.config.fields import check, option
+from memaudit.config.hiding import (
+    NOISE,
+    RESTORATIONS,
+    Hiding,
+    Restoration,
+    first_of,
+    hidings_in,
+)
 from memaudit.errors import ConfigError
 
 Reconstruction = Literal["ode", "one-step", "sample"]
@@ -88,7 +96,19 @@ class Noise:
 class AttackConfig:
     """What is asked of the model, of which images, and what is pooled of its answers."""
 
+    corruptions: tuple[str, ...] = option(
+        (NOISE,),
+        "What is done to an image before the model is asked for it: noise, mask-random, mask-box, "
+        "mask-half, downsample or blur. A strength may follow: mask-random:.9 and mask-box:.5 hide "
+        "that share of the image, downsample:4 leaves a quarter of each side, blur:3 has a "
+        "standard deviation of 3 pixels; without one the strengths are derived from the images. "
+        "The verdict rests on the first that is named; the others have rows in the scores and "
+        "tables.",
+        name="corruption",
+        metavar="KIND[:STRENGTH],...",
+    )
     noise: Noise = field(default_factory=Noise)
+    restoration: Restoration = field(default_factory=Restoration)
     reconstruct: tuple[Reconstruction, ...] = option(
         ("ode",),
         "ode: deterministic sampling; one-step: the posterior mean; sample: stochastic "
@@ -162,6 +182,7 @@ class AttackConfig:
             raise ConfigError(f"--reconstruct names a mode twice: {', '.join(self.reconstruct)}")
         check(self)
         self._check_attacks()
+        self._check_corruptions()
         if self.reference == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
         if (self.reference is None) != (self.reference_trained_on is None):
@@ -185,6 +206,40 @@ class AttackConfig:
                     f"--attacks {name} is asked for by --reconstruct {mode}; leave it out of "
                     "--attacks"
                 )
+        for kind, name in RESTORATIONS.items():
+            if name in names:
+                raise ConfigError(
+                    f"--attacks {name} is asked for by --corruption {kind}; leave it out of "
+                    "--attacks"
+                )
+
+    def _check_corruptions(self) -> None:
+        given = self.corruptions
+        if not given:
+            raise ConfigError("--corruption needs noise, or what is hidden; found nothing")
+        if len(set(given)) < len(given):
+            raise ConfigError(f"--corruption names one twice: {', '.join(given)}")
+        hidings_in(given)
+        if NOISE not in given and self.noisy_copies not in (None, NO_COPIES):
+            raise ConfigError(
+                "--noisy-copies are asked about under noise; add noise to --corruption, or leave "
+                "them out"
+            )
+
+    @property
+    def hidings(self) -> tuple[Hiding, ...]:
+        """What is hidden of images, in the order of --corruption."""
+        return hidings_in(self.corruptions)
+
+    @property
+    def with_noise(self) -> bool:
+        """Whether images are reconstructed from noise."""
+        return NOISE in self.corruptions
+
+    @property
+    def rests_on(self) -> str:
+        """The corruption that the claim of reproduction rests on."""
+        return first_of(self.corruptions)
 
     def settled(self, images: int) -> AttackConfig:
         """The same, with the way to scan so many images decided."""

@@ -17,13 +17,17 @@ HALF = 0.7  # of the limit: a memorizer keeps half of its weight on an image tha
 ABOVE = (1.0, 1.6)  # of the limit: levels for images that copies or captions tell apart there
 
 
-def generator(seed: int, example_id: str, sigma: float, draw: int) -> np.random.Generator:
+def generator(
+    seed: int, example_id: str, level: float, draw: int, kind: str = ""
+) -> np.random.Generator:
     """Everything random about one corrupted image and its reconstruction comes from here.
+
+    `level` is the sigma of noise, or the share that a `kind` of mask or blur hides.
 
     The first standard normals are the corruption; a stochastic sampler draws the following ones.
     Batches, shards, machines and models do not enter.
     """
-    key = f"{seed}|{example_id}|{sigma:.6g}|{draw}".encode()
+    key = f"{seed}|{example_id}|{level:.6g}|{draw}{f'|{kind}' if kind else ''}".encode()
     return np.random.Generator(np.random.Philox(int.from_bytes(hashlib.sha256(key).digest()[:16])))
 
 
@@ -95,6 +99,11 @@ def levels_above(limit: float, members: int, rivals: float) -> list[float]:
 def snr_db(sigma: float) -> float:
     """Signal-to-noise ratio in dB of x = x0 + sigma n, for a signal of unit power."""
     return -20 * math.log10(sigma)
+
+
+def seen_db(hidden: float) -> float:
+    """What is left of an image of which a share is hidden: seen to hidden, in dB."""
+    return 10 * math.log10((1 - hidden) / hidden)
 
 
 def sigma_of_snr_db(snr: float) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from memaudit.config import CLOSED_FORM
+from memaudit.corruption.linear import Seen
 from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError
 from memaudit.models.ambient import MARGIN, Ambient
@@ -29,7 +31,8 @@ class ClosedForm(Coded):
     [N, C, H, W] float32, in [-1, 1], or in the `space` of a codec; sums run in float64. c_i is how
     often the training set `shown` has image i, with the caption that is told if it has captions;
     once each without it. Through a `mask` M [1, 1, H, W], 1 where x is seen, the distance is
-    |M (x - x_i)|.
+    |M (x - x_i)|. Told what is `seen` of each image, y = A x0 + sigma_y n, it weighs by
+    exp(-|y - A x_i|^2 / (2 sigma_y^2)), too.
     """
 
     images: Tensor
@@ -39,6 +42,11 @@ class ClosedForm(Coded):
     space: Codec | None = None
     mask: Tensor | None = None
     shown: Shown | None = None
+    seen: Seen | None = None
+
+    def given(self, seen: Seen) -> ClosedForm | None:
+        """The exact posterior of what was memorized, given what is seen."""
+        return replace(self, seen=seen)
 
     @property
     def conditioning(self) -> Conditioning:
@@ -82,11 +90,25 @@ class ClosedForm(Coded):
         logits = -squares / (2 * per_row(variance, flat))
         if self.shown is not None:
             logits = logits + self.shown.times(prompts).to(logits.device).log()
+        if self.seen is not None:
+            logits = logits + self._fit
         weights = torch.softmax(logits, dim=1)
         mean = torch.zeros_like(flat)
         for k, block in enumerate(self._blocks()):
             mean += weights[:, k * BLOCK : k * BLOCK + len(block)] @ block.double()
         return mean
+
+    @cached_property
+    def _fit(self) -> Tensor:
+        """[B, N]: log-likelihood of what is seen of each image, were it of each memorized one."""
+        assert self.seen is not None
+        images, seen = self.images, self.seen
+        rows = []
+        for k in range(len(seen.y)):
+            view, y = seen.view.row(k), seen.y[k : k + 1].double()
+            each = [(y - view.of(some)).flatten(1).double() for some in torch.split(images, BLOCK)]
+            rows.append(torch.cat([one.square().sum(1) for one in each]))
+        return -torch.stack(rows) / (2 * seen.sigma**2)
 
     def _seen(self) -> Tensor:
         """[D] 1 where x is seen; or 1."""
@@ -122,6 +144,10 @@ class AmbientClosedForm(ClosedForm):
     def __post_init__(self) -> None:
         if self.below is None:
             object.__setattr__(self, "sigma_min", max(self.sigma_min, self.lowest))
+
+    def given(self, seen: Seen) -> None:  # noqa: ARG002
+        """None: what it memorized is not what is seen."""
+        return
 
     @property
     def lowest(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, cast
 import torch
 from torch import Tensor
 
+from memaudit.corruption.linear import Seen
 from memaudit.models.limits import naming
 
 VAE = "the VAE of the model"
@@ -104,12 +105,19 @@ class HasCodec(Protocol):
 
 
 class Coded:
-    """The members that a denoiser has from its `codec`; it does not clip unless it says so."""
+    """The members that a denoiser has from its `codec`.
+
+    It does not clip, and is not told what is seen, unless it says so.
+    """
 
     @property
     def unclipped(self) -> Self:
         """Itself."""
         return self
+
+    def given(self, seen: Seen) -> Any:  # noqa: ARG002
+        """None: it cannot be told."""
+        return None
 
     @property
     def shape(self: HasCodec) -> tuple[int, int, int]:

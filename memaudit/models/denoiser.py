@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from memaudit.corruption.linear import Seen
 from memaudit.models.codec import Codec
 
 Conditioning = Literal["none", "caption", "class"]
@@ -60,6 +61,12 @@ class Denoiser(Protocol):
     @property
     def unclipped(self) -> Denoiser:
         """The same model without the clip of its own sampler; itself where that does not clip."""
+
+    def given(self, seen: Seen) -> Denoiser | None:
+        """The same model, told what is seen of each of the B images that it is asked for.
+
+        None for a model that cannot be told: it is then asked as it is.
+        """
 
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memaudit.config import MEMBERSHIP
-from memaudit.report.figure import clean_sigmas
+from memaudit.report.covering import covering
+from memaudit.report.figure import clean_levels, upper
 from memaudit.run.record import Record
 
 BY_ATTACK = {
@@ -20,10 +21,6 @@ OF_COPIES = (
     "By its own record, the model was trained on noisy versions of its training images. It was "
     "asked about these, too: does it remember the very noise that covered an image? A model that "
     "never saw that version can only guess it."
-)
-BACK = (
-    "A model that has memorized an image may bring it back from noise through which other models "
-    "cannot."
 )
 ALONE = "No images that the model never saw were given, so there is nothing to compare with."
 
@@ -54,16 +51,17 @@ def asked(record: Record) -> Iterator[str]:
 
 
 def _reconstructed(record: Record) -> str:
-    """Which images were covered with noise, and what coming back shows."""
-    levels, effort = clean_sigmas(record), record.summary.conduct.effort
+    """Which images were corrupted, and what coming back shows."""
+    way = covering(record)
+    levels, effort = clean_levels(record), record.summary.conduct.effort
     strengths = "one strength" if len(levels) == 1 else f"{len(levels)} strengths"
     if effort is None or not effort.adaptive:
         return (
-            f"Each image was covered with strong noise, at {strengths}, and the model was asked to "
-            f"bring it back. {BACK}"
+            f"Each image was {way.done}, at {strengths}, and the model was asked to bring it back. "
+            f"{way.tells}"
         )
     return (
-        f"Every image was first looked at cheaply. Covered with strong noise, at {strengths}, were "
-        f"the {effort.promoted} that rank highest there and {effort.sampled} at random, and the "
-        f"model was asked to bring them back. {BACK}"
+        f"Every image was first looked at cheaply. {upper(way.done)}, at {strengths}, were the "
+        f"{effort.promoted} that rank highest there and {effort.sampled} at random, and the model "
+        f"was asked to bring them back. {way.tells}"
     )

@@ -8,8 +8,8 @@ import pandas as pd
 
 from memaudit.records import COPY
 from memaudit.report.charts import Bar, Bars, Kind
+from memaudit.report.covering import decibels
 from memaudit.report.figure import Figure, levels_of, upper
-from memaudit.report.noise import decibels
 from memaudit.run.record import Record
 from memaudit.statistics.verdict import small
 
@@ -17,7 +17,7 @@ SIZES = ((1, "alone"), (2, "2"), (5, "3 to 5"), (10, "6 to 10"), (10**9, "more t
 
 
 def power(record: Record) -> Iterator[Figure]:
-    """What a perfect memorizer shows at each noise level, beside this model; nothing unmeasured."""
+    """What a perfect memorizer shows at each level, beside this model; nothing unmeasured."""
     found = record.summary.conduct.power
     levels = [one for one in levels_of(record) if one.power is not None]
     if found is None or not levels:
@@ -30,16 +30,16 @@ def power(record: Record) -> Iterator[Figure]:
         bars.append(Bar(f"{label}: this model ({level.grade})", share, f"{share:.0%}"))
     said = (
         f"of a perfect memorizer's images this scan finds {found.share:.0%} (95 % interval "
-        f"{found.low:.0%} to {found.high:.0%}), all noise levels together"
+        f"{found.low:.0%} to {found.high:.0%}), all levels together"
     )
     yield Figure(
         "power",
-        "Could the scan have seen anything? Power by noise level",
-        f"Bars, two a noise level. {upper(said)}. "
+        "Could the scan have seen anything? Power by level",
+        f"Bars, two a level. {upper(said)}. "
         + "; ".join(f"{one.label} {one.said}" for one in bars)
         + ".",
         f"{upper(said)}. The perfect memorizer returns nothing but its training images, and shows "
-        "what can be found at that noise. 'No power': not even its images are found there. 'Too "
+        "what can be found at that level. 'No power': not even its images are found there. 'Too "
         "easy': controls come back as copies too.",
         bars=Bars(tuple(bars)),
     )

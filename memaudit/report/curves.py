@@ -1,4 +1,4 @@
-"""Figures of the scores: distributions, similarity by noise level, members found for false ones."""
+"""Figures of the scores: distributions, similarity by level, members found for false ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from memaudit.report.charts import (
     logarithmic,
     steps,
 )
+from memaudit.report.covering import NOISE, Covering, decibels
 from memaudit.report.figure import Figure, upper
-from memaudit.report.noise import decibels
 from memaudit.run.record import Record
 from memaudit.statistics.effects import upper_quantile
 from memaudit.statistics.levels import Level
@@ -73,8 +73,8 @@ def _spread(name: str, values: Values) -> str:
     ).replace("-", "\N{MINUS SIGN}")
 
 
-def similarity(levels: list[Level], copy_threshold: float | None) -> Figure:
-    """Median own similarity of both sides against what the noise left."""
+def similarity(levels: list[Level], copy_threshold: float | None, way: Covering = NOISE) -> Figure:
+    """Median own similarity of both sides against what was left of the image."""
     sides: list[tuple[str, Kind, tuple[Point, ...]]] = [
         (f"{name}s", kind, _medians(levels, name)) for name, kind in SIDES
     ]
@@ -84,14 +84,14 @@ def similarity(levels: list[Level], copy_threshold: float | None) -> Figure:
     said = upper("; ".join(told))
     rules = () if copy_threshold is None else (Rule(copy_threshold, "called a copy", across=True),)
     return Figure(
-        "similarity-by-noise",
-        "What comes back, by how much noise covered the image",
-        f"Median similarity of reconstruction and image against what the noise left. {said}.",
+        "similarity-by-level",
+        "What comes back, by how much of the image was left",
+        f"Median similarity of what came back and the image against what was left. {said}.",
         f"{said}. To the left almost nothing of the image was left. Similarity is 1 for a perfect "
-        "copy. What counts is the gap between both lines: at weak noise any image comes back.",
+        f"copy. What counts is the gap between both lines: {way.easy}.",
         draw(
             Chart(
-                _wide(levels),
+                _wide(levels, way),
                 linear(lowest, 1, "Median similarity"),
                 tuple(Line(*one, marked=True) for one in sides if one[-1]),
                 rules,
@@ -105,10 +105,10 @@ def _medians(levels: list[Level], side: str) -> tuple[Point, ...]:
     return tuple((x, y) for x, y in found if y is not None)
 
 
-def _wide(levels: list[Level]) -> Axis:
-    """An axis of what noise leaves, a little wider than the levels."""
+def _wide(levels: list[Level], way: Covering) -> Axis:
+    """An axis of what is left, a little wider than the levels."""
     low, high = levels[0].snr_db, levels[-1].snr_db
-    return linear(low - 1, high + 1, "Signal that the noise left, dB (left: less)")
+    return linear(low - 1, high + 1, way.axis)
 
 
 def _at(level: Level) -> str:

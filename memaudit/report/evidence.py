@@ -31,8 +31,8 @@ AS_THEY_ARE = (SCAN, TABLE, ERRORS, SUMMARY, RUN, PREPARED)  # files of a run, b
 ABOUT = {  # what each file is, in plain words, in the order of the README
     REPORT: "The report, for people. Open it in a browser; it needs no network.",
     TABLE: "Every image of the scan and what was measured of it, one row an image.",
-    f"{STRIPS}/": "The strongest findings as pictures: the original, the same under noise, what "
-    "the model made of it, and the most similar other image.",
+    f"{STRIPS}/": "The strongest findings as pictures: the original, the same as it was corrupted, "
+    "what the model made of it, and the most similar other image.",
     PROVENANCE: "Which model, which images and which programs all of this comes from.",
     SUMMARY: "The summary that the scan printed.",
     SCAN: "The record of the scan, for programs: verdict, settings, all numbers.",

@@ -29,10 +29,11 @@ def levels_of(record: Record) -> list[Level]:
     return sorted(found, key=lambda level: (level.input == COPY, level.snr_db))
 
 
-def clean_sigmas(record: Record) -> list[float]:
-    """The noise levels at which clean images were reconstructed, weak ones first."""
+def clean_levels(record: Record) -> list[float]:
+    """The levels at which clean images were corrupted and brought back, weak ones first."""
     asked = {level.level for level in levels_of(record) if level.input == CLEAN}
-    return sorted(asked or record.prepared.levels.sigmas)
+    prepared = record.prepared
+    return sorted(asked or prepared.levels.of(prepared.primary))
 
 
 def upper(text: str) -> str:

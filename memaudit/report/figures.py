@@ -9,6 +9,7 @@ import pandas as pd
 
 from memaudit.records import CLEAN
 from memaudit.report.checks import duplicates, exchangeability, power
+from memaudit.report.covering import covering
 from memaudit.report.curves import SIDES, distribution, roc, similarity
 from memaudit.report.figure import Figure, levels_of
 from memaudit.report.inference import inference
@@ -28,7 +29,7 @@ def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
             yield distribution(sides, "own_similarity", "Similarity of reconstruction and image")
     levels = [one for one in levels_of(record) if one.input == CLEAN]
     if any(level.own_similarity_members is not None for level in levels):
-        yield similarity(levels, record.prepared.embedder.copy_threshold)
+        yield similarity(levels, record.prepared.embedder.copy_threshold, covering(record))
     if all(map(len, sides.values())):
         by_side = (rows["reproduction_score"].to_numpy(float) for rows in sides.values())
         yield roc(record, *map(np.sort, by_side))

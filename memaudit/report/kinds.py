@@ -6,26 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memaudit.records import Claim
+from memaudit.report.covering import covering
 from memaudit.run.record import Record
 from memaudit.statistics.verdict import Outcome
 
-NAMES = {
-    "membership": "Membership only",
-    "reproduction": "Recovered from a noised copy",
-    "generation": "Generated without the image",
-}
+GENERATED = "Generated without the image"
 MEMBERSHIP = (
     "the model knows the image, or its noisy version, better than it knows controls, which is "
     "evidence that it was trained on the image, without a copy coming back. It says that an image "
     "was used, not that the model hands out copies of it."
 )
-REPRODUCTION = (
-    "the image was covered with so much noise that at most 1 in 100 controls come back as a copy, "
-    "and a copy came back, by the measure that compared the pictures. This is evidence that the "
-    "model can restore it from a noised copy, and that it was trained on, too."
-)
 GENERATION = "Whether the model makes the image although it is shown none of it."
 NOT_ASKED, NOT_SAID = "not tested", "no statement"
+
+
+def names(record: Record) -> dict[str, str]:
+    """What findings are called, by their claim."""
+    return {"membership": "Membership only", "reproduction": covering(record).finding}
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,12 @@ def _kinds(record: Record) -> Iterator[Kind]:
     copies = 0 if silent else flagged.reproductions
     found: list[tuple[Claim, int, str]] = [
         ("membership", flagged.memberships, MEMBERSHIP),
-        ("reproduction", flagged.reproductions, REPRODUCTION),
+        ("reproduction", flagged.reproductions, covering(record).means),
     ]
     beside = f" The {copies} in the next box are evidence of training as well." if copies else ""
     for claim, count, meaning in found:
         also = beside if claim == "membership" else ""
         is_found = count and not silent
         said = f"This means: {meaning}" if is_found else f"It would mean: {meaning}{also}"
-        yield Kind(NAMES[claim], NOT_SAID if silent else str(count), said)
-    yield Kind(NAMES["generation"], NOT_ASKED, GENERATION)
+        yield Kind(names(record)[claim], NOT_SAID if silent else str(count), said)
+    yield Kind(GENERATED, NOT_ASKED, GENERATION)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memaudit.report import plain
 from memaudit.report.asked import asked
-from memaudit.report.figure import Figure, clean_sigmas
+from memaudit.report.figure import Figure, clean_levels
 from memaudit.report.figures import figures
 from memaudit.report.finished import Reported
 from memaudit.report.kinds import Kind, kinds
@@ -106,7 +106,11 @@ def _provenance(record: Record) -> Iterator[Fact]:
         ),
     )
     yield "embedder", f"{prepared.embedder.name}, digest {prepared.embedder.digest}"
-    yield "noise levels", ", ".join(f"sigma {sigma:g}" for sigma in clean_sigmas(record))
+    levels = clean_levels(record)
+    if prepared.primary.hides:
+        yield "hidden", ", ".join(f"{share:.4g} of the image" for share in levels)
+    else:
+        yield "noise levels", ", ".join(f"sigma {sigma:g}" for sigma in levels)
     yield "seed", str(record.config.attack.seed)
     yield "question", f"digest {prepared.question}"
     changed = " with changes" if commit is not None and commit.dirty else ""

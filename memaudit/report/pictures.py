@@ -12,10 +12,10 @@ import pandas as pd
 from PIL import Image as PillowImage
 
 from memaudit.records import COPY
+from memaudit.report.covering import Covering, covering
 from memaudit.report.figure import levels_of
 from memaudit.report.finished import Reported
-from memaudit.report.kinds import NAMES
-from memaudit.report.noise import left
+from memaudit.report.kinds import names
 from memaudit.report.strips import HEIGHT
 from memaudit.run.directory import PREFIX
 
@@ -44,28 +44,38 @@ def pictures(run: Reported) -> Iterator[Picture]:
     """The strips of a run, those of the highest scores first; the strongest even without one."""
     rows = run.findings[run.findings["flagged"] & run.findings["representative"]]
     rows = rows.reset_index(drop=True)
+    called, way = names(run.record), covering(run.record)
     has_strip = rows["example_id"].str[:PREFIX].isin([*run.strips])
     weakest = max((level.snr_db for level in levels_of(run.record)), default=math.nan)
     for place, row in rows[has_strip | (rows.index < STRONGEST)].iterrows():
         strip = run.strips.get(str(row["example_id"])[:PREFIX])
-        yield _picture(row, int(str(place)) + 1, strip, weakest)
+        yield _picture(row, int(str(place)) + 1, strip, _Told(called, way, weakest))
 
 
-def _picture(row: pd.Series[float], rank: int, strip: bytes | None, weakest: float) -> Picture:
+@dataclass(frozen=True)
+class _Told:
+    """What findings are called, how images were corrupted, and the weakest level in dB."""
+
+    names: dict[str, str]
+    way: Covering
+    weakest: float
+
+
+def _picture(row: pd.Series[float], rank: int, strip: bytes | None, told: _Told) -> Picture:
     kind, content, (width, height) = ("", b"", (0, 0)) if strip is None else _small(strip)
     shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
     snr = row["recovered_from_snr_db"]
-    level = left(float(weakest if pd.isna(snr) else snr))
+    level = told.way.left(float(told.weakest if pd.isna(snr) else snr))
     return Picture(
         key=str(row["example_id"])[:PREFIX],
         rank=rank,
         source=str(row["source"]),
-        finding=NAMES.get(str(row["claim"]), "flagged").lower(),
+        finding=told.names.get(str(row["claim"]), "flagged").lower(),
         uri=f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if kind else "",
         width=width,
         height=height,
         columns=shown,
-        alt=_seen(row, level, len(shown)),
+        alt=_seen(row, f"{told.way.under} ({level})", len(shown)),
         said=_said(row, f"{'Shown' if pd.isna(snr) else 'Comes back as a copy'} from {level}"),
     )
 
@@ -75,7 +85,7 @@ def _seen(row: pd.Series[float], level: str, count: int) -> str:
     other = f", and the most similar other image, {row['nearest_other_source']}"
     return (
         f"{'Four' if count == 4 else 'Three'} pictures side by side: the image {row['source']}, "
-        f"the same under noise ({level}), what the model made of that (similarity to the image "
+        f"the same {level}, what the model made of that (similarity to the image "
         f"{row['own_similarity']:.2f} of 1 on average){other if count == 4 else ''}."
     )
 
@@ -92,7 +102,7 @@ def _said(row: pd.Series[float], shown: str) -> str:
 
 def _unseen(row: pd.Series[float]) -> str:
     """What tells of an image where its strip does not show it: weak noise, or a noisy copy."""
-    if not str(row["attack"]).startswith("reconstruction"):
+    if not str(row["attack"]).startswith(("reconstruction", "restoration")):
         return f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
     if str(row["input"]) == COPY:
         return (

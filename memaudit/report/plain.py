@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from memaudit.attacks.passes import steps_of
 from memaudit.records import CLEAN, COPY
+from memaudit.report.covering import Covering, covering
 from memaudit.report.figure import upper
-from memaudit.report.noise import left
 from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
 from memaudit.statistics.claims import ClaimFound
@@ -183,15 +183,16 @@ def untested(record: Record) -> Iterator[str]:
     conduct = record.summary.conduct
     asked_for = record.config.attack.done(adaptive=conduct.adaptive)
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
-    yield (f"{upper(UNASKED)}: every reconstruction here began with a noised copy of the image.")
+    way = covering(record)
+    yield f"{upper(UNASKED)}: every reconstruction here began with {way.begins}."
     if levels:
         snr = sorted({one.snr_db for one in levels})
-        how = f"{asked_for.sampler}, {steps_of(asked_for)} steps"
+        sampler = "posterior sampling" if way.hides else asked_for.sampler
+        how = f"{sampler}, {steps_of(asked_for)} steps"
         yield (
-            "Other attacks, noise levels and measures. In technical terms, this scan rests on "
-            f"{record.summary.attack} ({how}) at "
-            f"{_range(snr)}, and on the embedder {prepared.embedder.name}, which compared images"
-            f"{_also(record)}."
+            "Other attacks, levels and measures. In technical terms, this scan rests on "
+            f"{record.summary.attack} ({how}) at {_range(snr, way)}, and on the embedder "
+            f"{prepared.embedder.name}, which compared images{_also(record)}."
         )
     yield (
         "Whether the members were trained on and the controls were not: that is taken as it was "
@@ -222,13 +223,13 @@ def _also(record: Record) -> str:
     return f"; for membership on {membership.attack} at {len(weak)} weak noise levels"
 
 
-def _range(snr: list[float]) -> str:
-    """The noise levels of a scan, by the strongest and the weakest."""
+def _range(snr: list[float], way: Covering) -> str:
+    """The levels of a scan, by the strongest and the weakest."""
     if len(snr) == 1:
-        return f"one noise level ({left(snr[0])})"
+        return f"one level ({way.left(snr[0])})"
     return (
-        f"{len(snr)} noise levels, from the strongest ({left(snr[0])}) to the weakest "
-        f"({left(snr[-1])})"
+        f"{len(snr)} levels, from the strongest ({way.left(snr[0])}) to the weakest "
+        f"({way.left(snr[-1])})"
     )
 
 
@@ -244,7 +245,7 @@ def to_do(record: Record) -> Iterator[str]:
             "stands and falls with that."
         )
         yield (
-            "Ask whoever trained the model about the flagged images. Scan again with other noise, "
+            "Ask whoever trained the model about the flagged images. Scan again at other levels, "
             "another seed or more controls if the claim must bear more weight."
         )
     elif outcome is Outcome.NONE:

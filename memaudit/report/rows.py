@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from memaudit.report.finished import Reported
-from memaudit.report.kinds import NAMES
+from memaudit.report.kinds import names
 from memaudit.run.directory import PREFIX
 from memaudit.statistics.findings import described
 from memaudit.text import shown
@@ -65,7 +65,7 @@ class Table:
 
 def table(run: Reported) -> Table:
     """Make the table of a run."""
-    short = _short(run.findings)
+    short = _short(run.findings, names(run.record))
     columns = tuple(one for one in SHORT if one.name != "prompt" or short["prompt"].any())
     values = {one.name: _values(short[one.name]) for one in columns}
     told = [
@@ -90,8 +90,8 @@ def table(run: Reported) -> Table:
     )
 
 
-def _short(findings: pd.DataFrame) -> pd.DataFrame:
-    named = findings["claim"].map(lambda claim: NAMES.get(claim, UNFLAGGED))
+def _short(findings: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    named = findings["claim"].map(lambda claim: names.get(claim, UNFLAGGED))
     return findings.assign(
         finding=named.mask((findings["claim"] == "") & findings["flagged"], FLAGGED),
         key=findings["example_id"].str[:PREFIX],

@@ -1,4 +1,4 @@
-"""The tables of a summary: claims, noise levels, further attacks, and published thresholds."""
+"""The tables of a summary: claims, levels, further attacks, and published thresholds."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def threshold_table(summary: Summary) -> list[str]:
 
 
 def level_table(summary: Summary) -> list[str]:
-    """What each noise level shows, a line an attack and level."""
+    """What each level shows, a line an attack and level."""
     width = 2 + max((len(level.probe.label) for level in summary.levels), default=0)
     head = (
         f"  {'':{width}}{'':>8}{'':>8}  {'own similarity':^17}{'':>7}{'members':>10}"
         f"  {'source is nearest':^19}",
-        f"  {'':{width}}{'sigma':>8}{'SNR dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
+        f"  {'':{width}}{'level':>8}{'left dB':>8}  {'member':>8}{'control':>9}{'AUC':>7}"
         f"{'> ctl p99':>10}  {'member':>9}{'control':>10}{'power':>7}",
     )
     return [*head, *(_level(level, width) for level in summary.levels)]

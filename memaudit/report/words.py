@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from memaudit.report import plain
+from memaudit.report.covering import covering
 from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
 from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
@@ -27,15 +28,14 @@ LIMITS = {
     Outcome.EVIDENCE: (
         "Read it so: this model treats images that are said to be training images otherwise than "
         "images that are said to be held out, as training would have it. 'reproduction' means that "
-        "the embedder calls what came back from noise a copy, from noise from which at most 1 in "
-        "100 controls come back as one; 'membership' only that the model knows the image better "
-        "than the controls. It does not say that the model makes such images unasked. "
+        "{copy}; 'membership' only that the model knows the image better than the controls. It "
+        "does not say that the model makes such images unasked. "
         f"{upper(plain.INNOCENT)}."
     ),
     Outcome.NONE: (
         "Read it so: under this attack no clear difference was found between images that are said "
         "to be training images and images that are said to be held out. A smaller effect, another "
-        "attack, other noise levels or images may still show memorization."
+        "attack, other levels or images may still show memorization."
     ),
     Outcome.INCONCLUSIVE: "Read it so: " + plain.NOTHING_SAID + ".",
 }
@@ -66,7 +66,7 @@ def describe(record: Record) -> str:
         "",
         *threshold_table(summary),
         "",
-        *textwrap.wrap(LIMITS[verdict.outcome], COLUMNS),
+        *textwrap.wrap(LIMITS[verdict.outcome].format(copy=covering(record).copy), COLUMNS),
         shown(f"Findings: {config.execution.out}/findings.csv"),
         *(
             [shown(f"Report: {config.execution.out}/report.html")]

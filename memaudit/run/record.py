@@ -70,6 +70,12 @@ class Levels:
     identification_limit: float | None  # None where there are too few images to tell
     without_copies: tuple[float, ...] = ()  # too low for noisy copies, where those are asked for
     weak: tuple[float, ...] = ()  # of attacks that work with weak noise, where there are such
+    # Of each attack that hides a part of the image, the shares that it hides, ascending.
+    hidden: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def of(self, primary: Primary) -> tuple[float, ...]:
+        """Those at which the attack of a claim on reproduction works."""
+        return self.hidden[primary.attack] if primary.hides else self.sigmas
 
 
 @dataclass(frozen=True)

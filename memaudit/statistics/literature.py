@@ -106,9 +106,14 @@ def literature_of(scores: pd.DataFrame, probe: Probe, embedder: str) -> pd.Serie
 def _met(
     scores: pd.DataFrame, probe: Probe, embedder: str
 ) -> Iterator[tuple[Threshold, pd.DataFrame]]:
-    """Each applicable threshold, and where the level means meet it; a column is averaged once."""
+    """Each applicable threshold, and where the level means meet it; a column is averaged once.
+
+    None of an attack without their columns: they were published for whole images.
+    """
     thresholds = applicable(embedder)
     columns = dict.fromkeys(threshold.column for threshold in thresholds)
+    if not columns.keys() <= set(scores):
+        return
     means = {column: level_means(scores, column, probe) for column in columns}
     for threshold in thresholds:
         yield threshold, threshold.met(means[threshold.column])

@@ -174,6 +174,7 @@ def _facts(summary: Summary, data: Calibrated, options: Options) -> Facts:
         one_step_of_noisy=noisy is not None and noisy.one_step,
         unasked="" if noisy is None else noisy.unasked,
         split_clusters=counts.split_clusters,
+        hides=options.primary.hides,
     )
 
 

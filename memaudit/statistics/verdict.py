@@ -14,7 +14,33 @@ LARGEST_LOST_SHARE = 0.05  # of the images of a side; one image more or less dec
 LARGEST_SPANNING_SHARE = 0.5  # of the duplicate groups of a side
 ENOUGH = 0.5  # least power, and least worth of all noise levels together
 INCONCLUSIVE = 4  # exit code
-END = "under this attack at this noise"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a verdict says of one way to corrupt images: of its limits, of copies, of what to do."""
+
+    end: str
+    copies: str
+    weaker: str
+    levels: str
+    option: str
+
+
+NOISED = Words(
+    end="under this attack at this noise",
+    copies="when covered with noise from which at most 1 in 100 controls do",
+    weaker="take weaker noise",
+    levels="noise level",
+    option="--sigma",
+)
+HIDDEN = Words(
+    end="under this attack with so much hidden",
+    copies="where so much of them is hidden that at most 1 in 100 controls do",
+    weaker="hide less",
+    levels="share that is hidden",
+    option="the strengths of --corruption",
+)
 
 
 def fewest_controls(claims: int) -> int:
@@ -81,7 +107,7 @@ class Facts:
     known; both are empty else. `by_input` says what the flagged rest on, where noisy copies were
     asked for, and `only_copies` whether it is these alone; `one_step_of_noisy`: a model of noisy
     data was reconstructed in one step only; `unasked` says why a model of noisy copies was not
-    asked for these.
+    asked for these. `hides`: images were not covered with noise, a part of them was hidden.
     """
 
     members: SideFacts
@@ -103,13 +129,19 @@ class Facts:
     one_step_of_noisy: bool = False
     unasked: str = ""
     split_clusters: int = 0
+    hides: bool = False
+
+    @property
+    def told(self) -> Words:
+        """The words for how its images were corrupted."""
+        return HIDDEN if self.hides else NOISED
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What a scan says of a claim: an outcome, and reasons without their full stops.
 
-    `sentence` says it in words and claims nothing beyond this attack and this noise; `exit_code` is
+    `sentence` says it in words and claims nothing beyond this attack at its levels; `exit_code` is
     that of a scan, 4 if inconclusive, else 0.
     """
 
@@ -125,19 +157,19 @@ class Verdict:
         reasons = (_found(facts),)
         if facts.found.min_q > HALF_LEVEL:
             said = (
-                f"evidence of membership {END}: the images said to be trained on stand out of "
-                f"held-out controls as a whole; {_singles(facts)}"
+                f"evidence of membership {facts.told.end}: the images said to be trained on stand "
+                f"out of held-out controls as a whole; {_singles(facts)}"
             )
         elif facts.reproductions and facts.reproduction_q <= HALF_LEVEL:
             said = (
-                f"evidence of reproduction {END}: {facts.reproductions} of {facts.members.units} "
-                "images said to be trained on come back as copies when covered with noise from "
-                "which at most 1 in 100 controls do"
+                f"evidence of reproduction {facts.told.end}: {facts.reproductions} of "
+                f"{facts.members.units} images said to be trained on come back as copies "
+                f"{facts.told.copies}"
             )
             return cls("reproduction", Outcome.EVIDENCE, reasons, said, 0)
         else:
             said = (
-                f"evidence of membership {END}: {_closer(facts)} stand out of "
+                f"evidence of membership {facts.told.end}: {_closer(facts)} stand out of "
                 f"{'those of ' * facts.only_copies}held-out controls, {_copies(facts)}"
             )
         return cls("membership", Outcome.EVIDENCE, reasons, said, 0)
@@ -146,7 +178,7 @@ class Verdict:
     def none(cls, facts: Facts) -> Verdict:
         """Nothing was found, in a scan that could have found something."""
         also = ", nor another sign of membership," if facts.claims > 1 else ""
-        said = f"no reconstruction beyond held-out controls was found{also} {END}"
+        said = f"no reconstruction beyond held-out controls was found{also} {facts.told.end}"
         return cls("reproduction", Outcome.NONE, (_found(facts),), said, 0)
 
     @classmethod
@@ -233,12 +265,14 @@ def _blind(facts: Facts) -> str:
     if facts.power < ENOUGH:
         return (
             f"no power: of a perfect memorizer's images this scan finds {facts.power:.0%}, "
-            f"expected at least {ENOUGH:.0%}; take weaker noise, more draws or another embedder"
+            f"expected at least {ENOUGH:.0%}; {facts.told.weaker}, take more draws or another "
+            "embedder"
         )
     if facts.informative < ENOUGH:
         return (
-            "no informative noise level: at each, held-out images come back as well or even a "
-            "perfect memorizer is not found; take other levels, or leave out --sigma"
+            f"no informative {facts.told.levels}: at each, held-out images come back as well or "
+            "even a perfect memorizer is not found; take other levels, or leave out "
+            f"{facts.told.option}"
         )
     return _too_coarse(facts)
 

@@ -25,7 +25,7 @@ def test_a_scan_is_described_in_these_words(made: Callable[[], Record]) -> None:
 def test_each_outcome_says_how_it_is_to_be_read() -> None:
     assert set(LIMITS) == set(Outcome)
     text = describe(none())
-    assert "another attack, other noise levels" in " ".join(text.split())
+    assert "another attack, other levels" in " ".join(text.split())
     advice = text.partition("Read it so:")[2].splitlines()[:-1]
     assert all(len(line) <= COLUMNS for line in advice)
 

@@ -1,0 +1,134 @@
+"""Scores of what was hidden: how near the restored part is to the image's own, and to others'."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from memaudit.attacks.base import Bench
+from memaudit.attacks.rivals import GREY
+from memaudit.corruption.linear import View
+from memaudit.records import Column, Image, Images
+from memaudit.similarity.search.index import cosine
+
+TILES = 4  # a side, for the largest tile distance
+MOSTLY = 0.5  # of the most that a tile has hidden: tiles with less are not looked at
+SMALLEST = 1 / GREY  # of a distance that is divided by: one grey level
+
+COLUMNS = (
+    Column("own_similarity", "embedding similarity of the part that was hidden, -1 to 1"),
+    Column(
+        "own_rank",
+        "rank of the image among a sample of the pool by the hidden pixels; 1 is the nearest",
+        higher=False,
+        summary="median",
+    ),
+    Column(
+        "nearest_other",
+        "example_id of that image outside the duplicate group whose pixels there are nearest",
+        summary="name",
+    ),
+    Column("nearest_other_similarity", "similarity of the restored part and that other image's"),
+    Column("margin", "own similarity minus similarity of the nearest other image"),
+    Column("l2", "root-mean-square difference of the hidden pixels, 0 to 1", higher=False),
+    Column("tile_l2", "largest such difference over 4 x 4 tiles, 0 to 1", higher=False),
+    Column("l2_ratio", "l2 relative to that to the nearest other image", higher=False),
+    Column("reference_similarity", "own similarity of what the reference model restored"),
+    Column("similarity_gain", "own_similarity minus that of the reference model"),
+)
+
+
+def hidden_scores(
+    bench: Bench, view: View, sources: Images, images: Images, groups: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Compare restored [B, H, W, 3] `images` with their sources where the view hides them.
+
+    What was seen never enters: pixels are weighed by how much of them is hidden, and the part that
+    is embedded is the smallest rectangle around what is hidden. `groups` [B] are the sources'
+    duplicate groups. Without an image of another group the source stands for it, at no distance.
+    """
+    squares = _squares(view, images, sources)
+    weights = view.hidden.flatten(1).sum(1).double().numpy()
+    l2 = np.sqrt(squares.sum((1, 2)) / weights)
+    others = bench.pixels.hidden_distances(images, view, groups)
+    nearest, alone = others.argmin(axis=1), ~np.isfinite(others).any(axis=1)
+    around = np.where(alone, l2, others.min(axis=1))
+    rivals = np.where(alone[:, None, None, None], sources, bench.pixels.images[nearest])
+    own, beside = _similarities(bench, view, (images, sources, rivals))
+    ids = np.array(bench.pixels.ids, dtype=object)[nearest]
+    return pd.DataFrame(
+        {
+            "own_similarity": own,
+            "own_rank": 1 + (others < l2[:, None]).sum(axis=1),
+            "nearest_other": np.where(alone, "", ids),
+            "nearest_other_similarity": beside,
+            "margin": own - beside,
+            "l2": l2,
+            "tile_l2": [_largest_tile(view.row(k), one) for k, one in enumerate(squares)],
+            "l2_ratio": l2 / np.maximum(around, SMALLEST),
+        }
+    )
+
+
+def _similarities(
+    bench: Bench, view: View, sets: tuple[Images, Images, Images]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[B] of the first images to the second, and to the third, where the view hides them.
+
+    Rectangles of one size are embedded together.
+    """
+    boxes = [_around(view.row(k)) for k in range(len(sets[0]))]
+    found = np.zeros((2, len(boxes)))
+    sizes = [(bottom - top, right - left) for top, left, bottom, right in boxes]
+    for size in dict.fromkeys(sizes):
+        rows = [k for k, one in enumerate(sizes) if one == size]
+        made, theirs, other = (
+            bench.embedder.embed(np.stack([_cut(images[k], boxes[k]) for k in rows]))
+            for images in sets
+        )
+        found[:, rows] = cosine(made, theirs), cosine(made, other)
+    return found[0], found[1]
+
+
+def _cut(image: Image, box: tuple[int, int, int, int]) -> Image:
+    top, left, bottom, right = box
+    return image[top:bottom, left:right]
+
+
+def _squares(view: View, images: Images, sources: Images) -> NDArray[np.float64]:
+    """[B, H, W]: squared difference of what the view removes, mean over channels, 0 to 1."""
+    difference = torch.from_numpy((images.astype(np.float64) - sources) / GREY)
+    removed = view.removed(difference.permute(0, 3, 1, 2))
+    squares: NDArray[np.float64] = removed.square().mean(1).numpy()
+    return squares
+
+
+def _largest_tile(view: View, squares: NDArray[np.float64]) -> float:
+    """The largest root-mean-square difference of a tile that is as hidden as most."""
+    pixelwise = (view.basis.height, view.basis.width) == (1, 1)
+    weight = view.hidden[0, 0].numpy() if pixelwise else np.ones(squares.shape)
+    sums, weights = (_tiles(one) for one in (squares, weight))
+    enough = weights >= MOSTLY * weights.max()
+    return float(np.sqrt((sums[enough] / weights[enough]).max()))
+
+
+def _tiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows, columns = (min(TILES, side) for side in values.shape)
+    return np.array(
+        [
+            block.sum()
+            for band in np.array_split(values, rows, axis=0)
+            for block in np.array_split(band, columns, axis=1)
+        ]
+    )
+
+
+def _around(view: View) -> tuple[int, int, int, int]:
+    """The smallest rectangle around what is hidden: top, left, bottom, right."""
+    hidden = view.hidden[0, 0].numpy() > 0
+    if (view.basis.height, view.basis.width) != (1, 1):
+        return (0, 0, *hidden.shape)
+    rows, columns = (np.flatnonzero(hidden.any(axis=axis)) for axis in (1, 0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

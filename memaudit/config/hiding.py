@@ -1,0 +1,119 @@
+"""What may be hidden of an image before the model is asked for it, and how much of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from memaudit.config.fields import check, option
+from memaudit.errors import ConfigError
+
+NOISE = "noise"  # of --corruption: what reconstructions are asked under
+HidingKind = Literal["mask-random", "mask-box", "mask-half", "downsample", "blur"]
+# What the attacks that restore such images are called.
+RESTORATIONS: dict[HidingKind, str] = {kind: f"restoration-{kind}" for kind in get_args(HidingKind)}
+STRENGTHS: dict[HidingKind, str] = {
+    "mask-random": "the share of the pixels that it hides, between 0 and 1",
+    "mask-box": "the share of the image that it hides, between 0 and 1",
+    "mask-half": "no number, for it hides a half",
+    "downsample": "the factor by which the sides become smaller, a whole number from 2 on",
+    "blur": "the standard deviation of the blur in pixels, above 0",
+}
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """How images are restored of which a mask, a blur or a smaller size leaves a part."""
+
+    levels: int = option(
+        3,
+        "Number of shares that --corruption hides where it gives none.",
+        name="hidden_levels",
+        low=1,
+    )
+    draws: int = option(
+        2,
+        "How often each image is hidden and restored at each of them.",
+        low=1,
+        name="hidden_draws",
+    )
+    steps: int = option(
+        20, "Steps of the sampling that restores a hidden part.", low=1, name="restoration_steps"
+    )
+    seen_sigma: float = option(
+        0.1,
+        "Noise on what is left to see, for images in [-1, 1]: without any, one pixel would tell "
+        "which image it is of.",
+        low=0,
+        open_=True,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not math.isfinite(self.seen_sigma):
+            raise ConfigError(f"--seen-sigma must be finite, found {self.seen_sigma}")
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """One way to hide, with the strengths that were given, in the units of STRENGTHS."""
+
+    kind: HidingKind
+    strengths: tuple[float, ...] = ()
+
+    @property
+    def attack(self) -> str:
+        """The attack that restores what it hides."""
+        return RESTORATIONS[self.kind]
+
+
+def hidings_in(corruptions: tuple[str, ...]) -> tuple[Hiding, ...]:
+    """What is hidden, by the words of --corruption, in their order; noise is left out.
+
+    Raises ConfigError for a word that is none.
+    """
+    found: dict[HidingKind, list[float]] = {}
+    for word in corruptions:
+        if word != NOISE:
+            kind, strength = _parsed(word)
+            found.setdefault(kind, []).extend([] if strength is None else [strength])
+    return tuple(Hiding(kind, tuple(sorted(given))) for kind, given in found.items())
+
+
+def first_of(corruptions: tuple[str, ...]) -> str:
+    """The word of the first corruption, without its strength."""
+    return corruptions[0].partition(":")[0]
+
+
+def _parsed(word: str) -> tuple[HidingKind, float | None]:
+    name, colon, text = word.partition(":")
+    if name not in RESTORATIONS:
+        known = ", ".join((NOISE, *RESTORATIONS))
+        raise ConfigError(f"--corruption {word} is not known; give one of {known}")
+    kind = name
+    if not colon:
+        return kind, None
+    strength = _number(text)
+    if kind == "mask-half" or not _fits(kind, strength):
+        raise ConfigError(
+            f"--corruption {word} cannot be: after {name}: comes {STRENGTHS[kind]}"
+            if kind != "mask-half"
+            else f"--corruption {word} cannot be: {name} takes {STRENGTHS[kind]}"
+        )
+    return kind, strength
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _fits(kind: HidingKind, strength: float) -> bool:
+    if kind in ("mask-random", "mask-box"):
+        return 0 < strength < 1
+    if kind == "downsample":
+        return strength >= 2 and strength.is_integer()
+    return 0 < strength < math.inf
