@@ -23,8 +23,7 @@ from memaudit.models.denoiser import Denoiser
 
 START = 20.0  # noise at which the sampling begins, for images in [-1, 1]
 END = 0.02  # and from which it goes to 0 in one step
-RANGE = 1.5  # of estimates, for pixels in [-1, 1]: a correction may overshoot
-CORRECTIONS = 1  # steps of conjugate gradients a correction
+RANGE = 3.0  # of estimates, for pixels in [-1, 1]: a correction may overshoot
 Apply = Callable[[Tensor], Tensor]  # [B, *shape] -> [B, *shape]
 
 TINY = 1e-20
@@ -33,10 +32,13 @@ PASS_BACK = 2  # forward passes that one back through the network takes as long 
 
 @dataclass(frozen=True)
 class Restore:
-    """How what is hidden is found: a stochastic posterior sample in so many steps."""
+    """How what is hidden is found: a stochastic posterior sample in so many steps.
+
+    Each of them is corrected by `corrections` steps of conjugate gradients.
+    """
 
     steps: int
-    corrections: int = CORRECTIONS
+    corrections: int
 
     @property
     def evaluations(self) -> int:

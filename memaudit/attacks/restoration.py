@@ -171,7 +171,9 @@ def _encoded(model: Denoiser, images: Images, view: View) -> Tensor:
 
 def _attack(kind: HidingKind, config: AttackConfig) -> RestorationAttack:
     asked = config.restoration
-    return RestorationAttack(kind, asked.seen_sigma, Restore(asked.steps), config.columns)
+    return RestorationAttack(
+        kind, asked.seen_sigma, Restore(asked.steps, asked.corrections), config.columns
+    )
 
 
 Make = Callable[[AttackConfig], RestorationAttack]

@@ -132,6 +132,12 @@ def choose_hidden(
     }
 
 
+def refuse_unhidable(config: AttackConfig, denoiser: Denoiser) -> None:
+    """Raise ConfigError for what cannot be hidden of a model's images, before anything is kept."""
+    for one in config.hidings:
+        shares_of(one, config.restoration.levels, denoiser, least=0.0)
+
+
 def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
     """The shares that one kind hides, ascending."""
     _, height, width = denoiser.shape

@@ -41,6 +41,13 @@ class Restoration:
     steps: int = option(
         20, "Steps of the sampling that restores a hidden part.", low=1, name="restoration_steps"
     )
+    corrections: int = option(
+        1,
+        "How exactly each of these steps fits what was seen; one more costs two calls of the "
+        "network a step.",
+        name="restoration_corrections",
+        low=1,
+    )
     seen_sigma: float = option(
         0.1,
         "Noise on what is left to see, for images in [-1, 1]: without any, one pixel would tell "

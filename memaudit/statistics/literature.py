@@ -112,7 +112,8 @@ def _met(
     """
     thresholds = applicable(embedder)
     columns = dict.fromkeys(threshold.column for threshold in thresholds)
-    if not columns.keys() <= set(scores):
+    rows = probe.rows(scores)
+    if any(name not in rows or rows[name].isna().all() for name in columns):
         return
     means = {column: level_means(scores, column, probe) for column in columns}
     for threshold in thresholds:

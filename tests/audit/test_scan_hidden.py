@@ -1,0 +1,223 @@
+"""Scans of images of which a part is hidden: exact answers of the perfect memorizer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import ask, assert_same_findings, cut, save
+from skimage import data as photographs
+
+from memaudit.attacks.reconstruction import ODE
+from memaudit.audit import scan
+from memaudit.audit.calibration import recalibrate
+from memaudit.audit.plan import estimate
+from memaudit.audit.replay import replay
+from memaudit.config import (
+    MEMBERSHIP,
+    RESTORATIONS,
+    CalibrationConfig,
+    Noise,
+    ReplayConfig,
+    Restoration,
+)
+from memaudit.errors import ConfigError
+from memaudit.report.words import describe
+from memaudit.statistics.verdict import Outcome
+
+MEMBERS, IMAGES = 20, 100
+KINDS = ("mask-random:.9", "mask-box:.75", "mask-half", "downsample:4", "blur:3")
+QUICK = Restoration(draws=1, steps=6)
+
+
+@pytest.fixture(scope="module")
+def images():
+    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
+    return cut(*three, side=48)[: IMAGES + 20]
+
+
+@pytest.fixture(scope="module")
+def asked(images, tmp_path_factory):
+    """How to ask for a scan of the perfect memorizer of the members."""
+    folder = tmp_path_factory.mktemp("hidden")
+    members = save(folder / "members", images[:MEMBERS])
+    save(folder / "others", images[IMAGES:])
+    fields = {
+        "controls": save(folder / "controls", images[MEMBERS:IMAGES]),
+        "index": folder / "index",
+        "restoration": QUICK,
+        "noise": Noise(sigmas=(0.5,), draws=1),
+    }
+    return lambda out, **changes: ask(members, folder / out, **{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def boxes(asked):
+    """By boxes alone, with strips and the power check."""
+    return scan(asked("boxes", corruption=("mask-box:.5", "mask-box:.75"), images=3))
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_all_members_of_the_perfect_memorizer_are_found_by_each_kind(asked, word):
+    result = scan(asked(word.replace(":", "-"), corruption=(word,), power=False))
+    table, kind = result.findings, word.partition(":")[0]
+    assert result.prepared.primary.attack == RESTORATIONS[kind]
+    assert table.groupby("split")["flagged"].sum().to_dict() == {"control": 0, "member": MEMBERS}
+    assert set(result.scores["attack"]) == {RESTORATIONS[kind]}
+    assert len(result.scores) == IMAGES
+    assert (table.loc[table["split"] == "member", "l2"] < 0.01).all()
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_a_memorizer_of_other_images_shows_nothing(asked, word):
+    config = asked(f"other-{word.replace(':', '-')}", corruption=(word,))
+    others = config.data.dataset.replace("members", "others")
+    result = scan(replace(config, model=f"closed-form:{others}"))
+    assert result.summary.verdict.outcome is Outcome.NONE, result.summary.verdict.sentence
+    assert result.summary.flagged.groups == 0
+    assert 0.3 < result.summary.dataset.auc.estimate < 0.7
+
+
+def test_a_verdict_says_that_images_were_hidden(boxes):
+    verdict = boxes.summary.verdict
+    assert (verdict.outcome, verdict.claim) == (Outcome.EVIDENCE, "reproduction")
+    assert "evidence of reproduction under this attack with so much hidden" in verdict.sentence
+    assert "where so much of them is hidden that at most 1 in 100 controls do" in verdict.sentence
+    text = " ".join(describe(boxes.record).split())
+    assert "calls what was restored a copy of what was hidden" in text
+    assert "noise" not in text
+    page = (Path(boxes.config.execution.out) / "report.html").read_text("utf-8")
+    assert "Restored where it was hidden" in page
+    assert "hidden in large part" in page
+    assert "noised copy" not in page
+
+
+def test_levels_are_shares_and_each_has_its_power(boxes):
+    assert boxes.prepared.levels.hidden == {"restoration-mask-box": (0.5, 0.75)}
+    levels = [(one.level, one.power, round(one.snr_db, 2)) for one in boxes.summary.levels]
+    assert levels == [(0.5, 1.0, 0.0), (0.75, 1.0, -4.77)]
+    recovered = boxes.findings.loc[boxes.findings["flagged"], "recovered_from_snr_db"]
+    assert set(recovered.round(2)) <= {0.0, -4.77}
+
+
+def test_each_finding_has_a_strip_of_what_was_seen_and_restored(boxes):
+    strips = sorted(Path(boxes.config.execution.out).glob("images/*.png"))
+    assert len(strips) == 3
+
+
+def test_the_first_corruption_carries_the_verdict_and_the_others_are_exploratory(asked):
+    by_noise = scan(asked("noise", power=False))
+    both = scan(asked("both", corruption=("noise", "mask-box:.75"), power=False))
+    assert both.prepared.primary.attack == ODE
+    assert [one.attack for one in both.summary.explored] == ["restoration-mask-box"]
+    assert both.summary.verdict == by_noise.summary.verdict
+    assert_same_findings(both.findings, by_noise.findings)
+    turned = scan(asked("turned", corruption=("mask-box:.75", "noise"), power=False))
+    assert turned.prepared.primary.attack == "restoration-mask-box"
+    assert [one.attack for one in turned.summary.explored] == [ODE]
+
+
+def test_membership_is_asked_beside_what_is_hidden(asked):
+    result = scan(asked("membership", corruption=("mask-half",), attacks=(MEMBERSHIP,)))
+    assert [one.attack for one in result.summary.claims] == ["restoration-mask-half", MEMBERSHIP]
+    assert [one.flagged for one in result.summary.claims] == [MEMBERS, MEMBERS]
+
+
+def test_batches_and_shards_change_nothing(asked):
+    kinds = {"corruption": ("mask-random:.9", "blur:3"), "power": False}
+    one = scan(asked("whole", **kinds))
+    other = scan(asked("pieces", **kinds, batch_size=3, shard_size=7))
+    keys = ["example_id", "attack", "level", "draw"]
+    tables = [run.scores.set_index(keys).sort_index() for run in (one, other)]
+    numbers = ["l2", "tile_l2", "l2_ratio", "own_similarity", "margin"]
+    for name in numbers:
+        np.testing.assert_allclose(tables[0][name], tables[1][name], rtol=1e-3, atol=1e-3)
+    assert one.findings.set_index("source")["flagged"].equals(
+        other.findings.set_index("source")["flagged"].reindex(one.findings["source"])
+    )
+
+
+def test_a_label_swap_moves_no_score(asked, tmp_path):
+    config = asked("as-is", corruption=("mask-half",), power=False)
+    one = scan(config)
+    swapped = replace(
+        config,
+        dataset=config.data.controls,
+        controls=config.data.dataset,
+        out=str(tmp_path / "swapped"),
+        index=None,
+    )
+    other = scan(swapped)
+    keys = ["example_id", "attack", "level", "draw"]
+    columns = [*keys, "l2", "tile_l2", "l2_ratio", "margin"]
+    tables = [run.scores[columns].sort_values(keys, ignore_index=True) for run in (one, other)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4, atol=1e-4)
+
+
+def test_an_interrupted_scan_goes_on_to_the_same(asked):
+    def broken(stage, done, _total):
+        if stage == "scan" and done >= 20:
+            raise KeyboardInterrupt
+
+    config = asked("broken", corruption=("mask-half",), power=False, shard_size=10)
+    with pytest.raises(KeyboardInterrupt):
+        scan(config, broken)
+    whole = scan(asked("unbroken", corruption=("mask-half",), power=False, shard_size=10))
+    assert_same_findings(scan(config).findings.assign(**BLANK), whole.findings.assign(**BLANK))
+
+
+BLANK = {"psnr": 0.0, "ssim": 0.0, "adaptive_l2": 0.0}  # columns that restorations do not have
+
+
+def test_a_run_is_replayed_and_calibrated_again(boxes):
+    out = boxes.config.execution.out
+    data = boxes.config.data
+    replayed = replay(
+        out,
+        ReplayConfig(
+            replay=2, model=boxes.config.target.spec, dataset=data.dataset, controls=data.controls
+        ),
+    )
+    assert replayed.passes
+    assert [one.rows for one in replayed.images] == [2, 2]
+    again = recalibrate(out, CalibrationConfig(q=0.1))
+    assert again.summary.flagged.groups == boxes.summary.flagged.groups
+
+
+def test_an_adaptive_scan_restores_what_stands_out(asked):
+    how = {"adaptive": True, "fraction": 0.2, "restoration": Restoration(draws=2, steps=12)}
+    result = scan(asked("adaptive", corruption=("mask-half",), attacks=(MEMBERSHIP,), **how))
+    assert result.summary.conduct.effort.saved > 1
+    assert result.summary.flagged.groups == MEMBERS
+
+
+def test_a_reference_restores_the_same(asked):
+    config = asked("reference", corruption=("mask-half",), power=False)
+    others = config.data.dataset.replace("members", "others")
+    told = {"reference": f"closed-form:{others}", "reference_trained_on": others}
+    result = scan(replace(config, **told))
+    members = result.findings["split"] == "member"
+    assert result.findings.loc[members, "similarity_gain"].min() > 0
+    assert result.summary.flagged.groups == MEMBERS
+
+
+def test_a_plan_counts_what_a_scan_does(asked):
+    kinds = ("mask-box:.5", "mask-box:.75", "downsample:4")
+    planned = estimate(asked("plan", corruption=kinds, power=False))
+    each = QUICK.draws * QUICK.steps * 5
+    assert planned.evaluations == IMAGES * 3 * each
+    assert (planned.levels, planned.levels_at_most) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("mask-box:.999", "hides all of an image of 16 x 16 px; give less"),
+        ("mask-random:.001", "hides no pixel of an image of 16 x 16 px; give more"),
+        ("downsample:3", "sides of 16 x 16 px cannot be divided by 3"),
+    ],
+)
+def test_what_hides_nothing_or_all_is_refused_before_the_first_score(asked, word, said):
+    with pytest.raises(ConfigError, match=said):
+        scan(asked("refused", corruption=(word,)))
