@@ -26,7 +26,14 @@ from memaudit.attacks.scores import (
     relative_scores,
     similarity_scores,
 )
-from memaudit.config import RECONSTRUCTIONS, SCORE, AttackConfig, Reconstruction, Sampler
+from memaudit.config import (
+    RECONSTRUCTIONS,
+    RESTORATIONS,
+    SCORE,
+    AttackConfig,
+    Reconstruction,
+    Sampler,
+)
 from memaudit.corruption.noise import standard_normal
 from memaudit.errors import InputError
 from memaudit.models.denoiser import Denoiser
@@ -41,12 +48,13 @@ SOLVERS: dict[Sampler, Callable[[samplers.Denoise, Tensor, Tensor], Tensor]] = {
 }
 NEIGHBOURS = 2  # the nearest other, and the next for the ratio of distances
 ODE, SAMPLE, ONE_STEP = (RECONSTRUCTIONS[mode] for mode in ("ode", "sample", "one-step"))
-# Full sampling detects what one step misses, and a sampled draw is closer to it than a mean.
-PREFERRED = (ODE, SAMPLE, ONE_STEP)
+# Full sampling detects what one step misses, and a sampled draw is closer to it than a mean. What
+# restores hidden parts comes after them, where there is any.
+PREFERRED = (ODE, SAMPLE, ONE_STEP, *RESTORATIONS.values())
 
 
 def preferred(run: Collection[str]) -> str:
-    """Choose the reconstruction that a verdict rests on: ode, else sample, else one-step.
+    """Choose the attack that a verdict rests on, by the order of PREFERRED.
 
     Raises InputError without any.
     """

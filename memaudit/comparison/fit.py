@@ -144,13 +144,13 @@ def _other_setting(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
     if not set(base.sigmas) & set(run.sigmas):
         yield (
-            f"no noise level is shared: found sigma {listed(run.sigmas)}, expected one of "
-            f"{listed(base.sigmas)}; scan both with the same --sigma"
+            f"no level is shared: found {listed(run.sigmas)}, expected one of "
+            f"{listed(base.sigmas)}; scan both with the same --sigma or --corruption"
         )
     if not any(probe.attack in PREFERRED for probe in shared_probes(base, run)):
         yield (
             f"no attack is shared: found {labels(run.probes)}, expected one of "
-            f"{labels(base.probes)}; scan both with the same --reconstruct"
+            f"{labels(base.probes)}; scan both with the same --reconstruct or --corruption"
         )
 
 

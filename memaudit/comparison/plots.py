@@ -46,7 +46,7 @@ def draw_distributions(path: Path, found: Sequence[Distribution]) -> None:
     lowest = min(float(one.values.min()) for one in found if len(one.values))
     bins = np.linspace(np.floor(10 * lowest) / 10, 1, BINS + 1)
     for column, level in enumerate(levels):
-        grid[0, column].set_title("all levels" if level == "all" else f"sigma {level}")
+        grid[0, column].set_title("all levels" if level == "all" else f"level {level}")
         for one in found:
             if one.level == level and len(one.values):
                 _draw(list(grid[:, column]), one, bins, colours[one.run])

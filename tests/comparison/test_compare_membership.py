@@ -77,7 +77,7 @@ def test_a_run_without_it_is_compared_by_reconstructions(runs, known):
 def test_the_same_weak_noise_is_not_taken_for_a_shared_level_of_reconstructions(runs, known):
     noise = Noise(sigmas=(2.0,), draws=1, weak_sigmas=WEAK)
     other = runs.make("stronger", attacks=(MEMBERSHIP,), noise=noise)
-    with pytest.raises(RunDirectoryError, match="no noise level is shared"):
+    with pytest.raises(RunDirectoryError, match="no level is shared"):
         compare(CompareConfig((known[0], other)))
 
 

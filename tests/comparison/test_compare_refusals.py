@@ -30,7 +30,7 @@ def base(runs):
         ),
         (
             {"noise": Noise(sigmas=(3.0,), draws=1)},
-            "no noise level is shared: found sigma 3, expected one of 2; .* the same --sigma",
+            "no level is shared: found 3, expected one of 2; .* the same --sigma",
         ),
         (
             {"reconstruct": ("one-step",)},

@@ -39,8 +39,8 @@ def test_distributions_are_drawn_a_column_a_level_the_levels_in_order(tmp_path):
         "similarity.svg",
     ]
     said = words(tmp_path / "similarity")
-    titles = [word for word in said if word.startswith(("sigma", "all levels"))]
-    assert titles == ["all levels", "sigma 0.5", "sigma 2", "sigma 10"]
+    titles = [word for word in said if word.startswith(("level", "all levels"))]
+    assert titles == ["all levels", "level 0.5", "level 2", "level 10"]
     assert said.count("own similarity") == 4
     rows = ("density", "share at or below", "share at or above")
     assert [word for word in said if word in rows] == list(rows)
