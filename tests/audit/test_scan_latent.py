@@ -24,6 +24,7 @@ from memaudit.config import (
     CompareConfig,
     LossName,
     Noise,
+    Restoration,
     ScanConfig,
     TrainConfig,
 )
@@ -417,3 +418,21 @@ def test_a_refused_policy_leaves_the_run_directory_free(config: ScanConfig) -> N
 def test_each_image_is_told_the_next_caption_that_differs() -> None:
     own = {"a": "x", "b": "x", "c": "y", "d": "x"}
     assert _others(own) == {"a": "y", "b": "y", "c": "x", "d": "y"}
+
+
+def test_hidden_parts_are_restored_in_latents(config: ScanConfig, tmp_path: Path) -> None:
+    how = Restoration(draws=1, steps=3)
+    hidden = replace(config, corruption=("mask-half", "mask-box:.5"), restoration=how)
+    scores = scan(hidden).scores
+    assert set(scores["attack"]) == {"restoration-mask-half", "restoration-mask-box"}
+    assert scores["l2"].between(0.01, 1).all()
+    again = scan(replace(hidden, out=str(tmp_path / "again"), batch_size=1)).scores
+    keys = ["example_id", "attack", "level", "draw"]
+    one, other = (table.set_index(keys).sort_index()["l2"] for table in (scores, again))
+    pd.testing.assert_series_equal(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["blur", "downsample"])
+def test_what_is_no_mask_is_refused_for_latents(config: ScanConfig, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"--corruption {kind} is for models of pixels"):
+        scan(replace(config, corruption=(kind,)))
