@@ -25,14 +25,16 @@ SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end":
 WIDTH = 32  # of a token
 
 
-def write_sd(folder: Path, **scheduler: object) -> Path:
-    """A Stable Diffusion 1.x of 32 px images and 16 px latents."""
+def write_sd(
+    folder: Path, kind: type = StableDiffusionPipeline, channels: int = 4, **scheduler: object
+) -> Path:
+    """A Stable Diffusion 1.x of 32 px images and 16 px latents; 9 channels for inpainting."""
     torch.manual_seed(0)
-    pipeline = StableDiffusionPipeline(
+    pipeline = kind(
         vae=_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=write_tokenizer(folder / "tokenizer"),
-        unet=_unet(cross_attention_dim=WIDTH),
+        unet=_unet(cross_attention_dim=WIDTH, in_channels=channels),
         scheduler=DDIMScheduler(**SCHEDULE, clip_sample=False, steps_offset=1, **scheduler),
         safety_checker=None,
         feature_extractor=None,
@@ -42,7 +44,7 @@ def write_sd(folder: Path, **scheduler: object) -> Path:
     return folder
 
 
-def write_sdxl(folder: Path) -> Path:
+def write_sdxl(folder: Path, kind: type = StableDiffusionXLPipeline, channels: int = 4) -> Path:
     """A Stable Diffusion XL of the same size."""
     torch.manual_seed(0)
     tokenizer = write_tokenizer(folder / "tokenizer")
@@ -51,8 +53,9 @@ def write_sdxl(folder: Path) -> Path:
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=WIDTH + 6 * 8,
+        in_channels=channels,
     )
-    pipeline = StableDiffusionXLPipeline(
+    pipeline = kind(
         vae=_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(_text_config()),

@@ -7,7 +7,7 @@ corruption and for models that were not trained to fill anything in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -25,10 +25,9 @@ from memaudit.config import RESTORATIONS, SCORE, AttackConfig, HidingKind
 from memaudit.corruption.hiding import basis_of, drawn
 from memaudit.corruption.linear import Cosines, Seen, View
 from memaudit.corruption.noise import generator, seen_db, standard_normal
+from memaudit.models.codec import GREY
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import Claim, Column, Example, Image, Images
-
-GREY = 128  # of a hidden pixel, where a VAE has to see something
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +115,11 @@ class RestorationAttack:
         gain = torch.stack([drawn(one, self.kind, level, size) for one in generators])
         pixels = View(_enlarged(gain, model), self._basis(level, model.resolution))
         view = View(gain.to(model.device), self._basis(level, size))
-        x0 = shard.x0[which] if _in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
+        encoded = None if _in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
+        x0 = shard.x0[which] if encoded is None else encoded
         noise = standard_normal(generators, model.shape).to(model.device)
         captions = [bench.captions.get(shard.ids[k], "") for k in which]
-        seen = Seen.of(x0, view, self.sigma, noise)
+        seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded)
         return Hidden(seen, pixels, generators, captions)
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:

@@ -73,11 +73,15 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """`y` [B, C, H, W]: what a view leaves of images, with noise `sigma` on it; in the basis."""
+    """`y` [B, C, H, W]: what a view leaves of images, with noise `sigma` on it; in the basis.
+
+    In a space of latents, `encoded` [B, C, h, w] is the image with what is hidden in grey.
+    """
 
     y: Tensor
     view: View
     sigma: float
+    encoded: Tensor | None = None
 
     @classmethod
     def of(cls, x0: Tensor, view: View, sigma: float, noise: Tensor) -> Seen:

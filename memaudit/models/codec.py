@@ -12,6 +12,7 @@ from memaudit.corruption.linear import Seen
 from memaudit.models.limits import naming
 
 VAE = "the VAE of the model"
+GREY = 128  # of a hidden pixel, where a VAE has to see something
 PIXELS = 1 << 20  # in the VAE at a time, whose activations are far larger than the UNet's
 
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+)
 from torch import Tensor
 
 from memaudit.models.denoiser import Conditioning, Denoiser
@@ -32,7 +37,12 @@ class LatentDenoiser(NetworkDenoiser):
     XL is told that its images were neither scaled nor cropped.
     """
 
-    pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline
+    pipeline: (
+        StableDiffusionPipeline
+        | StableDiffusionXLPipeline
+        | StableDiffusionInpaintPipeline
+        | StableDiffusionXLInpaintPipeline
+    )
     conditioning: Conditioning = "caption"
     mask: None = None
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
@@ -52,7 +62,8 @@ class LatentDenoiser(NetworkDenoiser):
         def predict(x_t: Tensor, time: Tensor) -> Tensor:
             unet = cast(Any, self.pipeline.unet)
             with naming("the UNet of the model"):
-                return cast(Tensor, unet(x_t.to(unet.dtype), time, **told)[0]).float()
+                shown = self._shown(x_t).to(unet.dtype)
+                return cast(Tensor, unet(shown, time, **told)[0]).float()
 
         return self.parameterization.x0(x, sigma, predict)
 
@@ -60,6 +71,10 @@ class LatentDenoiser(NetworkDenoiser):
         """The same network under the other readings of its parameterization."""
         for name, other in self.parameterization.others():
             yield name, replace(self, parameterization=other)
+
+    def _shown(self, x_t: Tensor) -> Tensor:
+        """What the network sees of noisy latents."""
+        return x_t
 
     def _conditions(self, prompts: list[str]) -> dict[str, Any]:
         captions = [self._caption(prompt) for prompt in prompts]

@@ -39,9 +39,12 @@ OF_BOTH: dict[str, Any] = {
     "vae": AutoencoderKL,
     "text_encoder": CLIPTextModel,
 }
+OF_XL = {**OF_BOTH, "text_encoder_2": CLIPTextModelWithProjection}
 PARTS: dict[str, dict[str, Any]] = {  # of a pipeline: the networks that decide its answer
     "StableDiffusionPipeline": OF_BOTH,
-    "StableDiffusionXLPipeline": {**OF_BOTH, "text_encoder_2": CLIPTextModelWithProjection},
+    "StableDiffusionXLPipeline": OF_XL,
+    "StableDiffusionInpaintPipeline": OF_BOTH,
+    "StableDiffusionXLInpaintPipeline": OF_XL,
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
 from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 from tiny import write_sd, write_sdxl
@@ -436,3 +437,19 @@ def test_hidden_parts_are_restored_in_latents(config: ScanConfig, tmp_path: Path
 def test_what_is_no_mask_is_refused_for_latents(config: ScanConfig, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"--corruption {kind} is for models of pixels"):
         scan(replace(config, corruption=(kind,)))
+
+
+@pytest.mark.parametrize("kind", ["1", "XL"])
+def test_an_inpainting_pipeline_fills_in_what_is_hidden(
+    config: ScanConfig, tmp_path: Path, kind: str
+) -> None:
+    write, pipeline = {
+        "1": (write_sd, StableDiffusionInpaintPipeline),
+        "XL": (write_sdxl, StableDiffusionXLInpaintPipeline),
+    }[kind]
+    model = write(tmp_path / "model", kind=pipeline, channels=9)
+    how = {"corruption": ("mask-box:.5", "noise"), "restoration": Restoration(draws=1, steps=3)}
+    result = scan(replace(config, model=str(model), **how))
+    assert result.prepared.primary.attack == "restoration-mask-box"
+    assert set(result.scores["attack"]) == {"restoration-mask-box", ODE}
+    assert result.prepared.captions == CaptionsRecord("own", MEMBERS + CONTROLS)

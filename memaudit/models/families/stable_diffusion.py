@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, schedulers
+from diffusers import (
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+    schedulers,
+)
 from torch import nn
 from transformers import CLIPTokenizer
 
@@ -15,6 +21,7 @@ from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
+from memaudit.models.inpainting import InpaintingDenoiser
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import PARTS, load_part, part_files, quiet
 from memaudit.models.limits import SIDE, naming
@@ -27,7 +34,11 @@ from memaudit.models.weights import sha256_file
 CLASSES: dict[str, Any] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
     "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
+    "StableDiffusionInpaintPipeline": StableDiffusionInpaintPipeline,
+    "StableDiffusionXLInpaintPipeline": StableDiffusionXLInpaintPipeline,
 }
+INPAINTING = ("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+XL = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline")
 
 
 def owns(folder: Path) -> bool:
@@ -68,9 +79,11 @@ def load_latent(folder: Path, options: ModelOptions) -> LatentDenoiser:
     name = _class_name(folder)
     parts = {part: load_part(kind, folder / part, options) for part, kind in PARTS[name].items()}
     pipeline = _assemble(folder, name, parts)
-    _require_text_to_image(pipeline, folder)
+    _require_channels(pipeline, name, folder)
     resolution = _resolution(pipeline, options.resolution, folder)
-    return LatentDenoiser(
+    fills_in = pipeline.unet.config.in_channels != pipeline.vae.config.latent_channels
+    kind = InpaintingDenoiser if fills_in else LatentDenoiser
+    return kind(
         pipeline=pipeline.to(options.device),
         codec=LatentCodec(pipeline.vae, resolution),
         parameterization=variance_preserving(pipeline.scheduler.config),
@@ -93,7 +106,7 @@ def _assemble(folder: Path, name: str, parts: dict[str, nn.Module]) -> Any:
             **parts,
             **tokenizers,
             scheduler=_scheduler(folder / "scheduler"),
-            **(without if name == "StableDiffusionPipeline" else {"add_watermarker": False}),
+            **({"add_watermarker": False} if name in XL else without),
         )
 
 
@@ -132,13 +145,16 @@ def _resolution(pipeline: Any, asked: int | None, folder: Path) -> tuple[int, in
     return side, side
 
 
-def _require_text_to_image(pipeline: Any, folder: Path) -> None:
-    """Refuse networks that see more than noisy latents, as those for inpainting do."""
-    found, expected = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
-    if found != expected:
+def _require_channels(pipeline: Any, name: str, folder: Path) -> None:
+    """Refuse networks that see more than noisy latents, and of inpainting a mask and latents."""
+    found, latents = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    beside = (latents, 2 * latents + 1) if name in INPAINTING else (latents,)
+    if found not in beside:
         raise ModelError(
-            f"the UNet in {folder} takes {found} channels, expected the {expected} of its VAE's "
-            "latents; models for inpainting or editing are not text-to-image models"
+            f"the UNet in {folder} takes {found} channels, expected the {latents} of its VAE's "
+            f"latents{f' or {beside[-1]} with a mask' * (name in INPAINTING)}; models for "
+            "inpainting are those that their model_index.json calls so, and models for editing "
+            "are not audited"
         )
     factor = pipeline.vae.config.scaling_factor
     if not isinstance(factor, int | float) or not factor > 0:
