@@ -14,6 +14,13 @@ from memaudit.models.codec import Codec
 Conditioning = Literal["none", "caption", "class"]
 
 
+class Told(Protocol):
+    """A model that was told what is seen of each of B images, and is asked for these alone."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+        """[B, *shape], [B], a caption each -> the estimate of x0, given what is seen."""
+
+
 class Denoiser(Protocol):
     """A diffusion model in sigma space (Karras et al. 2022, arXiv 2206.00364).
 
@@ -62,7 +69,7 @@ class Denoiser(Protocol):
     def unclipped(self) -> Denoiser:
         """The same model without the clip of its own sampler; itself where that does not clip."""
 
-    def given(self, seen: Seen) -> Denoiser | None:
+    def given(self, seen: Seen) -> Told | None:
         """The same model, told what is seen of each of the B images that it is asked for.
 
         None for a model that cannot be told: it is then asked as it is.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memaudit.corruption.linear import Seen
 from memaudit.models.codec import GREY
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Told
 from memaudit.models.latent import LatentDenoiser
 
 
@@ -25,7 +25,7 @@ class InpaintingDenoiser(LatentDenoiser):
 
     beside: Tensor | None = None
 
-    def given(self, seen: Seen) -> Denoiser:
+    def given(self, seen: Seen) -> Told:
         """The same model, told what is seen of each of its images."""
         encoded = self._of_nothing.expand_as(seen.y) if seen.encoded is None else seen.encoded
         return replace(self, beside=torch.cat([1 - seen.view.gain, encoded], dim=1))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.corruption.linear import Cosines, Seen
+from memaudit.models.denoiser import Conditioning, Denoiser, Told
 from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
 
@@ -31,6 +33,12 @@ class PixelDenoiser(NetworkDenoiser):
     def seeing(self, mask: Tensor) -> PixelDenoiser:
         """The same network, told that this is what it sees."""
         return replace(self, mask=mask)
+
+    def given(self, seen: Seen) -> Told | None:
+        """A network with a mask channel is told the mask; any other cannot be told anything."""
+        if self.mask is None or seen.view.basis != Cosines():
+            return None
+        return _Filling(self.seeing(seen.view.gain), seen)
 
     @property
     def unclipped(self) -> Self:
@@ -68,6 +76,26 @@ class PixelDenoiser(NetworkDenoiser):
         network = _LastAnswer(self.network)
         for name, other in self.parameterization.others():
             yield name, replace(self, network=network, parameterization=other)
+
+
+@dataclass(frozen=True, eq=False)
+class _Filling:
+    """A network of masked images, asked as it was trained: for what its mask hides, at once.
+
+    Whatever x is, the answer is E[x0 | what is seen], at the least noise that it knows.
+    """
+
+    model: PixelDenoiser
+    seen: Seen
+
+    def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:  # noqa: ARG002
+        return self._answer
+
+    @cached_property
+    def _answer(self) -> Tensor:
+        seen = self.seen.only()
+        level = max(self.seen.sigma, self.model.sigma_min)
+        return self.model.denoise(seen, seen.new_full((len(seen),), level))
 
 
 class _LastAnswer(nn.Module):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from memaudit.audit import scan
 from memaudit.config import Mask, MaskKind, Noise, ScanConfig, TrainConfig
+from memaudit.corruption.linear import Cosines, Seen, View
 from memaudit.corruption.mask import draw_mask
 from memaudit.data import image_id
 from memaudit.errors import ModelError
@@ -173,3 +174,21 @@ def test_a_scan_needs_nothing_but_the_model(
     assert set(result.scores["level"]) == {0.5, 1.0}
     assert result.summary.conduct.power is not None  # of the memorizer that sees as much
     assert "one mask of the trained kind" in str(result.prepared.model.mask)
+
+
+def test_such_a_model_is_told_what_a_mask_hides_and_asked_once(config: TrainConfig) -> None:
+    denoiser = opened(train(config))
+    x0 = torch.rand(2, *denoiser.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    gain = torch.ones(2, 1, *denoiser.shape[1:])
+    gain[..., 3:] = 0
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(2))
+    seen = Seen.of(x0, View(gain, Cosines()), 0.1, noise)
+    told = denoiser.given(seen)
+    x, sigma = torch.randn(x0.shape), torch.full((2,), 3.0)
+    found = told.denoise(x, sigma)
+    torch.testing.assert_close(
+        found, denoiser.seeing(gain).denoise(seen.only(), torch.full((2,), 0.1))
+    )
+    assert torch.equal(found, told.denoise(x + 1, sigma / 2))
+    blurred = Seen(seen.y, View(gain, Cosines(*denoiser.shape[1:])), 0.1)
+    assert denoiser.given(blurred) is None
