@@ -21,7 +21,7 @@ help:
 	@echo "make schema       write the JSON Schemas of the package anew"
 	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
-	@echo "make benchmark-models  train the models whose memorized images are known (about 80 minutes on two cores)"
+	@echo "make benchmark-models  train the models whose memorized images are known (one to two hours on two cores)"
 
 setup: $(STAMP)
 ifeq ($(GPU),1)
@@ -121,8 +121,10 @@ $(ICONS):
 
 # One thread each: two trainings share two cores best so, and the result does not depend on it.
 benchmark-models: setup benchmark-data
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py photos-choice photos-report & \
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py icons-choice icons-report & \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py photos-choice photos-report \
+		photos-report-1000 photos-report-2000 icons-report-1000 & \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py icons-choice icons-report \
+		icons-report-2000 clothes-report & \
 	wait
 
 clean:

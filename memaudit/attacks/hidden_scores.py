@@ -45,8 +45,9 @@ def hidden_scores(
 ) -> pd.DataFrame:
     """Compare restored [B, H, W, 3] `images` with their sources where the view hides them.
 
-    What was seen never enters: pixels are weighed by how much of them is hidden, and the part that
-    is embedded is the smallest rectangle around what is hidden. `groups` [B] are the sources'
+    Pixels are weighed by how much of them is hidden, so that what was seen never enters. What is
+    embedded is the smallest rectangle around what is hidden: of a box or a half no more than that,
+    of scattered pixels, a blur or a smaller size the whole image. `groups` [B] are the sources'
     duplicate groups. Without an image of another group the source stands for it, at no distance.
     """
     squares = _squares(view, images, sources)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 
-from memaudit.attacks.base import Attack, Grid, Grids, Pass
+from memaudit.attacks.base import Attack, Grid, Grids, Noise, Pass
 from memaudit.attacks.mirrored import NAME as MIRRORED
 from memaudit.attacks.reconstruction import ode, one_step, preferred
 from memaudit.attacks.registry import load_attack
@@ -33,9 +33,9 @@ def _of_corruptions(config: AttackConfig) -> list[str]:
     return [*made, *hidden] if config.rests_on == NOISE else [*hidden, *made]
 
 
-def with_weak_noise(config: AttackConfig) -> bool:
-    """Whether any of them works with weak noise."""
-    return any(attack.noise == "weak" for attack in attacks_of(config))
+def with_noise(config: AttackConfig, noise: Noise) -> bool:
+    """Whether any of them works with such noise."""
+    return any(attack.noise == noise for attack in attacks_of(config))
 
 
 def refuse_unfit(config: AttackConfig, conditioning: Conditioning) -> None:
@@ -169,11 +169,11 @@ def steps_of(config: AttackConfig) -> int:
 def in_few_steps(config: AttackConfig) -> AttackConfig:
     """As the promoted images of an adaptive scan are reconstructed."""
     few = min(config.restoration.steps, FEW_TO_RESTORE)
-    return replace(
-        config,
-        steps=min(config.steps, FEW_STEPS),
-        restoration=replace(config.restoration, steps=few),
-    )
+    if config.with_noise:
+        config = replace(config, steps=min(config.steps, FEW_STEPS))
+    if config.hidings:
+        config = replace(config, restoration=replace(config.restoration, steps=few))
+    return config
 
 
 def _weaker(grid: Grid) -> Grid:

@@ -19,6 +19,7 @@ from torch import Tensor
 from memaudit.attacks import samplers
 from memaudit.corruption.linear import Seen
 from memaudit.corruption.noise import per_row, standard_normal
+from memaudit.errors import ModelError
 from memaudit.models.denoiser import Denoiser
 
 START = 20.0  # noise at which the sampling begins, for images in [-1, 1]
@@ -90,6 +91,11 @@ def posterior_mean(
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         x0 = denoiser.unclipped.denoise(x, sigma, captions)
+    if not x0.requires_grad:
+        raise ModelError(
+            "hidden parts are restored by the derivative of what the model answers, and its answer "
+            "has none; let `denoise` keep gradients, or take --corruption noise"
+        )
 
     def spread(direction: Tensor) -> Tensor:
         """C times a direction [B, *shape]; J is symmetric where D is a posterior mean."""

@@ -54,7 +54,7 @@ PREFERRED = (ODE, SAMPLE, ONE_STEP, *RESTORATIONS.values())
 
 
 def preferred(run: Collection[str]) -> str:
-    """Choose the attack that a verdict rests on, by the order of PREFERRED.
+    """Choose the attack that tells most of what comes back, by the order of PREFERRED.
 
     Raises InputError without any.
     """

@@ -59,7 +59,8 @@ class PixelSample:
         ours, theirs = coefficients(images, view.basis), self._in(view.basis)
         squares = (weights * ours**2).sum(1)[:, None] + weights @ (theirs**2).T
         squares = squares - 2 * (weights * ours) @ theirs.T
-        l2 = np.sqrt(squares.clip(min=0) / weights.sum(1)[:, None]) / GREY
+        squares = squares.round(4).clip(min=0)  # the last bits depend on the batch
+        l2 = np.sqrt(squares / weights.sum(1)[:, None]) / GREY
         return np.where(groups[:, None] == self.groups, np.inf, l2)
 
     def _in(self, basis: Cosines) -> NDArray[np.float64]:

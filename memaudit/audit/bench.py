@@ -16,6 +16,7 @@ from memaudit.audit.models import open_model
 from memaudit.audit.pool import Candidates, Pool, read_pool, stack
 from memaudit.audit.reference import CHECKED, open_reference
 from memaudit.audit.spec import BenchSpec
+from memaudit.config import NOISE
 from memaudit.models.loaded import Loaded
 from memaudit.records import Example
 from memaudit.run.directory import RunDirectory
@@ -47,7 +48,7 @@ def open_parts(spec: BenchSpec, loaded: Loaded | None = None) -> Opened:
     listing = list_data(spec.data, seed)
     loaded = loaded or open_model(spec.target, spec.data, spec.execution)
     reference = open_reference(spec, loaded)
-    copies = open_copies(attack.noisy_copies, loaded)
+    copies = open_copies(attack.noisy_copies, loaded) if attack.rests_on == NOISE else None
     return Opened(
         listing, loaded, reference, copies, load_embedder(attack.embedder, device_of(loaded))
     )

@@ -41,6 +41,11 @@ def _advice(ready: Ready, asked: str | None) -> str:
         )
     if ready.opened.copies is not None:
         return f"the noisy copies in {ready.opened.copies.folder} are of none of the members"
+    if ready.prepared.primary.hides:
+        return (
+            "its noisy copies are asked about under noise, and the verdict rests on hidden parts; "
+            "name noise first in --corruption"
+        )
     if asked == NO_COPIES:
         return f"its noisy copies were left out by --noisy-copies {NO_COPIES}"
     return "no noisy copies stand beside it; name their folder with --noisy-copies DIR"

@@ -141,6 +141,11 @@ def refuse_unhidable(config: AttackConfig, denoiser: Denoiser) -> None:
 def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
     """The shares that one kind hides, ascending."""
     _, height, width = denoiser.shape
+    if one.kind in ("downsample", "blur") and denoiser.mask is not None:
+        raise ConfigError(
+            f"--corruption {one.kind} cannot be asked of a network of masked images, which sees "
+            "what its mask shows alone; give mask-random, mask-box or mask-half"
+        )
     if one.kind in ("downsample", "blur") and (height, width) != tuple(denoiser.resolution):
         raise ConfigError(
             f"--corruption {one.kind} is for models of pixels, and this one works on latents of a "
@@ -154,6 +159,11 @@ def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> lis
 
 def _row(sigmas: list[float]) -> str:
     return ", ".join(f"{sigma:.4g}" for sigma in sigmas)
+
+
+def limit_of(images: Tensor, crowd: Crowd) -> float | None:
+    """The identification limit of a pool; None where there are too few images to tell."""
+    return _limit(images, crowd.members)
 
 
 def _limit(images: Tensor, members: int) -> float | None:

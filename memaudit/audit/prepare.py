@@ -8,13 +8,19 @@ import pandas as pd
 
 from memaudit.attacks.base import Bench, Grids, encode
 from memaudit.attacks.copies import frozen_in
-from memaudit.attacks.passes import attacks_of, claims_of, pooled, with_weak_noise
+from memaudit.attacks.passes import attacks_of, claims_of, pooled, with_noise
 from memaudit.audit.bench import Opened, device_of, grids_of, make_bench, sample_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import Checked, check_copies
 from memaudit.audit.embedding import Embedded, View, embed_listing, embedding_key
-from memaudit.audit.levels import Crowd, choose_hidden, choose_levels, choose_weak_levels
+from memaudit.audit.levels import (
+    Crowd,
+    choose_hidden,
+    choose_levels,
+    choose_weak_levels,
+    limit_of,
+)
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
@@ -162,9 +168,12 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     also = None if reference is None else reference.denoiser
     crowd = Crowd.of(pool.table, tells_own(spec.attack.prompt, denoiser))
     attack = spec.attack
-    levels = choose_levels(attack.noise, denoiser, x0, crowd, also)
+    if with_noise(attack, "strong"):
+        levels = choose_levels(attack.noise, denoiser, x0, crowd, also)
+    else:
+        levels = Levels((), (), limit_of(x0, crowd))
     levels = replace(levels, hidden=choose_hidden(attack, denoiser, x0, crowd))
-    if not with_weak_noise(attack):
+    if not with_noise(attack, "weak"):
         return levels
     return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, x0, crowd))
 

@@ -116,7 +116,7 @@ class FinishedRun:
     def untold(self) -> str:
         """Why its clean images do not tell that it memorizes less; empty if they do."""
         noisy = self.noisy
-        if noisy is None:
+        if noisy is None or (noisy.masked and self.record.prepared.primary.hides):
             return ""
         if noisy.masked:
             return THROUGH_A_MASK if noisy.loss == FILLS_IN else OF_MASKED_COPIES

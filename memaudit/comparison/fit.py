@@ -100,6 +100,11 @@ SETTING = (
         cause=REFERENCE,
     ),
     REFERENCE,
+    Shared(
+        "noise on what is seen",
+        lambda run: run.record.config.attack.restoration.seen_sigma,
+        "what was left to see is not the same: scan with the same --seen-sigma",
+    ),
 )
 
 

@@ -27,8 +27,8 @@ def judge(
     A run that memorized the copies it was trained on brings those back and not the clean images:
     it is not said to memorize less because of these.
     """
-    clean, copies = (_chief(differences, what) for what in (CLEAN, COPY))
     by_name = {one.name: one for one in runs}
+    clean, copies = (_chief(differences, what, by_name) for what in (CLEAN, COPY))
     said = []
     if clean is not None:
         figures = [*_figures(clean), *_by_copies(clean, by_name), *_by_one_step(clean, modes)]
@@ -49,11 +49,20 @@ def whole_of(differences: Sequence[Difference], what: Input) -> list[Difference]
     return [row for row in differences if row.sigma is None and row.input == what]
 
 
-def _chief(differences: Sequence[Difference], what: Input) -> Difference | None:
-    """Choose the difference that a sentence is about: all levels, fullest sampling."""
+def _chief(
+    differences: Sequence[Difference], what: Input, runs: Mapping[str, FinishedRun]
+) -> Difference | None:
+    """Choose the difference that a sentence is about: all levels, by what the verdict rests on.
+
+    Where only one of the runs rests on it, or neither does, that of the fullest sampling.
+    """
     rows = whole_of(differences, what)
     whole = {row.attack: row for row in rows if not row.is_membership}
-    return whole[preferred(whole)] if whole else None
+    if not whole:
+        return None
+    resting = {run.record.summary.attack for run in runs.values()}
+    chief = resting.pop() if len(resting) == 1 else ""
+    return whole.get(chief) or whole[preferred(whole)]
 
 
 def _lead(row: Difference, runs: Mapping[str, FinishedRun]) -> str:

@@ -27,12 +27,15 @@ WAY: dict[str, Callable[[FinishedRun], object]] = {
     "steps": lambda run: steps_of(run.record.config.attack.done(adaptive=run.screened)),
     "draws": lambda run: run.record.config.attack.noise.draws,
     "draws of membership": lambda run: run.record.config.attack.noise.weak_draws,
+    "draws of hidden parts": lambda run: run.record.config.attack.restoration.draws,
+    "corrections": lambda run: run.record.config.attack.restoration.corrections,
     "dtype": lambda run: run.record.config.target.dtype,
     "q": lambda run: run.record.config.calibration.q,
     "captions": _captions,
 }
 CONSEQUENCE = {
     "draws": "the draws that both have are compared",
+    "draws of hidden parts": "the draws that both have are compared",
     "draws of membership": "what membership rests on is not compared, for it averages them",
     "q": "flags here are at the base's",
 }
@@ -60,7 +63,7 @@ def _inconclusive(*runs: FinishedRun) -> Iterator[str]:
 def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
     sigmas = [sigma for sigma in one.sigmas if sigma not in other.sigmas]
     if sigmas:
-        yield f"only {one.name} has sigma {listed(sigmas)}: not compared"
+        yield f"only {one.name} has level {listed(sigmas)}: not compared"
     weak = [sigma for sigma in one.weak_sigmas if sigma not in other.weak_sigmas]
     if weak and other.weak_sigmas:
         yield (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from memaudit.attacks.reconstruction import ONE_STEP, preferred
+from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.intervals import CONFIDENCE
 from memaudit.comparison.judgement import points, signed, whole_of
@@ -23,7 +23,7 @@ LIMITS = (
     "Read it so: differences are the run's value minus the base's, over the same images and draws; "
     f"intervals are of {CONFIDENCE:.1%}, images resampled. A win is a member that comes back less "
     "closely from the run than from the base; + are members flagged in the run alone, - in the "
-    "base alone. 'Less' means less than the other under this attack at this noise, and does not "
+    "base alone. 'Less' means less than the other under this attack at these levels, and does not "
     "say that nothing was memorized."
 )
 OF_COPIES = (
@@ -78,9 +78,9 @@ def _within_runs(modes: Sequence[ModeEvidence]) -> Iterator[str]:
     """What one step and full sampling of one input show, run by run."""
     for run in dict.fromkeys(one.run for one in modes):
         by_attack = {one.attack: one for one in modes if one.run == run}
-        one_step = by_attack.pop(ONE_STEP, None)
-        if one_step is not None and by_attack:
-            full = by_attack[preferred(by_attack)]
+        one_step = by_attack.get(ONE_STEP)
+        full = by_attack.get(ODE, by_attack.get(SAMPLE))
+        if one_step is not None and full is not None:
             yield f"{run}{ASKED[full.input]}: {_against_one_step(full, one_step)}"
 
 
@@ -131,7 +131,7 @@ def lay_out(differences: Sequence[Difference]) -> list[str]:
     head = (
         f"  {'':{wide}}{'':>7}{'own similarity':^16}{'beyond controls':^24}{'sign':>9}"
         f"{'win/tie/loss':>14}{'flagged':>18}{'excess above controls':^30}",
-        f"  {'':{wide}}{'sigma':>7}{'base':>8}{'run':>8}{'difference':^24}{'flip p':>9}"
+        f"  {'':{wide}}{'level':>7}{'base':>8}{'run':>8}{'difference':^24}{'flip p':>9}"
         f"{'':>14}{'base, run (+ -)':>18}{'difference':^30}",
     )
     return [*head, *(_line(row, wide) for row in differences)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from memaudit.config.checks import CLOSED_FORM
-from memaudit.config.fields import check, option
+from memaudit.config.fields import check, option, own_options
 from memaudit.config.hiding import (
     NOISE,
     RESTORATIONS,
@@ -90,6 +90,10 @@ class Noise:
     def automatic(self) -> bool:
         """Whether the levels are derived from the data."""
         return not (self.sigmas or self.snr_db or self.timesteps)
+
+
+OF_NOISE = ("sigmas", "snr_db", "timesteps", "levels", "draws")
+OF_RECONSTRUCTION = ("reconstruct", "sampler", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +224,27 @@ class AttackConfig:
         if len(set(given)) < len(given):
             raise ConfigError(f"--corruption names one twice: {', '.join(given)}")
         hidings_in(given)
-        if NOISE not in given and self.noisy_copies not in (None, NO_COPIES):
+        if self.rests_on != NOISE and self.noisy_copies not in (None, NO_COPIES):
             raise ConfigError(
-                "--noisy-copies are asked about under noise; add noise to --corruption, or leave "
-                "them out"
+                "--noisy-copies are asked about under noise; name noise first in --corruption, or "
+                "leave them out"
+            )
+        self._refuse_unused()
+
+    def _refuse_unused(self) -> None:
+        """Raise ConfigError for options of a corruption that is not asked for."""
+        if not self.with_noise:
+            unused = {name for name in OF_NOISE if _given(self.noise, name)}
+            unused |= {name for name in OF_RECONSTRUCTION if _given(self, name)}
+            if unused:
+                raise ConfigError(
+                    f"{_flags(unused)} belong to noise, which --corruption does not name; add it, "
+                    "or leave them out"
+                )
+        if not self.hidings and self.restoration != Restoration():
+            raise ConfigError(
+                "--hidden-levels, --hidden-draws, --seen-sigma and --restoration-* belong to what "
+                "is hidden, and --corruption hides nothing; name what it hides, or leave them out"
             )
 
     @property
@@ -253,3 +274,13 @@ class AttackConfig:
     def columns(self) -> tuple[str, ...]:
         """The columns of scores that are pooled."""
         return self.score if self.reference is None else (*self.score, *REFERENCE_SCORE)
+
+
+def _given(config: AttackConfig | Noise, name: str) -> bool:
+    """Whether an option has another value than its default."""
+    return bool(getattr(config, name) != getattr(type(config), name))
+
+
+def _flags(names: set[str]) -> str:
+    known = {one.field.name: one.flag for one in (*own_options(Noise), *own_options(AttackConfig))}
+    return ", ".join(sorted(known[name] for name in names))

@@ -78,12 +78,17 @@ class Hiding:
 def hidings_in(corruptions: tuple[str, ...]) -> tuple[Hiding, ...]:
     """What is hidden, by the words of --corruption, in their order; noise is left out.
 
-    Raises ConfigError for a word that is none.
+    Raises ConfigError for a word that is none, and for a kind with strengths and without.
     """
     found: dict[HidingKind, list[float]] = {}
     for word in corruptions:
         if word != NOISE:
             kind, strength = _parsed(word)
+            if kind in found and (strength is None or not found[kind]):
+                raise ConfigError(
+                    f"--corruption names {kind} with a strength and without; give strengths, or "
+                    f"{kind} alone, whose strengths are derived from the images"
+                )
             found.setdefault(kind, []).extend([] if strength is None else [strength])
     return tuple(Hiding(kind, tuple(sorted(given))) for kind, given in found.items())
 

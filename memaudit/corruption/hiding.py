@@ -35,7 +35,7 @@ def drawn(
         return _half(size, SIDES[int(generator.integers(len(SIDES)))])
     if kind == "downsample":
         return _coarse(size, factor_of(share))
-    return _blurred(size, width_of(share, size))
+    return _blurred(size, width_of(share, size)).float()
 
 
 def basis_of(kind: HidingKind, share: float, size: tuple[int, int]) -> Cosines:
@@ -46,7 +46,7 @@ def basis_of(kind: HidingKind, share: float, size: tuple[int, int]) -> Cosines:
 
 
 def share_of(kind: HidingKind, strength: float, size: tuple[int, int]) -> float:
-    """How much a strength hides of images of `size`, four digits.
+    """How much a strength hides of images of `size`.
 
     Raises ConfigError where that is nothing, or all, or cannot be done with images of that size.
     """
@@ -56,7 +56,7 @@ def share_of(kind: HidingKind, strength: float, size: tuple[int, int]) -> float:
     if kind == "downsample":
         _expect_whole(int(strength), size)
         return 1 - 1 / strength**2
-    return _four(1 - float(_blurred(size, strength).square().mean()))
+    return _expect_told(strength, size)
 
 
 def automatic_shares(
@@ -74,7 +74,7 @@ def automatic_shares(
     end = max(least, LEAST_SEEN)
     if kind == "mask-box":
         end = max(end, 1 - math.prod((side - 2) / side for side in size))
-    if kind == "mask-random":
+    if kind in ("mask-random", "blur"):
         end = max(end, 4 / math.prod(size))
     left = np.geomspace(MOST_SEEN, min(end, MOST_SEEN), levels) if levels > 1 else [MOST_SEEN / 2]
     return sorted({_four(1 - float(one)) for one in left})
@@ -131,7 +131,7 @@ def _blurred(size: tuple[int, int], width: float) -> Tensor:
     """A Gaussian blur with reflected borders is a gain for each cosine of the image."""
     waves = [torch.arange(side, dtype=torch.float64) * math.pi / side for side in size]
     squares = waves[0][:, None] ** 2 + waves[1][None] ** 2
-    return torch.exp(-squares * width**2 / 2).float()[None]
+    return torch.exp(-squares * width**2 / 2)[None]
 
 
 def _coarse_shares(levels: int, size: tuple[int, int]) -> list[float]:
@@ -164,6 +164,19 @@ def _expect_some(kind: HidingKind, share: float, size: tuple[int, int]) -> None:
             f"--corruption {kind}:{share:g} hides {what} of an image of {size[0]} x {size[1]} px; "
             f"give {'more' if hidden == 0 else 'less'}"
         )
+
+
+def _expect_told(width: float, size: tuple[int, int]) -> float:
+    """How much a blur hides; raises ConfigError where that does not tell how wide it is."""
+    share = float(f"{1 - float(_blurred(size, width).square().mean()):.6g}")
+    pixels = math.prod(size)
+    if not 1 / pixels < share < 1 - 1.5 / pixels or abs(width_of(share, size) / width - 1) > 0.02:
+        what = "all" if share > 0.5 else "nothing"
+        raise ConfigError(
+            f"--corruption blur:{width:g} hides {what} of an image of {size[0]} x {size[1]} px; "
+            f"give a {'narrower' if share > 0.5 else 'wider'} blur"
+        )
+    return share
 
 
 def _four(share: float) -> float:

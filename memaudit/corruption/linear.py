@@ -98,7 +98,7 @@ class Seen:
 
     def only(self) -> Tensor:
         """What was seen, as an image: nothing where nothing is."""
-        return self.view.back(self.y)
+        return self.view.basis.back(self.y)
 
 
 def _cosines(size: int) -> Tensor:

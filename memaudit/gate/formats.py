@@ -20,7 +20,7 @@ MOST_RESULTS = 5000  # that code scanning shows of a SARIF file
 MOST_ANNOTATIONS = 10  # of one level, that GitHub shows of a step
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 RULES = {  # claim: what SARIF says of it
-    "reproduction": "The model brings this training image back as a copy from strong noise.",
+    "reproduction": "The model brings this training image back as a copy from very little of it.",
     "membership": "The model brings this training image back more closely than held-out images.",
 }
 

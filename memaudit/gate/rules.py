@@ -115,7 +115,12 @@ def _findings(facts: Facts) -> Iterator[Rule]:
     if policy.severity_floor_db is not None:
         floor = policy.severity_floor_db
         lowest = min((one.snr_db for one in copies if one.snr_db is not None), default=None)
-        asked = [one.snr_db for one in facts.seen.record.summary.levels if one.phase == FULL]
+        record = facts.seen.record
+        asked = [
+            one.snr_db
+            for one in record.summary.levels
+            if one.phase == FULL and one.attack == record.summary.attack
+        ]
         state = State.PASS if min(asked, default=floor) <= floor else State.CANNOT_TELL
         if lowest is not None and lowest <= floor:
             state = State.FAIL
@@ -125,7 +130,7 @@ def _findings(facts: Facts) -> Iterator[Rule]:
             state,
             value,
             f"above {floor:g} dB",
-            "the strongest noise a copy comes back from",
+            "the least of an image from which a copy comes back",
         )
 
 

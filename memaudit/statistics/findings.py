@@ -64,7 +64,7 @@ SAID = (  # of an image, by comparison with the controls
     ("p_extrapolated", "model-based: p_value, beyond the controls by a generalized Pareto tail"),
     ("flagged_extrapolated", "model-based: flagged by the extrapolated p instead"),
     ("claim", "reproduction (comes back as a copy), membership, or blank: no evidence"),
-    ("recovered_from_snr_db", "SNR of the strongest noise a flagged image comes back from, dB"),
+    ("recovered_from_snr_db", "the least of a flagged image from which it comes back, SNR in dB"),
     ("literature", "published thresholds met, from which SNR; no part of the verdict"),
     ("reason", "why the row is left out of calibration or a member has no p_value, else blank"),
 )

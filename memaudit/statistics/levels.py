@@ -129,7 +129,7 @@ def _with_copies(
 def _of_probe(scores: pd.DataFrame, sides: Sides, primary: Primary, probe: Probe) -> list[Level]:
     score = closeness(scores, primary.of(probe.input), probe)
     levels = score.columns.to_numpy(dtype=np.float64)
-    snr_db = scores.groupby("level")["snr_db"].first().loc[score.columns]
+    snr_db = probe.rows(scores).groupby("level")["snr_db"].first().loc[score.columns]
     blank = [None] * len(levels)
     own: list[_Compared | None] = [*blank]
     first: list[_Compared | None] = [*blank]

@@ -16,10 +16,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from memaudit.config import Base, TrainConfig, absolute
+from memaudit.errors import ModelError
 from memaudit.files import write_json
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.families.lora import RECORD
 from memaudit.models.families.stable_diffusion import load_latent
+from memaudit.models.inpainting import InpaintingDenoiser
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.locate import locate
@@ -88,6 +90,11 @@ def adapt(base: Base, config: TrainConfig, device: torch.device) -> Lora:
         resolution=config.resolution,
     )
     denoiser = load_latent(locate(base.model, options)[0], options)
+    if isinstance(denoiser, InpaintingDenoiser):
+        raise ModelError(
+            f"{base.model} is a model for inpainting, and adapters are trained for text-to-image "
+            "models; give the folder of one"
+        )
     unet: Any = denoiser.pipeline.unet
     torch.manual_seed(config.seed)
     unet.add_adapter(

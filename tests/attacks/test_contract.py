@@ -39,7 +39,7 @@ from memaudit.statistics.combine import combine
 from memaudit.statistics.effects import auc
 
 MEMBERS = 8
-CONFIG = AttackConfig(steps=3, restoration=Restoration(steps=6))
+CONFIG = AttackConfig(steps=3, corruptions=("noise", "mask-half"), restoration=Restoration(steps=6))
 LEVELS = {"strong": (1.0, 3.0), "weak": (0.1, 0.3), "hidden": (0.75, 0.9375)}
 # SecMI alone finds no error in some strangers of a perfect memorizer: along a straight path, which
 # it takes where the model answers with one and the same image, every step leads back exactly.

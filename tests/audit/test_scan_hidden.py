@@ -29,6 +29,7 @@ from memaudit.statistics.verdict import Outcome
 MEMBERS, IMAGES = 20, 100
 KINDS = ("mask-random:.9", "mask-box:.75", "mask-half", "downsample:4", "blur:3")
 QUICK = Restoration(draws=1, steps=6)
+LEFT_OUT = {"noise": Noise(), "steps": 10}  # options of noise
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,15 @@ def asked(images, tmp_path_factory):
     fields = {
         "controls": save(folder / "controls", images[MEMBERS:IMAGES]),
         "index": folder / "index",
-        "restoration": QUICK,
-        "noise": Noise(sigmas=(0.5,), draws=1),
     }
-    return lambda out, **changes: ask(members, folder / out, **{**fields, **changes})
+
+    def one(out, **changes):
+        words = changes.get("corruption", ("noise",))
+        how = {"noise": Noise(sigmas=(0.5,), draws=1)} if "noise" in words else LEFT_OUT
+        hidden = {"restoration": QUICK} if words != ("noise",) else {}
+        return ask(members, folder / out, **{**fields, **how, **hidden, **changes})
+
+    return one
 
 
 @pytest.fixture(scope="module")

@@ -423,7 +423,8 @@ def test_each_image_is_told_the_next_caption_that_differs() -> None:
 
 def test_hidden_parts_are_restored_in_latents(config: ScanConfig, tmp_path: Path) -> None:
     how = Restoration(draws=1, steps=3)
-    hidden = replace(config, corruption=("mask-half", "mask-box:.5"), restoration=how)
+    plain = {"noise": Noise(), "steps": 10}
+    hidden = replace(config, corruption=("mask-half", "mask-box:.5"), restoration=how, **plain)
     scores = scan(hidden).scores
     assert set(scores["attack"]) == {"restoration-mask-half", "restoration-mask-box"}
     assert scores["l2"].between(0.01, 1).all()
@@ -436,7 +437,7 @@ def test_hidden_parts_are_restored_in_latents(config: ScanConfig, tmp_path: Path
 @pytest.mark.parametrize("kind", ["blur", "downsample"])
 def test_what_is_no_mask_is_refused_for_latents(config: ScanConfig, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"--corruption {kind} is for models of pixels"):
-        scan(replace(config, corruption=(kind,)))
+        scan(replace(config, corruption=(kind,), noise=Noise(), steps=10))
 
 
 @pytest.mark.parametrize("kind", ["1", "XL"])

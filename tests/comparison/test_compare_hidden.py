@@ -3,10 +3,15 @@
 import pytest
 
 from memaudit.comparison import compare
-from memaudit.config import CompareConfig, Restoration
+from memaudit.config import CompareConfig, Noise, Restoration
 from memaudit.errors import RunDirectoryError
 
-HOW = {"corruption": ("mask-half",), "restoration": Restoration(draws=1, steps=6)}
+HOW = {
+    "corruption": ("mask-half",),
+    "restoration": Restoration(draws=1, steps=6),
+    "noise": Noise(),
+    "steps": 10,
+}
 
 
 @pytest.fixture(scope="module")
