@@ -64,21 +64,20 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     spec = replace(spec, attack=spec.attack.settled(len(sides)))
     members, controls = sides.count("member"), sides.count("control")
     added = _added(spec.attack, opened)
-    strong, weak = _grid(spec.attack, opened, added), _weak_grid(spec.attack, opened)
-    grids = Grids(strong, weak, _hidden_grids(spec.attack, opened))
+    grids = _grids(spec.attack, opened, added)
     if not Extent.of(spec.attack, grids, len(sides)).adaptive:
         spec = replace(spec, attack=replace(spec.attack, adaptive=False))
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     chief = claim_passes(spec.attack, grids)[0]
     levels = len(chief.grid.levels)
-    added = 0 if chief.attack.noise == "hidden" else _most_added(spec.attack) - added
+    more = 0 if chief.attack.noise == "hidden" else _most_added(spec.attack) - added
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
         controls=controls,
         levels=levels,
-        levels_at_most=levels + added,
+        levels_at_most=levels + more,
         queries=work.images * chief.queries_each,
         evaluations=work.evaluations,
         in_full=work.in_full,
@@ -139,6 +138,12 @@ def _added(config: AttackConfig, opened: Opened) -> int:
 def _most_added(config: AttackConfig) -> int:
     """How many levels captions and copies can add."""
     return len(ABOVE) if config.noise.automatic else 0
+
+
+def _grids(config: AttackConfig, opened: Opened, added: int) -> Grids:
+    """The levels of all attacks, as far as they are known."""
+    strong, weak = _grid(config, opened, added), _weak_grid(config, opened)
+    return Grids(strong, weak, _hidden_grids(config, opened))
 
 
 def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:

@@ -17,7 +17,7 @@ COLUMNS = (
     ("run", "the other run; differences are its value minus the base's"),
     ("attack", "the reconstruction, or the attack that membership rests on"),
     ("input", "what was corrupted: clean image or noisy copy"),
-    ("level", "sigma of the noise, or all: the shared levels together"),
+    ("level", "sigma of the noise, or share hidden; all: the shared levels together"),
     ("snr_db", "the same in dB; blank for all"),
     ("members", "members paired, one a duplicate group"),
     ("controls", "controls paired, one a duplicate group"),

@@ -21,7 +21,7 @@ SHARE_COLUMNS = (
     ("run", "the run"),
     ("attack", "reconstruction-ode, reconstruction-sample or reconstruction-one-step"),
     ("input", "what was corrupted: clean image or noisy copy"),
-    ("level", "sigma of the noise, or all: the levels averaged"),
+    ("level", "sigma of the noise, or share hidden; all: the levels averaged"),
     ("split", "member or control"),
     ("images", "images, one a duplicate group"),
     ("mean", "mean own similarity, or correlation with a copy's noise, draws averaged"),

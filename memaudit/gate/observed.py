@@ -64,7 +64,7 @@ class Finding:
 
     `fingerprint` stays the same from scan to scan of the same picture and claim; `q` is the larger
     of the q-values by the score and by the raw score, for both must agree. `snr_db` is that of the
-    strongest noise from which it comes back as a copy, None where it does not.
+    strongest corruption from which it comes back as a copy, None where it does not.
     """
 
     fingerprint: str

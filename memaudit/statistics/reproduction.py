@@ -17,7 +17,7 @@ from memaudit.statistics.probes import Probe
 def recovered_from_snr_db(
     scores: pd.DataFrame, sides: Sides, probe: Probe, copy_threshold: float | None
 ) -> pd.Series[float]:
-    """SNR in dB of the strongest noise from which each example comes back as a copy, else NaN.
+    """What is left of each example, in dB, where least of it comes back as a copy; else NaN.
 
     It comes back where its own similarity, averaged over draws, is at or above the embedder's copy
     threshold while the controls' 99th percentile at that noise is below it.

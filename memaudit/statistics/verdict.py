@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from memaudit.records import Claim, Split
 from memaudit.statistics.conformal import controls_needed
+from memaudit.statistics.verdict_words import HIDDEN, NOISED, Words
 
 LEVEL = 0.05
 HALF_LEVEL = LEVEL / 2  # the members and the data set as a whole share the level
@@ -14,33 +15,6 @@ LARGEST_LOST_SHARE = 0.05  # of the images of a side; one image more or less dec
 LARGEST_SPANNING_SHARE = 0.5  # of the duplicate groups of a side
 ENOUGH = 0.5  # least power, and least worth of all noise levels together
 INCONCLUSIVE = 4  # exit code
-
-
-@dataclass(frozen=True)
-class Words:
-    """What a verdict says of one way to corrupt images: of its limits, of copies, of what to do."""
-
-    end: str
-    copies: str
-    weaker: str
-    levels: str
-    option: str
-
-
-NOISED = Words(
-    end="under this attack at this noise",
-    copies="when covered with noise from which at most 1 in 100 controls do",
-    weaker="take weaker noise",
-    levels="noise level",
-    option="--sigma",
-)
-HIDDEN = Words(
-    end="under this attack with so much hidden",
-    copies="where so much of them is hidden that at most 1 in 100 controls do",
-    weaker="hide less",
-    levels="share that is hidden",
-    option="the strengths of --corruption",
-)
 
 
 def fewest_controls(claims: int) -> int:
