@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +40,15 @@ class Corrupted:
         return cls(x, sigma, drawn, sources.captions)
 
 
-def keys(shard: Shard, batch: list[Query]) -> pd.DataFrame:
-    """The keys of a batch's rows, but for attack and phase, and the noise in dB."""
+def keys(shard: Shard, batch: list[Query], left: Callable[[float], float] = snr_db) -> pd.DataFrame:
+    """The keys of a batch's rows, but for attack and phase, and what a level leaves in dB."""
     return pd.DataFrame(
         {
             "example_id": [shard.ids[query.example] for query in batch],
             "input": [query.input for query in batch],
             "level": [query.level for query in batch],
             "draw": [query.draw for query in batch],
-            "snr_db": [snr_db(query.level) for query in batch],
+            "snr_db": [left(query.level) for query in batch],
         }
     )
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard, to_images
-from memaudit.attacks.corrupted import expect_finite
+from memaudit.attacks.corrupted import expect_finite, keys
 from memaudit.attacks.hidden_scores import COLUMNS, hidden_scores
 from memaudit.attacks.posterior import Restore
 from memaudit.attacks.scores import paired_scores
@@ -90,7 +90,7 @@ class RestorationAttack:
         images = to_images(bench.denoiser, self._restored(bench.denoiser, hidden, level))
         groups = bench.index.groups[shard.positions[which]]
         scores = hidden_scores(bench, hidden.pixels, shard.pixels[which], images, groups)
-        tables = [_keys(shard, batch), scores]
+        tables = [keys(shard, batch, seen_db), scores]
         if bench.reference is not None:
             model = bench.reference
             again = self._hidden(bench, shard, batch, model)
@@ -134,18 +134,6 @@ def _batches(bench: Bench, queries: list[Query]) -> Iterator[list[Query]]:
     ordered = sorted(queries, key=lambda query: query.level)
     for _, alike in groupby(ordered, key=lambda query: query.level):
         yield from bench.batches([*alike])
-
-
-def _keys(shard: Shard, batch: list[Query]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "example_id": [shard.ids[query.example] for query in batch],
-            "input": [query.input for query in batch],
-            "level": [query.level for query in batch],
-            "draw": [query.draw for query in batch],
-            "snr_db": [seen_db(query.level) for query in batch],
-        }
-    )
 
 
 def _in_pixels(model: Denoiser) -> bool:

@@ -220,8 +220,8 @@ def test_an_inconclusive_run_and_what_is_not_shared_are_named(runs):
     result = compare(CompareConfig((one, other)))
     said = " | ".join(result.comparisons[0].remarks)
     assert "other is inconclusive by itself: nothing stands out" in said
-    assert "only one has sigma 1: not compared" in said
-    assert "only other has sigma 3: not compared" in said
+    assert "only one has level 1: not compared" in said
+    assert "only other has level 3: not compared" in said
     assert f"only other has the attack {SAMPLE}: not compared" in said
     assert "steps differ: 1 in one, 2 in other" in said
     assert "draws differ: 2" in said
