@@ -6,7 +6,7 @@ import codecs
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 from memaudit.data.source import Columns, listed, unpacked, why_unread
 from memaudit.errors import DataError
@@ -200,11 +200,16 @@ class Beside:
 
     def _packed(self, image: str) -> str:
         """Say that what may hold the caption is packed or no whole file; "" where nothing is."""
-        wanted = {*self._names(image), *names_beside(image, (FIELDS,))}
-        for name in self.names:
-            if unpacked(name) in wanted:
+        for wanted in (*self._names(image), *names_beside(image, (FIELDS,))):
+            if wanted in self._by_content:
+                name = self._by_content[wanted]
                 return f"the caption cannot be read: .{name} is {why_unread(name)}"
         return ""
+
+    @cached_property
+    def _by_content(self) -> dict[str, str]:
+        """The names of packed files, by what they would be called unpacked."""
+        return {unpacked(name): name for name in self.names if unpacked(name)}
 
     def _there(self, names: Iterable[str]) -> Iterator[str]:
         return (name for name in names if name in self.names)
