@@ -51,9 +51,10 @@ def refuse_unfit(config: AttackConfig, conditioning: Conditioning) -> None:
 def check_attacks(config: AttackConfig) -> None:
     """Find all attacks that are asked for, and what is pooled of each; needs no model and no data.
 
-    Raises ConfigError for an unknown attack or column, DependencyError for an attack that cannot be
-    imported.
+    Raises ConfigError for an unknown attack or column, and for options that no attack would heed,
+    DependencyError for an attack that cannot be imported.
     """
+    config.refuse_unused()
     for attack in attacks_of(config):
         pooled(attack)
 

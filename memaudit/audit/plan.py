@@ -12,7 +12,13 @@ import pandas as pd
 import torch
 
 from memaudit.attacks.base import Grid, Grids
-from memaudit.attacks.passes import check_attacks, claim_passes, claims_of, refuse_unfit
+from memaudit.attacks.passes import (
+    check_attacks,
+    claim_passes,
+    claims_of,
+    full_passes,
+    refuse_unfit,
+)
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
@@ -70,6 +76,8 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     chief = claim_passes(spec.attack, grids)[0]
+    brought = [how for how in full_passes(spec.attack, grids) if how.attack.claim == "reproduction"]
+    brought = [chief, *(how for how in brought if how.attack.noise == "hidden" and how != chief)]
     levels = len(chief.grid.levels)
     more = 0 if chief.attack.noise == "hidden" else _most_added(spec.attack) - added
     vectors = 12 * len(sides) * opened.embedder.dim
@@ -78,7 +86,7 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
         controls=controls,
         levels=levels,
         levels_at_most=levels + more,
-        queries=work.images * chief.queries_each,
+        queries=work.images * sum(how.queries_each for how in brought),
         evaluations=work.evaluations,
         in_full=work.in_full,
         embeddings=work.embeddings,

@@ -229,9 +229,8 @@ class AttackConfig:
                 "--noisy-copies are asked about under noise; name noise first in --corruption, or "
                 "leave them out"
             )
-        self._refuse_unused()
 
-    def _refuse_unused(self) -> None:
+    def refuse_unused(self) -> None:
         """Raise ConfigError for options of a corruption that is not asked for."""
         if not self.with_noise:
             unused = {name for name in OF_NOISE if _given(self.noise, name)}

@@ -51,8 +51,7 @@ def share_of(kind: HidingKind, strength: float, size: tuple[int, int]) -> float:
     Raises ConfigError where that is nothing, or all, or cannot be done with images of that size.
     """
     if kind in ("mask-random", "mask-box"):
-        _expect_some(kind, strength, size)
-        return strength
+        return _expect_some(kind, strength, size)
     if kind == "downsample":
         _expect_whole(int(strength), size)
         return 1 - 1 / strength**2
@@ -77,7 +76,10 @@ def automatic_shares(
     if kind in ("mask-random", "blur"):
         end = max(end, 4 / math.prod(size))
     left = np.geomspace(MOST_SEEN, min(end, MOST_SEEN), levels) if levels > 1 else [MOST_SEEN / 2]
-    return sorted({_four(1 - float(one)) for one in left})
+    shares = [_four(1 - float(one)) for one in left]
+    if kind == "blur":
+        return sorted(set(shares))
+    return sorted({_expect_some(kind, share, size) for share in shares})
 
 
 def least_seen(limit: float | None, sigma: float) -> float:
@@ -152,18 +154,23 @@ def _expect_whole(factor: int, size: tuple[int, int]) -> None:
         )
 
 
-def _expect_some(kind: HidingKind, share: float, size: tuple[int, int]) -> None:
-    """Raise ConfigError for a share that hides no pixel of an image, or all."""
-    pixels = math.prod(size)
-    hidden = round(share * pixels)
+def _pixels_hidden(kind: HidingKind, share: float, size: tuple[int, int]) -> int:
+    """How many pixels a mask of so much hides, whole pixels and whole boxes as they are."""
     if kind == "mask-box":
-        hidden = math.prod(max(1, round(side * math.sqrt(share))) for side in size)
+        return math.prod(max(1, round(side * math.sqrt(share))) for side in size)
+    return round(share * math.prod(size))
+
+
+def _expect_some(kind: HidingKind, share: float, size: tuple[int, int]) -> float:
+    """How much a mask hides in whole pixels; raises ConfigError where that is none, or all."""
+    pixels, hidden = math.prod(size), _pixels_hidden(kind, share, size)
     if not 0 < hidden < pixels:
         what = "no pixel" if hidden == 0 else "all"
         raise ConfigError(
             f"--corruption {kind}:{share:g} hides {what} of an image of {size[0]} x {size[1]} px; "
             f"give {'more' if hidden == 0 else 'less'}"
         )
+    return _four(hidden / pixels)
 
 
 def _expect_told(width: float, size: tuple[int, int]) -> float:

@@ -26,6 +26,7 @@ class Covering:
     begins: str
     axis: str
     easy: str
+    other: str
 
     def left(self, snr_db: float) -> str:
         """How much of an image a level leaves, in dB and in words."""
@@ -64,6 +65,7 @@ NOISE = Covering(
     begins="a noised copy of the image",
     axis="Signal that the noise left, dB (left: less)",
     easy="at weak noise any image comes back",
+    other="the most similar other image",
 )
 HIDDEN = Covering(
     hides=True,
@@ -88,6 +90,7 @@ HIDDEN = Covering(
     begins="a part of the image",
     axis="What was seen against what was hidden, dB (left: less seen)",
     easy="where much is seen any image is restored",
+    other="the other image whose hidden part is nearest by pixels",
 )
 
 

@@ -75,27 +75,31 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, told: _Told)
         width=width,
         height=height,
         columns=shown,
-        alt=_seen(row, f"{told.way.under} ({level})", len(shown)),
-        said=_said(row, f"{'Shown' if pd.isna(snr) else 'Comes back as a copy'} from {level}"),
+        alt=_seen(row, f"{told.way.under} ({level})", told.way.other, len(shown)),
+        said=_said(
+            row,
+            f"{'Shown' if pd.isna(snr) else 'Comes back as a copy'} from {level}",
+            told.way.other,
+        ),
     )
 
 
-def _seen(row: pd.Series[float], level: str, count: int) -> str:
+def _seen(row: pd.Series[float], level: str, other: str, count: int) -> str:
     """What a strip shows, for those who do not see it."""
-    other = f", and the most similar other image, {row['nearest_other_source']}"
+    beside = f", and {other}, {row['nearest_other_source']}"
     return (
         f"{'Four' if count == 4 else 'Three'} pictures side by side: the image {row['source']}, "
         f"the same {level}, what the model made of that (similarity to the image "
-        f"{row['own_similarity']:.2f} of 1 on average){other if count == 4 else ''}."
+        f"{row['own_similarity']:.2f} of 1 on average){beside if count == 4 else ''}."
     )
 
 
-def _said(row: pd.Series[float], shown: str) -> str:
+def _said(row: pd.Series[float], shown: str, other: str) -> str:
     """What is to be known of a finding."""
     unseen = _unseen(row) if pd.isna(row["recovered_from_snr_db"]) else ""
     return (
         f"{shown}. Similarity {row['own_similarity']:.2f} to the image on average, "
-        f"{row['nearest_other_similarity']:.2f} to the most similar other (a score up to 1, no "
+        f"{row['nearest_other_similarity']:.2f} to {other} (a score up to 1, no "
         f"percentage).{unseen}"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from memaudit.attacks.passes import steps_of
 from memaudit.records import CLEAN, COPY
-from memaudit.report.covering import Covering, covering
+from memaudit.report.covering import HIDDEN, NOISE, Covering, covering
 from memaudit.report.figure import upper
 from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
@@ -184,7 +184,10 @@ def untested(record: Record) -> Iterator[str]:
     asked_for = record.config.attack.done(adaptive=conduct.adaptive)
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
     way = covering(record)
-    yield f"{upper(UNASKED)}: every reconstruction here began with {way.begins}."
+    begins = way.begins
+    if asked_for.hidings and asked_for.with_noise:
+        begins = f"{NOISE.begins} or {HIDDEN.begins}"
+    yield f"{upper(UNASKED)}: every reconstruction here began with {begins}."
     if levels:
         snr = sorted({one.snr_db for one in levels})
         sampler = "posterior sampling" if way.hides else asked_for.sampler

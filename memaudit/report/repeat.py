@@ -37,7 +37,8 @@ def _words(one: Option, value: Any) -> list[str]:
     if not one.required and value == one.field.default:
         return []
     if isinstance(value, bool):
-        return [one.flag]
+        no = f"--{one.about.opposite}" if one.about.opposite else one.flag
+        return [no if one.field.default is None and not value else one.flag]
     if isinstance(value, tuple):
         return [one.flag, ",".join(map(str, value))] if value else []
     return [] if value is None else [one.flag, str(value)]
