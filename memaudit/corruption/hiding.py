@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memaudit.config import HidingKind
 from memaudit.corruption.linear import Cosines
-from memaudit.corruption.mask import draw_mask
+from memaudit.corruption.mask import box_sides, draw_mask
 from memaudit.errors import ConfigError
 
 HALF = 0.5
@@ -155,10 +155,17 @@ def _expect_whole(factor: int, size: tuple[int, int]) -> None:
 
 
 def _pixels_hidden(kind: HidingKind, share: float, size: tuple[int, int]) -> int:
-    """How many pixels a mask of so much hides, whole pixels and whole boxes as they are."""
-    if kind == "mask-box":
-        return math.prod(max(1, round(side * math.sqrt(share))) for side in size)
-    return round(share * math.prod(size))
+    """How many pixels a mask of so much hides, whole pixels and whole boxes as they are.
+
+    The share of a box is that from which a box of the same sides is drawn: the next such where the
+    sides of its own would be rounded otherwise.
+    """
+    if kind == "mask-random":
+        return round(share * math.prod(size))
+    sides = box_sides(share, size)
+    while (again := box_sides(_four(math.prod(sides) / math.prod(size)), size)) != sides:
+        sides = again
+    return math.prod(sides)
 
 
 def _expect_some(kind: HidingKind, share: float, size: tuple[int, int]) -> float:

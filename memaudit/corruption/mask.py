@@ -22,9 +22,15 @@ def draw_mask(
         seen = generator.random(size, dtype=np.float32) >= share
         return torch.from_numpy(seen.astype(np.float32))[None]
     mask = torch.ones(1, *size)
-    sides = [max(1, round(side * math.sqrt(share))) for side in size]
+    sides = box_sides(share, size)
     y, x = (
         int(generator.integers(whole - side + 1)) for whole, side in zip(size, sides, strict=True)
     )
     mask[:, y : y + sides[0], x : x + sides[1]] = 0
     return mask
+
+
+def box_sides(share: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width, in whole pixels, of a box of that share of an image of `size`."""
+    height, width = (max(1, round(side * math.sqrt(share))) for side in size)
+    return height, width

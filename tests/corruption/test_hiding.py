@@ -195,3 +195,11 @@ def test_options_that_no_corruption_heeds_are_refused(options, said):
 def test_a_kind_with_a_strength_and_without_is_refused():
     with pytest.raises(ConfigError, match="names mask-box with a strength and without"):
         AttackConfig(corruptions=("mask-box", "mask-box:.5"))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (96, 192), (65, 70)])
+def test_the_box_that_is_drawn_hides_the_share_that_is_told(size):
+    for strength in (0.3, 0.5, 0.75, 0.9, 0.95 if min(size) > 60 else 0.85):
+        share = share_of("mask-box", strength, size)
+        gain = drawn(generator(0, "a", share, 0, "mask-box"), "mask-box", share, size)
+        assert 1 - float(gain.mean()) == pytest.approx(share, abs=1e-4)
