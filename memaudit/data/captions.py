@@ -200,16 +200,21 @@ class Beside:
 
     def _packed(self, image: str) -> str:
         """Say that what may hold the caption is packed or no whole file; "" where nothing is."""
-        for wanted in (*self._names(image), *names_beside(image, (FIELDS,))):
-            if wanted in self._by_content:
-                name = self._by_content[wanted]
-                return f"the caption cannot be read: .{name} is {why_unread(name)}"
-        return ""
+        wanted = (*self._names(image), *names_beside(image, (FIELDS,)))
+        found = [self._by_content[name] for name in wanted if name in self._by_content]
+        if not found:
+            return ""
+        _, first = min(found)
+        return f"the caption cannot be read: .{first} is {why_unread(first)}"
 
     @cached_property
-    def _by_content(self) -> dict[str, str]:
-        """The names of packed files, by what they would be called unpacked."""
-        return {unpacked(name): name for name in self.names if unpacked(name)}
+    def _by_content(self) -> dict[str, tuple[int, str]]:
+        """Place and name of the first packed file of each name that it would have unpacked."""
+        places: dict[str, tuple[int, str]] = {}
+        for place, name in enumerate(self.names):
+            if inner := unpacked(name):
+                places.setdefault(inner, (place, name))
+        return places
 
     def _there(self, names: Iterable[str]) -> Iterator[str]:
         return (name for name in names if name in self.names)
