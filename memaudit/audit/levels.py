@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from memaudit.config import AttackConfig, Hiding, Noise
-from memaudit.corruption.hiding import automatic_shares, least_seen, share_of
+from memaudit.corruption.hiding import automatic_shares, share_of
 from memaudit.corruption.noise import (
     identification_limit,
     levels_above,
@@ -18,7 +18,7 @@ from memaudit.corruption.noise import (
     weak_grid,
 )
 from memaudit.errors import ConfigError
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, in_pixels
 from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
@@ -67,7 +67,7 @@ def choose_levels(
 
     Raises ConfigError if no level lies in the model's range, and in that of a reference model.
     """
-    limit = _limit(images, crowd.members)
+    limit = limit_of(images, crowd.members)
     if noise.automatic:
         wanted = _automatic(limit, noise.levels, crowd)
     else:
@@ -91,23 +91,20 @@ def choose_levels(
     return Levels(tuple(inside), tuple(outside), limit)
 
 
-def choose_weak_levels(
-    noise: Noise, denoiser: Denoiser, images: Tensor, crowd: Crowd
-) -> tuple[float, ...]:
+def choose_weak_levels(noise: Noise, denoiser: Denoiser, limit: float | None) -> tuple[float, ...]:
     """Resolve the levels of attacks that work with weak noise, as `choose_levels` does the others.
 
-    Raises ConfigError if no level lies in the model's range.
+    `limit` is the identification limit of the pool. Raises ConfigError if no level lies in the
+    model's range.
     """
     if noise.weak_sigmas:
         wanted = [float(f"{sigma:.6g}") for sigma in noise.weak_sigmas]
+    elif limit is None:
+        raise ConfigError(
+            "the noise levels of --attacks are derived from the distances between images, and "
+            "there are fewer than two different ones; give --membership-sigma, or --attacks none"
+        )
     else:
-        limit = _limit(images, crowd.members)
-        if limit is None:
-            raise ConfigError(
-                "the noise levels of --attacks are derived from the distances between images, and "
-                "there are fewer than two different ones; give --membership-sigma, or --attacks "
-                "none"
-            )
         wanted = weak_grid(limit, WEAK_LEVELS, denoiser.sigma_min)
     inside, _ = within_range(denoiser, sorted(set(wanted)))
     if not inside:
@@ -119,26 +116,20 @@ def choose_weak_levels(
 
 
 def choose_hidden(
-    config: AttackConfig, denoiser: Denoiser, images: Tensor, crowd: Crowd
+    config: AttackConfig, denoiser: Denoiser, least: float = 0.0
 ) -> dict[str, tuple[float, ...]]:
     """How much is hidden of images by each attack that does, by its name.
 
+    No more than leaves a share `least` to see (`least_seen`), where the shares are not given.
     Raises ConfigError where a model's space does not let it, or the size of its images.
     """
-    least = least_seen(_limit(images, crowd.members), config.restoration.seen_sigma)
     return {
-        one.attack: tuple(shares_of(one, config.restoration.levels, denoiser, least))
+        one.attack: tuple(_shares_of(one, config.restoration.levels, denoiser, least))
         for one in config.hidings
     }
 
 
-def refuse_unhidable(config: AttackConfig, denoiser: Denoiser) -> None:
-    """Raise ConfigError for what cannot be hidden of a model's images, before anything is kept."""
-    for one in config.hidings:
-        shares_of(one, config.restoration.levels, denoiser, least=0.0)
-
-
-def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
+def _shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
     """The shares that one kind hides, ascending."""
     _, height, width = denoiser.shape
     if one.kind in ("downsample", "blur") and denoiser.mask is not None:
@@ -146,7 +137,7 @@ def shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> lis
             f"--corruption {one.kind} cannot be asked of a network of masked images, which sees "
             "what its mask shows alone; give mask-random, mask-box or mask-half"
         )
-    if one.kind in ("downsample", "blur") and (height, width) != tuple(denoiser.resolution):
+    if one.kind in ("downsample", "blur") and not in_pixels(denoiser):
         raise ConfigError(
             f"--corruption {one.kind} is for models of pixels, and this one works on latents of a "
             "VAE; give mask-random, mask-box or mask-half"
@@ -161,12 +152,8 @@ def _row(sigmas: list[float]) -> str:
     return ", ".join(f"{sigma:.4g}" for sigma in sigmas)
 
 
-def limit_of(images: Tensor, crowd: Crowd) -> float | None:
+def limit_of(images: Tensor, members: int) -> float | None:
     """The identification limit of a pool; None where there are too few images to tell."""
-    return _limit(images, crowd.members)
-
-
-def _limit(images: Tensor, members: int) -> float | None:
     if len(images) < ENOUGH:
         return None
     return identification_limit(images.flatten(1).cpu().numpy(), members) or None

@@ -12,7 +12,7 @@ from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
 from memaudit.audit.checks import describe_training
 from memaudit.audit.generation import check_quality
-from memaudit.audit.levels import refuse_unhidable
+from memaudit.audit.levels import choose_hidden
 from memaudit.audit.pictures import write_pictures
 from memaudit.audit.power import check_power
 from memaudit.audit.prepare import Ready, prepare
@@ -52,7 +52,7 @@ def scan(
         opened = open_parts(spec, loaded)
         check_captions(opened.listing, config.attack.prompt, opened.loaded.denoiser)
         refuse_unfit(config.attack, opened.loaded.denoiser.conditioning)
-        refuse_unhidable(config.attack, opened.loaded.denoiser)
+        choose_hidden(config.attack, opened.loaded.denoiser)  # refuses before anything is kept
         config = config.settled(len(opened.listing.rows))
         spec = replace(spec, attack=config.attack)
         run.start(_question(config, opened))

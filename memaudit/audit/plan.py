@@ -22,12 +22,12 @@ from memaudit.attacks.passes import (
 from memaudit.audit.bench import Opened, device_of, open_parts
 from memaudit.audit.captions import tells_own
 from memaudit.audit.generation import generating_evaluations
-from memaudit.audit.levels import WEAK_LEVELS, Crowd, explicit_levels, shares_of
+from memaudit.audit.levels import WEAK_LEVELS, Crowd, choose_hidden, explicit_levels
 from memaudit.audit.power import queries_of
 from memaudit.audit.prospect import Prospect, prospect
 from memaudit.audit.scoring import Extent
 from memaudit.audit.spec import BenchSpec
-from memaudit.config import AttackConfig, CalibrationConfig, ScanConfig
+from memaudit.config import NOISE, AttackConfig, CalibrationConfig, ScanConfig
 from memaudit.corruption.noise import ABOVE, levels_above
 from memaudit.models.denoiser import Denoiser
 
@@ -76,17 +76,14 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
     work = _Work.of(spec, grids, members, controls)
     network, embedding = _time_models(spec, opened), _time_embedder(spec, opened)
     chief = claim_passes(spec.attack, grids)[0]
-    brought = [how for how in full_passes(spec.attack, grids) if how.attack.claim == "reproduction"]
-    brought = [chief, *(how for how in brought if how.attack.noise == "hidden" and how != chief)]
-    levels = len(chief.grid.levels)
     more = 0 if chief.attack.noise == "hidden" else _most_added(spec.attack) - added
     vectors = 12 * len(sides) * opened.embedder.dim
     return Plan(
         members=members,
         controls=controls,
-        levels=levels,
-        levels_at_most=levels + more,
-        queries=work.images * sum(how.queries_each for how in brought),
+        levels=len(chief.grid.levels),
+        levels_at_most=len(chief.grid.levels) + more,
+        queries=work.images * _queries_each(spec.attack, grids),
         evaluations=work.evaluations,
         in_full=work.in_full,
         embeddings=work.embeddings,
@@ -102,6 +99,19 @@ def _estimate(spec: BenchSpec, calibration: CalibrationConfig) -> Plan:
             inputs=2 if grids.strong.copies else 1,
         ),
     )
+
+
+def _queries_each(config: AttackConfig, grids: Grids) -> int:
+    """Corrupted images that are made of an image to be brought back.
+
+    All modes of reconstruction are given the same ones; each way to hide makes its own.
+    """
+    passes = (how for how in full_passes(config, grids) if how.attack.claim == "reproduction")
+    made = {
+        how.attack.name if how.attack.noise == "hidden" else NOISE: how.queries_each
+        for how in passes
+    }
+    return sum(made.values())
 
 
 @dataclass(frozen=True)
@@ -150,8 +160,12 @@ def _most_added(config: AttackConfig) -> int:
 
 def _grids(config: AttackConfig, opened: Opened, added: int) -> Grids:
     """The levels of all attacks, as far as they are known."""
-    strong, weak = _grid(config, opened, added), _weak_grid(config, opened)
-    return Grids(strong, weak, _hidden_grids(config, opened))
+    hidden = choose_hidden(config, opened.loaded.denoiser)
+    return Grids(
+        _grid(config, opened, added),
+        _weak_grid(config, opened),
+        {name: Grid(shares) for name, shares in hidden.items()},
+    )
 
 
 def _grid(config: AttackConfig, opened: Opened, added: int) -> Grid:
@@ -174,15 +188,6 @@ def _weak_grid(config: AttackConfig, opened: Opened) -> Grid:
     given = config.noise.weak_sigmas
     sigmas = tuple(sorted(set(given))) or tuple(map(float, range(1, WEAK_LEVELS + 1)))
     return Grid(sigmas, () if opened.copies is None else sigmas)
-
-
-def _hidden_grids(config: AttackConfig, opened: Opened) -> dict[str, Grid]:
-    """What is hidden where parts of images are; where nothing is given, as far as it may go."""
-    count, denoiser = config.restoration.levels, opened.loaded.denoiser
-    return {
-        one.attack: Grid(tuple(shares_of(one, count, denoiser, least=0.0)))
-        for one in config.hidings
-    }
 
 
 def _time_models(spec: BenchSpec, opened: Opened) -> float:

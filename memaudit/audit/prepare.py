@@ -24,6 +24,7 @@ from memaudit.audit.levels import (
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
+from memaudit.corruption.hiding import least_seen
 from memaudit.errors import RunDirectoryError
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, remark
@@ -171,11 +172,13 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     if with_noise(attack, "strong"):
         levels = choose_levels(attack.noise, denoiser, x0, crowd, also)
     else:
-        levels = Levels((), (), limit_of(x0, crowd))
-    levels = replace(levels, hidden=choose_hidden(attack, denoiser, x0, crowd))
+        levels = Levels((), (), limit_of(x0, crowd.members))
+    limit = levels.identification_limit
+    least = least_seen(limit, attack.restoration.seen_sigma)
+    levels = replace(levels, hidden=choose_hidden(attack, denoiser, least))
     if not with_noise(attack, "weak"):
         return levels
-    return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, x0, crowd))
+    return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, limit))
 
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:

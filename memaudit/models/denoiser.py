@@ -89,3 +89,8 @@ class Denoiser(Protocol):
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
         """Other ways the same network could be read, by name; empty where nothing is read."""
+
+
+def in_pixels(denoiser: Denoiser) -> bool:
+    """Whether its space has a cell for each pixel, and is no space of latents."""
+    return tuple(denoiser.shape[1:]) == tuple(denoiser.resolution)

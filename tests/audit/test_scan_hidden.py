@@ -229,3 +229,9 @@ def test_a_plan_counts_what_a_scan_does(asked):
 def test_what_hides_nothing_or_all_is_refused_before_the_first_score(asked, word, said):
     with pytest.raises(ConfigError, match=said):
         scan(asked("refused", corruption=(word,)))
+
+
+def test_a_plan_counts_the_corrupted_images_of_all_corruptions(asked):
+    both = ("mask-half", "noise")
+    planned = estimate(asked("plan-both", corruption=both, reconstruct=("ode", "one-step")))
+    assert planned.queries == IMAGES * (QUICK.draws + 1)  # a half, and noise at one level
