@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from memaudit.attacks.base import Bench
 from memaudit.attacks.rivals import GREY
+from memaudit.attacks.scores import SMALLEST, tiles_of
 from memaudit.corruption.linear import View
 from memaudit.records import Column, Image, Images
 from memaudit.similarity.search.index import cosine
 
-TILES = 4  # a side, for the largest tile distance
 MOSTLY = 0.5  # of the most that a tile has hidden: tiles with less are not looked at
-SMALLEST = 1 / GREY  # of a distance that is divided by: one grey level
 
 COLUMNS = (
     Column("own_similarity", "embedding similarity of the part that was hidden, -1 to 1"),
@@ -57,7 +56,7 @@ def hidden_scores(
     nearest, alone = others.argmin(axis=1), ~np.isfinite(others).any(axis=1)
     around = np.where(alone, l2, others.min(axis=1))
     rivals = np.where(alone[:, None, None, None], sources, bench.pixels.images[nearest])
-    own, beside = _similarities(bench, view, (images, sources, rivals))
+    own, beside = similarities(bench, view, images, sources, rivals)
     ids = np.array(bench.pixels.ids, dtype=object)[nearest]
     return pd.DataFrame(
         {
@@ -67,30 +66,31 @@ def hidden_scores(
             "nearest_other_similarity": beside,
             "margin": own - beside,
             "l2": l2,
-            "tile_l2": [_largest_tile(view.row(k), one) for k, one in enumerate(squares)],
+            "tile_l2": _largest_tile(view, squares),
             "l2_ratio": l2 / np.maximum(around, SMALLEST),
         }
     )
 
 
-def _similarities(
-    bench: Bench, view: View, sets: tuple[Images, Images, Images]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[B] of the first images to the second, and to the third, where the view hides them.
+def similarities(
+    bench: Bench, view: View, images: Images, *others: Images
+) -> list[NDArray[np.float64]]:
+    """[B] of images to those of each other set, where the view hides them.
 
     Rectangles of one size are embedded together.
     """
-    boxes = [_around(view.row(k)) for k in range(len(sets[0]))]
-    found = np.zeros((2, len(boxes)))
+    boxes = [_around(view.row(k)) for k in range(len(images))]
+    found = [np.zeros(len(boxes)) for _ in others]
     sizes = [(bottom - top, right - left) for top, left, bottom, right in boxes]
     for size in dict.fromkeys(sizes):
         rows = [k for k, one in enumerate(sizes) if one == size]
-        made, theirs, other = (
-            bench.embedder.embed(np.stack([_cut(images[k], boxes[k]) for k in rows]))
-            for images in sets
+        made, *theirs = (
+            bench.embedder.embed(np.stack([_cut(some[k], boxes[k]) for k in rows]))
+            for some in (images, *others)
         )
-        found[:, rows] = cosine(made, theirs), cosine(made, other)
-    return found[0], found[1]
+        for values, vectors in zip(found, theirs, strict=True):
+            values[rows] = cosine(made, vectors)
+    return found
 
 
 def _cut(image: Image, box: tuple[int, int, int, int]) -> Image:
@@ -106,30 +106,23 @@ def _squares(view: View, images: Images, sources: Images) -> NDArray[np.float64]
     return squares
 
 
-def _largest_tile(view: View, squares: NDArray[np.float64]) -> float:
-    """The largest root-mean-square difference of a tile that is as hidden as most."""
-    pixelwise = (view.basis.height, view.basis.width) == (1, 1)
-    weight = view.hidden[0, 0].numpy() if pixelwise else np.ones(squares.shape)
-    sums, weights = (_tiles(one) for one in (squares, weight))
-    enough = weights >= MOSTLY * weights.max()
-    return float(np.sqrt((sums[enough] / weights[enough]).max()))
-
-
-def _tiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    rows, columns = (min(TILES, side) for side in values.shape)
-    return np.array(
-        [
-            block.sum()
-            for band in np.array_split(values, rows, axis=0)
-            for block in np.array_split(band, columns, axis=1)
-        ]
+def _largest_tile(view: View, squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[B]: the largest root-mean-square difference of a tile that is as hidden as most."""
+    hidden = view.hidden[:, 0].numpy()
+    weight = hidden if view.basis.pixelwise else np.ones(squares.shape)
+    sums, weights = (
+        np.array([block.sum((1, 2)) for block in tiles_of(one)]) for one in (squares, weight)
     )
+    enough = weights >= MOSTLY * weights.max(axis=0)
+    means = np.divide(sums, weights, out=np.zeros(sums.shape), where=enough)
+    largest: NDArray[np.float64] = np.sqrt(means.max(axis=0))
+    return largest
 
 
 def _around(view: View) -> tuple[int, int, int, int]:
     """The smallest rectangle around what is hidden: top, left, bottom, right."""
     hidden = view.hidden[0, 0].numpy() > 0
-    if (view.basis.height, view.basis.width) != (1, 1):
+    if not view.basis.pixelwise:
         return (0, 0, *hidden.shape)
     rows, columns = (np.flatnonzero(hidden.any(axis=axis)) for axis in (1, 0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

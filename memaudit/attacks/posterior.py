@@ -20,7 +20,7 @@ from memaudit.attacks import samplers
 from memaudit.corruption.linear import Seen
 from memaudit.corruption.noise import per_row, standard_normal
 from memaudit.errors import ModelError
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, in_pixels
 
 START = 20.0  # noise at which the sampling begins, for images in [-1, 1]
 END = 0.02  # and from which it goes to 0 in one step
@@ -87,7 +87,24 @@ def posterior_mean(
     With D = E[x0 | x] and C = sigma^2 J it is D + C A' (A C A' + sigma_y^2)^-1 (y - A D); the
     inverse by `corrections` steps of conjugate gradients, each one pass back through the network.
     """
-    view, variance = seen.view, per_row(sigma.square(), x)
+    view, (x0, spread) = seen.view, _answer(denoiser, x, sigma, captions)
+
+    def system(direction: Tensor) -> Tensor:
+        return view.of(spread(view.back(direction))) + seen.sigma**2 * direction
+
+    missing = (seen.y - view.of(x0)) * (view.gain > 0)
+    weights = conjugate_gradients(system, missing, corrections)
+    corrected: Tensor = x0 + spread(view.back(weights))
+    if not in_pixels(denoiser):
+        return corrected
+    return torch.where(x0.isfinite(), corrected.clamp(-RANGE, RANGE), torch.nan)
+
+
+def _answer(
+    denoiser: Denoiser, x: Tensor, sigma: Tensor, captions: Sequence[str]
+) -> tuple[Tensor, Apply]:
+    """D at x, and what makes C times a direction; J is symmetric where D is a posterior mean."""
+    variance = per_row(sigma.square(), x)
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         x0 = denoiser.unclipped.denoise(x, sigma, captions)
@@ -98,19 +115,10 @@ def posterior_mean(
         )
 
     def spread(direction: Tensor) -> Tensor:
-        """C times a direction [B, *shape]; J is symmetric where D is a posterior mean."""
         (back,) = torch.autograd.grad(x0, x, direction, retain_graph=True)
         return variance * back
 
-    def system(direction: Tensor) -> Tensor:
-        return view.of(spread(view.back(direction))) + seen.sigma**2 * direction
-
-    missing = (seen.y - view.of(x0.detach())) * (view.gain > 0)
-    weights = conjugate_gradients(system, missing, corrections)
-    corrected: Tensor = x0.detach() + spread(view.back(weights))
-    if not _in_pixels(denoiser):
-        return corrected
-    return torch.where(x0.detach().isfinite(), corrected.clamp(-RANGE, RANGE), torch.nan)
+    return x0.detach(), spread
 
 
 def conjugate_gradients(system: Apply, right: Tensor, steps: int) -> Tensor:
@@ -133,7 +141,3 @@ def conjugate_gradients(system: Apply, right: Tensor, steps: int) -> Tensor:
 def _dot(one: Tensor, other: Tensor) -> Tensor:
     product: Tensor = (one.double() * other).flatten(1).sum(1)
     return product.float()
-
-
-def _in_pixels(denoiser: Denoiser) -> bool:
-    return tuple(denoiser.shape[1:]) == tuple(denoiser.resolution)

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard, to_images
 from memaudit.attacks.corrupted import expect_finite, keys
-from memaudit.attacks.hidden_scores import COLUMNS, hidden_scores
+from memaudit.attacks.hidden_scores import COLUMNS, hidden_scores, similarities
 from memaudit.attacks.posterior import Restore
 from memaudit.attacks.scores import paired_scores
+from memaudit.attacks.sources import captions_of, generators
 from memaudit.config import RESTORATIONS, SCORE, AttackConfig, HidingKind
 from memaudit.corruption.hiding import basis_of, drawn
 from memaudit.corruption.linear import Cosines, Seen, View
-from memaudit.corruption.noise import generator, seen_db, standard_normal
+from memaudit.corruption.noise import seen_db, standard_normal
 from memaudit.models.codec import GREY
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, in_pixels
 from memaudit.records import Claim, Column, Example, Image, Images
 
 
@@ -65,10 +66,12 @@ class RestorationAttack:
     def cost(self, how: Pass) -> Cost:
         """The hidden part is embedded of what was restored, of the image and of the nearest other.
 
+        Of a reference model it is of what that restored, and of the image.
         A model that is told what is seen takes fewer network evaluations than these.
         """
         made = how.queries_each + how.pairs_each
-        return Cost(made * self.restore.evaluations, 3 * made, how.queries_each)
+        embedded = 3 * how.queries_each + 2 * how.pairs_each
+        return Cost(made * self.restore.evaluations, embedded, how.queries_each)
 
     def run(self, bench: Bench, shard: Shard, how: Pass) -> pd.DataFrame:
         """Score all queries of a shard."""
@@ -95,28 +98,22 @@ class RestorationAttack:
             model = bench.reference
             again = self._hidden(bench, shard, batch, model)
             other = to_images(model, self._restored(model, again, level, "reference"))
-            theirs = hidden_scores(bench, hidden.pixels, shard.pixels[which], other, groups)
-            own = (one["own_similarity"].to_numpy() for one in (scores, theirs))
-            tables.append(paired_scores(*own))
+            [theirs] = similarities(bench, hidden.pixels, other, shard.pixels[which])
+            tables.append(paired_scores(scores["own_similarity"].to_numpy(), theirs))
         return pd.concat(tables, axis=1)
 
     def _hidden(self, bench: Bench, shard: Shard, batch: list[Query], model: Denoiser) -> Hidden:
         """Hide a part of each image; a reference model is shown the same."""
         level, which = batch[0].level, [query.example for query in batch]
-        generators = [
-            generator(bench.seed, shard.ids[query.example], query.level, query.draw, self.kind)
-            for query in batch
-        ]
-        size = model.shape[1:]
-        gain = torch.stack([drawn(one, self.kind, level, size) for one in generators])
+        random, size = generators(bench, shard, batch, self.kind), model.shape[1:]
+        gain = torch.stack([drawn(one, self.kind, level, size) for one in random])
         pixels = View(_enlarged(gain, model), self._basis(level, model.resolution))
         view = View(gain.to(model.device), self._basis(level, size))
-        encoded = None if _in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
+        encoded = None if in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
         x0 = shard.x0[which] if encoded is None else encoded
-        noise = standard_normal(generators, model.shape).to(model.device)
-        captions = [bench.captions.get(shard.ids[k], "") for k in which]
+        noise = standard_normal(random, model.shape).to(model.device)
         seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded)
-        return Hidden(seen, pixels, generators, captions)
+        return Hidden(seen, pixels, random, captions_of(bench, shard, batch))
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:
         return basis_of(self.kind, level, (size[0], size[1]))
@@ -134,10 +131,6 @@ def _batches(bench: Bench, queries: list[Query]) -> Iterator[list[Query]]:
     ordered = sorted(queries, key=lambda query: query.level)
     for _, alike in groupby(ordered, key=lambda query: query.level):
         yield from bench.batches([*alike])
-
-
-def _in_pixels(model: Denoiser) -> bool:
-    return tuple(model.shape[1:]) == tuple(model.resolution)
 
 
 def _enlarged(gain: Tensor, model: Denoiser) -> Tensor:

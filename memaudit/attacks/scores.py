@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import torch
@@ -194,12 +196,13 @@ def _ssim(source: Image, image: Image) -> float:
 
 
 def _largest_tile(squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    batch, height, width = squares.shape[:3]
-    rows, columns = min(TILES, height), min(TILES, width)
-    tiles = [
-        block.reshape(batch, -1).mean(1)
-        for band in np.array_split(squares, rows, axis=1)
-        for block in np.array_split(band, columns, axis=2)
-    ]
+    tiles = [block.reshape(len(block), -1).mean(1) for block in tiles_of(squares)]
     largest: NDArray[np.float64] = np.sqrt(np.max(tiles, axis=0))
     return largest
+
+
+def tiles_of(values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Cut [B, H, W, ...] into TILES bands of TILES blocks, or as many as it has pixels."""
+    rows, columns = (min(TILES, side) for side in values.shape[1:3])
+    for band in np.array_split(values, rows, axis=1):
+        yield from np.array_split(band, columns, axis=2)

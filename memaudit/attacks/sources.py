@@ -39,7 +39,7 @@ class Sources:
         which = [query.example for query in batch]
         x0, model = shard.x0[which], model or bench.denoiser
         sigma = torch.tensor([query.level for query in batch], device=x0.device)
-        captions = [bench.captions.get(shard.ids[k], "") for k in which]
+        captions = captions_of(bench, shard, batch)
         if bench.copies is None or shard.copies is None:
             return cls(model, x0, torch.zeros_like(sigma), sigma, captions)
         noisy = torch.tensor([query.input == COPY for query in batch], device=x0.device)
@@ -81,10 +81,18 @@ class Sources:
         return (noisy - self.mean(noisy, added)) / per_row(added, noisy)
 
 
-def generators(bench: Bench, shard: Shard, batch: list[Query]) -> list[np.random.Generator]:
-    """Where everything random about each query comes from."""
+def captions_of(bench: Bench, shard: Shard, batch: list[Query]) -> list[str]:
+    """What the model is told of the image of each query."""
+    return [bench.captions.get(shard.ids[query.example], "") for query in batch]
+
+
+def generators(
+    bench: Bench, shard: Shard, batch: list[Query], kind: str = ""
+) -> list[np.random.Generator]:
+    """Where everything random about each query comes from; `kind` is the way to hide, if any."""
     return [
-        generator(bench.seed, shard.ids[query.example], query.level, query.draw) for query in batch
+        generator(bench.seed, shard.ids[query.example], query.level, query.draw, kind)
+        for query in batch
     ]
 
 

@@ -102,17 +102,13 @@ def _parsed(word: str) -> tuple[HidingKind, float | None]:
     if name not in RESTORATIONS:
         known = ", ".join((NOISE, *RESTORATIONS))
         raise ConfigError(f"--corruption {word} is not known; give one of {known}")
-    kind = name
     if not colon:
-        return kind, None
+        return name, None
     strength = _number(text)
-    if kind == "mask-half" or not _fits(kind, strength):
-        raise ConfigError(
-            f"--corruption {word} cannot be: after {name}: comes {STRENGTHS[kind]}"
-            if kind != "mask-half"
-            else f"--corruption {word} cannot be: {name} takes {STRENGTHS[kind]}"
-        )
-    return kind, strength
+    if not _fits(name, strength):
+        wanted = f"{name} takes" if name == "mask-half" else f"after {name}: comes"
+        raise ConfigError(f"--corruption {word} cannot be: {wanted} {STRENGTHS[name]}")
+    return name, strength
 
 
 def _number(text: str) -> float:
@@ -123,6 +119,8 @@ def _number(text: str) -> float:
 
 
 def _fits(kind: HidingKind, strength: float) -> bool:
+    if kind == "mask-half":
+        return False
     if kind in ("mask-random", "mask-box"):
         return 0 < strength < 1
     if kind == "downsample":

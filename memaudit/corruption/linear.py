@@ -24,6 +24,11 @@ class Cosines:
     height: int = 1
     width: int = 1
 
+    @property
+    def pixelwise(self) -> bool:
+        """Whether a coefficient is a pixel."""
+        return (self.height, self.width) == (1, 1)
+
     def of(self, x: Tensor) -> Tensor:
         """Pixels [..., H, W] -> coefficients, each where its block is."""
         return self._turned(x, _cosines(self.height), _cosines(self.width))
@@ -33,7 +38,7 @@ class Cosines:
         return self._turned(coefficients, _cosines(self.height).T, _cosines(self.width).T)
 
     def _turned(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        if (self.height, self.width) == (1, 1):
+        if self.pixelwise:
             return x
         height, width = x.shape[-2:]
         tall, wide = height // self.height, width // self.width
@@ -91,9 +96,7 @@ class Seen:
 
     def shown(self, x: Tensor) -> Tensor:
         """Images whose seen part is what was seen, and whose hidden part is that of `x`."""
-        kept = self.view.gain
-        rebuilt = torch.where(kept > 0, self.y / kept.clamp(min=1e-6), 0.0)
-        whole = torch.where(kept >= 1, rebuilt, self.view.basis.of(x))
+        whole = torch.where(self.view.gain >= 1, self.y, self.view.basis.of(x))
         return self.view.basis.back(whole)
 
     def only(self) -> Tensor:

@@ -10,7 +10,7 @@ from memaudit.gate.baseline import against
 from memaudit.gate.observed import Finding, Observed
 from memaudit.gate.policy import Policy, Suppression
 from memaudit.gate.rule import EXIT_CODES, Facts, Rule, State, at_most, findings_of, needed
-from memaudit.records import FULL
+from memaudit.report.figure import levels_of
 from memaudit.statistics.verdict import Outcome, small
 
 
@@ -115,12 +115,7 @@ def _findings(facts: Facts) -> Iterator[Rule]:
     if policy.severity_floor_db is not None:
         floor = policy.severity_floor_db
         lowest = min((one.snr_db for one in copies if one.snr_db is not None), default=None)
-        record = facts.seen.record
-        asked = [
-            one.snr_db
-            for one in record.summary.levels
-            if one.phase == FULL and one.attack == record.summary.attack
-        ]
+        asked = [one.snr_db for one in levels_of(facts.seen.record)]
         state = State.PASS if min(asked, default=floor) <= floor else State.CANNOT_TELL
         if lowest is not None and lowest <= floor:
             state = State.FAIL

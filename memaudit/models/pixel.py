@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from memaudit.corruption.linear import Cosines, Seen
+from memaudit.corruption.linear import Seen
 from memaudit.models.denoiser import Conditioning, Denoiser, Told
 from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
@@ -36,7 +36,7 @@ class PixelDenoiser(NetworkDenoiser):
 
     def given(self, seen: Seen) -> Told | None:
         """A network with a mask channel is told the mask; any other cannot be told anything."""
-        if self.mask is None or seen.view.basis != Cosines():
+        if self.mask is None or not seen.view.basis.pixelwise:
             return None
         return _Filling(self.seeing(seen.view.gain), seen)
 

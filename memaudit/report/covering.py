@@ -12,7 +12,7 @@ class Covering:
     """What a report says of one way to corrupt images, noise or what hides a part of them.
 
     `done` is what was done to an image, `tells` what its coming back tells; `finding` names a
-    finding of reproduction and `means` says what it means; `strong` goes before levels.
+    finding of reproduction and `means` says what it means.
     """
 
     hides: bool
@@ -20,7 +20,6 @@ class Covering:
     tells: str
     finding: str
     means: str
-    strong: str
     copy: str
     under: str
     begins: str
@@ -56,7 +55,6 @@ NOISE = Covering(
         "copy, and a copy came back, by the measure that compared the pictures. This is evidence "
         "that the model can restore it from a noised copy, and that it was trained on, too."
     ),
-    strong="noise",
     copy=(
         "the embedder calls what came back from noise a copy, from noise from which at most 1 in "
         "100 controls come back as one"
@@ -81,7 +79,6 @@ HIDDEN = Covering(
         "is evidence that the model can restore the image from a part of it, and that it was "
         "trained on, too."
     ),
-    strong="hidden",
     copy=(
         "the embedder calls what was restored a copy of what was hidden, where so much was hidden "
         "that at most 1 in 100 controls come back so"

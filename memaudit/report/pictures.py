@@ -44,18 +44,23 @@ def pictures(run: Reported) -> Iterator[Picture]:
     """The strips of a run, those of the highest scores first; the strongest even without one."""
     rows = run.findings[run.findings["flagged"] & run.findings["representative"]]
     rows = rows.reset_index(drop=True)
-    called, way = names(run.record), covering(run.record)
     has_strip = rows["example_id"].str[:PREFIX].isin([*run.strips])
     weakest = max((level.snr_db for level in levels_of(run.record)), default=math.nan)
+    attack = run.record.prepared.primary.attack
+    told = _Told(attack, names(run.record), covering(run.record), weakest)
     for place, row in rows[has_strip | (rows.index < STRONGEST)].iterrows():
         strip = run.strips.get(str(row["example_id"])[:PREFIX])
-        yield _picture(row, int(str(place)) + 1, strip, _Told(called, way, weakest))
+        yield _picture(row, int(str(place)) + 1, strip, told)
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What findings are called, how images were corrupted, and the weakest level in dB."""
+    """What findings are called, how images were corrupted, and the weakest level in dB.
 
+    `attack` is the one that the strips show.
+    """
+
+    attack: str
     names: dict[str, str]
     way: Covering
     weakest: float
@@ -79,7 +84,7 @@ def _picture(row: pd.Series[float], rank: int, strip: bytes | None, told: _Told)
         said=_said(
             row,
             f"{'Shown' if pd.isna(snr) else 'Comes back as a copy'} from {level}",
-            told.way.other,
+            told,
         ),
     )
 
@@ -94,19 +99,19 @@ def _seen(row: pd.Series[float], level: str, other: str, count: int) -> str:
     )
 
 
-def _said(row: pd.Series[float], shown: str, other: str) -> str:
+def _said(row: pd.Series[float], shown: str, told: _Told) -> str:
     """What is to be known of a finding."""
-    unseen = _unseen(row) if pd.isna(row["recovered_from_snr_db"]) else ""
+    unseen = _unseen(row, told.attack) if pd.isna(row["recovered_from_snr_db"]) else ""
     return (
         f"{shown}. Similarity {row['own_similarity']:.2f} to the image on average, "
-        f"{row['nearest_other_similarity']:.2f} to {other} (a score up to 1, no "
+        f"{row['nearest_other_similarity']:.2f} to {told.way.other} (a score up to 1, no "
         f"percentage).{unseen}"
     )
 
 
-def _unseen(row: pd.Series[float]) -> str:
+def _unseen(row: pd.Series[float], attack: str) -> str:
     """What tells of an image where its strip does not show it: weak noise, or a noisy copy."""
-    if not str(row["attack"]).startswith(("reconstruction", "restoration")):
+    if str(row["attack"]) != attack:
         return f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
     if str(row["input"]) == COPY:
         return (
