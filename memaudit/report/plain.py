@@ -14,6 +14,7 @@ from memaudit.run.record import Record
 from memaudit.statistics.claims import ClaimFound
 from memaudit.statistics.counts import Counts, Flagged
 from memaudit.statistics.effects import Auc
+from memaudit.statistics.levels import Level
 from memaudit.statistics.power import Power
 from memaudit.statistics.summary import DatasetLevel
 from memaudit.statistics.verdict import LEVEL, Outcome
@@ -179,24 +180,11 @@ def _power(record: Record) -> Iterator[str]:
 
 def untested(record: Record) -> Iterator[str]:
     """What this scan does not say anything about."""
-    prepared, counts = record.prepared, record.summary.counts
-    conduct = record.summary.conduct
-    asked_for = record.config.attack.done(adaptive=conduct.adaptive)
+    counts, conduct = record.summary.counts, record.summary.conduct
     levels = [one for one in record.summary.levels if one.attack == record.summary.attack]
-    way = covering(record)
-    begins = way.begins
-    if asked_for.hidings and asked_for.with_noise:
-        begins = f"{NOISE.begins} or {HIDDEN.begins}"
-    yield f"{upper(UNASKED)}: every reconstruction here began with {begins}."
+    yield _begins(record)
     if levels:
-        snr = sorted({one.snr_db for one in levels})
-        sampler = "posterior sampling" if way.hides else asked_for.sampler
-        how = f"{sampler}, {steps_of(asked_for)} steps"
-        yield (
-            "Other attacks, levels and measures. In technical terms, this scan rests on "
-            f"{record.summary.attack} ({how}) at {_range(snr, way)}, and on the embedder "
-            f"{prepared.embedder.name}, which compared images{_also(record)}."
-        )
+        yield _resting(record, levels)
     yield (
         "Whether the members were trained on and the controls were not: that is taken as it was "
         "said. All else rests on it."
@@ -217,6 +205,27 @@ def untested(record: Record) -> Iterator[str]:
         yield "The noisy copies that the model was trained on."
     yield from map(upper, remarks(record))
     yield "Law: this is evidence, neither a certificate nor legal advice."
+
+
+def _begins(record: Record) -> str:
+    """What the model was handed in every query."""
+    asked, begins = record.config.attack, covering(record).begins
+    if asked.hidings and asked.with_noise:
+        begins = f"{NOISE.begins} or {HIDDEN.begins}"
+    return f"{upper(UNASKED)}: every reconstruction here began with {begins}."
+
+
+def _resting(record: Record, levels: list[Level]) -> str:
+    """By what attack, levels and embedder the scan says what it says."""
+    way, attack = covering(record), record.config.attack
+    done = attack.done(adaptive=record.summary.conduct.adaptive)
+    sampler = "posterior sampling" if way.hides else done.sampler
+    snr = sorted({one.snr_db for one in levels})
+    return (
+        "Other attacks, levels and measures. In technical terms, this scan rests on "
+        f"{record.summary.attack} ({sampler}, {steps_of(done)} steps) at {_range(snr, way)}, and "
+        f"on the embedder {record.prepared.embedder.name}, which compared images{_also(record)}."
+    )
 
 
 def _also(record: Record) -> str:
