@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
+from skimage import data as photographs
 
 from memaudit.config import NO_ATTACK, Noise, ScanConfig
 from memaudit.data import resize
@@ -32,6 +33,11 @@ def cut(*photographs: Image, side: int = 16) -> list[Image]:
     tiles = [tile for tile in tiles if tile.mean(2).std() > 20]
     order = np.random.default_rng(0).permutation(len(tiles))
     return [resize(tiles[k], (16, 16), "stretch") for k in order]
+
+
+def photographed() -> list[Image]:
+    """The tiles of three photographs, no two of them alike."""
+    return cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
 
 
 def save(folder: Path, images: Sequence[Image], kind: str = "png", **options) -> Path:

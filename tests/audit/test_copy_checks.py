@@ -8,8 +8,7 @@ import pytest
 import torch
 from noisy_models import SIGMA_N, TRAINING, clean, unaware, write
 from PIL import Image
-from runs import ask, cut, save
-from skimage import data as photographs
+from runs import ask, photographed, save
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
@@ -30,8 +29,7 @@ NOISE = Noise(sigmas=(0.8, 1.5), draws=1)
 @pytest.fixture(scope="module")
 def images():
     """40 members, 80 controls and 20 others."""
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    tiles = cut(*three, side=48)
+    tiles = photographed()
     tiles = [tiles[k] for k in np.random.default_rng(0).permutation(len(tiles))]
     return tiles[: MEMBERS + CONTROLS + 20]
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import ask, assert_same_findings, assert_same_scores, cut, save, written_at
-from skimage import data as photographs
+from runs import ask, assert_same_findings, assert_same_scores, photographed, save, written_at
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP, SAMPLE
 from memaudit.audit import scan
@@ -46,8 +45,7 @@ class Counting(ClosedForm):
 @pytest.fixture(scope="module")
 def images():
     """24 members, 110 controls and 30 others, no two of them alike."""
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    return cut(*three, side=48)[: IMAGES + 30]
+    return photographed()[: IMAGES + 30]
 
 
 @pytest.fixture(scope="module")

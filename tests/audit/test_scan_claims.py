@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import ask, cut, save
-from skimage import data as photographs
+from runs import ask, photographed, save
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
@@ -21,8 +20,7 @@ KEPT = {"attacks": (MEMBERSHIP,), "noise": Noise(sigmas=(0.5, 2.0), draws=1), "s
 @pytest.fixture(scope="module")
 def images():
     """20 members, 100 controls and 20 others, no two of them alike."""
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    return cut(*three, side=48)[: IMAGES + 20]
+    return photographed()[: IMAGES + 20]
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import ask, assert_same_findings, cut, save
-from skimage import data as photographs
+from runs import ask, assert_same_findings, photographed, save
 
 from memaudit.attacks.reconstruction import ODE
 from memaudit.audit import scan
@@ -34,8 +33,7 @@ LEFT_OUT = {"noise": Noise(), "steps": 10}  # options of noise
 
 @pytest.fixture(scope="module")
 def images():
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    return cut(*three, side=48)[: IMAGES + 20]
+    return photographed()[: IMAGES + 20]
 
 
 @pytest.fixture(scope="module")

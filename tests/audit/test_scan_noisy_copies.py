@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from noisy_models import SIGMA_N, clean, memorizer, noisy, unaware, write
-from runs import ask, assert_same_findings, assert_same_scores, cut, save, written_at
-from skimage import data as photographs
+from runs import ask, assert_same_findings, assert_same_scores, photographed, save, written_at
 
 from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.audit import scan
@@ -30,8 +29,7 @@ LEVELS = Noise(sigmas=(0.8, 1.5, 3.0), draws=1)
 @pytest.fixture(scope="module")
 def images():
     """20 members, 80 controls and 20 others, no two of them alike."""
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    tiles = cut(*three, side=48)[: MEMBERS + CONTROLS + 20]
+    tiles = photographed()[: MEMBERS + CONTROLS + 20]
     return [tiles[k] for k in np.random.default_rng(0).permutation(len(tiles))]
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from noisy_models import clean, memorizer, write
-from runs import ask, assert_same_findings, assert_same_scores, cut, save, written_at
-from skimage import data as photographs
+from runs import ask, assert_same_findings, assert_same_scores, photographed, save, written_at
 
 from memaudit.audit import scan
 from memaudit.audit.plan import estimate
@@ -28,8 +27,7 @@ NOISE = Noise(sigmas=(0.5, 2.0), draws=2)
 @pytest.fixture(scope="module")
 def images():
     """20 members, 60 controls and 60 others, no two of them alike."""
-    three = photographs.astronaut(), photographs.coffee(), photographs.chelsea()
-    return cut(*three, side=48)[: MEMBERS + CONTROLS + OTHERS]
+    return photographed()[: MEMBERS + CONTROLS + OTHERS]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from runs import ask, cut, save
+from runs import ask, cut, photographed, save
 from skimage import data as photographs
 
 from memaudit.audit import scan
@@ -14,7 +14,7 @@ from memaudit.statistics.verdict import Outcome
 @pytest.fixture(scope="module")
 def mixed():
     """80 different tiles of three photographs, in a random order."""
-    return cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)[:80]
+    return photographed()[:80]
 
 
 @pytest.fixture

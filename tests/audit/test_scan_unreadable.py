@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from runs import ask, assert_same_findings, cut, save
-from skimage import data as photographs
+from runs import ask, assert_same_findings, photographed, save
 
 from memaudit.audit import scan
 from memaudit.audit.lookup import Wanted, build_index
@@ -104,7 +103,7 @@ def test_a_file_deleted_after_scoring_keeps_its_row_and_has_no_strip(config, sid
 
 
 def test_an_image_gone_after_the_first_pass_could_not_be_scored(tmp_path):
-    images = cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
+    images = photographed()
     members = save(tmp_path / "members", images[:24])
     asked = {
         "controls": save(tmp_path / "controls", images[24:134]),

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from runs import ask, assert_same_findings, assert_same_scores, cut, save
-from skimage import data as photographs
+from runs import ask, assert_same_findings, assert_same_scores, photographed, save
 
 import memaudit
 from memaudit.attacks.passes import full_passes
@@ -97,7 +96,7 @@ def _clean(sides, tmp_path):  # noqa: ARG001
 
 
 def _adaptive(sides, tmp_path):  # noqa: ARG001
-    images = cut(photographs.astronaut(), photographs.coffee(), photographs.chelsea(), side=48)
+    images = photographed()
     options = {
         "controls": save(tmp_path / "out", images[24:134]),
         "noise": Noise(sigmas=(0.5, 2.0), draws=1),
