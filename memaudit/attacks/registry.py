@@ -23,6 +23,7 @@ BUILT_IN = {
     "restoration-mask-box": "memaudit.attacks.restoration:mask_box",
     "restoration-mask-half": "memaudit.attacks.restoration:mask_half",
     "restoration-mask-random": "memaudit.attacks.restoration:mask_random",
+    "restoration-noise-mask": "memaudit.attacks.restoration:noise_and_mask",
     "residual-correlation": "memaudit.attacks.residual:residual_correlation",
     "secmi": "memaudit.attacks.secmi:secmi",
     "sima": "memaudit.attacks.sima:sima",

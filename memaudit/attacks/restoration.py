@@ -22,7 +22,7 @@ from memaudit.attacks.hidden_scores import COLUMNS, hidden_scores, similarities
 from memaudit.attacks.posterior import Restore
 from memaudit.attacks.scores import paired_scores
 from memaudit.attacks.sources import captions_of, generators
-from memaudit.config import RESTORATIONS, SCORE, AttackConfig, HidingKind
+from memaudit.config import NOISE_AND_MASK, RESTORATIONS, SCORE, AttackConfig, HidingKind
 from memaudit.corruption.hiding import basis_of, drawn
 from memaudit.corruption.linear import Cosines, Seen, View
 from memaudit.corruption.noise import seen_db, standard_normal
@@ -112,7 +112,8 @@ class RestorationAttack:
         encoded = None if in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
         x0 = shard.x0[which] if encoded is None else encoded
         noise = standard_normal(random, model.shape).to(model.device)
-        seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded)
+        covered = self.kind == NOISE_AND_MASK
+        seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded, covered=covered)
         return Hidden(seen, pixels, random, captions_of(bench, shard, batch))
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:
@@ -149,7 +150,7 @@ def _encoded(model: Denoiser, images: Images, view: View) -> Tensor:
 def _attack(kind: HidingKind, config: AttackConfig) -> RestorationAttack:
     asked = config.restoration
     return RestorationAttack(
-        kind, asked.seen_sigma, Restore(asked.steps, asked.corrections), config.columns
+        kind, asked.sigma_of(kind), Restore(asked.steps, asked.corrections), config.columns
     )
 
 
@@ -157,5 +158,6 @@ Make = Callable[[AttackConfig], RestorationAttack]
 mask_random: Make = partial(_attack, "mask-random")
 mask_box: Make = partial(_attack, "mask-box")
 mask_half: Make = partial(_attack, "mask-half")
+noise_and_mask: Make = partial(_attack, "noise+mask")
 downsample: Make = partial(_attack, "downsample")
 blur: Make = partial(_attack, "blur")

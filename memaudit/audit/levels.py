@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 from torch import Tensor
 
-from memaudit.config import AttackConfig, Hiding, Noise
-from memaudit.corruption.hiding import automatic_shares, share_of
+from memaudit.config import AttackConfig, Hiding, Noise, Restoration
+from memaudit.corruption.hiding import automatic_shares, least_seen, share_of
 from memaudit.corruption.noise import (
     identification_limit,
     levels_above,
@@ -116,20 +117,23 @@ def choose_weak_levels(noise: Noise, denoiser: Denoiser, limit: float | None) ->
 
 
 def choose_hidden(
-    config: AttackConfig, denoiser: Denoiser, least: float = 0.0
+    config: AttackConfig, denoiser: Denoiser, limit: float | None = math.inf
 ) -> dict[str, tuple[float, ...]]:
     """How much is hidden of images by each attack that does, by its name.
 
-    No more than leaves a share `least` to see (`least_seen`), where the shares are not given.
+    Where the shares are not given, no more than leaves enough to see (`least_seen`), by the
+    identification limit of the pool; as many shares as can be where that is not known yet.
     Raises ConfigError where a model's space does not let it, or the size of its images.
     """
     return {
-        one.attack: tuple(_shares_of(one, config.restoration.levels, denoiser, least))
+        one.attack: tuple(_shares_of(one, config.restoration, denoiser, limit))
         for one in config.hidings
     }
 
 
-def _shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> list[float]:
+def _shares_of(
+    one: Hiding, asked: Restoration, denoiser: Denoiser, limit: float | None
+) -> list[float]:
     """The shares that one kind hides, ascending."""
     _, height, width = denoiser.shape
     if one.kind in ("downsample", "blur") and denoiser.mask is not None:
@@ -143,7 +147,8 @@ def _shares_of(one: Hiding, levels: int, denoiser: Denoiser, least: float) -> li
             "VAE; give mask-random, mask-box or mask-half"
         )
     if not one.strengths:
-        return automatic_shares(one.kind, levels, (height, width), least)
+        least = least_seen(limit, asked.sigma_of(one.kind))
+        return automatic_shares(one.kind, asked.levels, (height, width), least)
     given = {share_of(one.kind, strength, (height, width)) for strength in one.strengths}
     return sorted(given)
 

@@ -24,7 +24,6 @@ from memaudit.audit.levels import (
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
 from memaudit.audit.reference import CHECKED, check_reference
 from memaudit.audit.spec import BenchSpec
-from memaudit.corruption.hiding import least_seen
 from memaudit.errors import RunDirectoryError
 from memaudit.models.self_check import SelfCheck, self_check
 from memaudit.progress import Progress, remark
@@ -174,8 +173,7 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     else:
         levels = Levels((), (), limit_of(x0, crowd.members))
     limit = levels.identification_limit
-    least = least_seen(limit, attack.restoration.seen_sigma)
-    levels = replace(levels, hidden=choose_hidden(attack, denoiser, least))
+    levels = replace(levels, hidden=choose_hidden(attack, denoiser, limit))
     if not with_noise(attack, "weak"):
         return levels
     return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, limit))

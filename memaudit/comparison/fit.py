@@ -105,6 +105,11 @@ SETTING = (
         lambda run: run.record.config.attack.restoration.seen_sigma,
         "what was left to see is not the same: scan with the same --seen-sigma",
     ),
+    Shared(
+        "noise of noise+mask",
+        lambda run: run.record.config.attack.restoration.masked_sigma,
+        "what was left to see is not the same: scan with the same --masked-sigma",
+    ),
 )
 
 

@@ -21,7 +21,15 @@ from memaudit.config.compare import CompareConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
-from memaudit.config.hiding import NOISE, RESTORATIONS, Hiding, HidingKind, Restoration
+from memaudit.config.hiding import (
+    NOISE,
+    NOISE_AND_MASK,
+    RESTORATIONS,
+    SHARED,
+    Hiding,
+    HidingKind,
+    Restoration,
+)
 from memaudit.config.report import Format, ReportConfig
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -47,6 +55,7 @@ __all__ = [
     "CLOSED_FORM",
     "MEMBERSHIP",
     "NOISE",
+    "NOISE_AND_MASK",
     "NO_ATTACK",
     "NO_COPIES",
     "RECONSTRUCTIONS",
@@ -54,6 +63,7 @@ __all__ = [
     "RESOLUTION",
     "RESTORATIONS",
     "SCORE",
+    "SHARED",
     "UNRELATED",
     "AlphaPolicy",
     "AttackConfig",

@@ -103,9 +103,10 @@ class AttackConfig:
     corruptions: tuple[str, ...] = option(
         (NOISE,),
         "What is done to an image before the model is asked for it: noise, mask-random, mask-box, "
-        "mask-half, downsample or blur. A strength may follow: mask-random:.9 and mask-box:.5 hide "
-        "that share of the image, downsample:4 leaves a quarter of each side, blur:3 has a "
-        "standard deviation of 3 pixels; without one the strengths are derived from the images. "
+        "mask-half, noise+mask, downsample or blur. A strength may follow: mask-random:.9, "
+        "mask-box:.5 and noise+mask:.9 hide that share of the image, downsample:4 leaves a quarter "
+        "of each side, blur:3 has a standard deviation of 3 pixels; without one the strengths are "
+        "derived from the images. "
         "The verdict rests on the first that is named; the others have rows in the scores and "
         "tables.",
         name="corruption",
@@ -242,7 +243,8 @@ class AttackConfig:
                 )
         if not self.hidings and self.restoration != Restoration():
             raise ConfigError(
-                "--hidden-levels, --hidden-draws, --seen-sigma and --restoration-* belong to what "
+                "--hidden-levels, --hidden-draws, --seen-sigma, --masked-sigma and --restoration-* "
+                "belong to what "
                 "is hidden, and --corruption hides nothing; name what it hides, or leave them out"
             )
 

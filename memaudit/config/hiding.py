@@ -10,14 +10,19 @@ from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 NOISE = "noise"  # of --corruption: what reconstructions are asked under
-HidingKind = Literal["mask-random", "mask-box", "mask-half", "downsample", "blur"]
+HidingKind = Literal["mask-random", "mask-box", "mask-half", "noise+mask", "downsample", "blur"]
 # What the attacks that restore such images are called.
-RESTORATIONS: dict[HidingKind, str] = {kind: f"restoration-{kind}" for kind in get_args(HidingKind)}
+RESTORATIONS: dict[HidingKind, str] = {
+    kind: f"restoration-{kind.replace('+', '-')}" for kind in get_args(HidingKind)
+}
+SHARED = ("mask-random", "mask-box", "noise+mask")  # whose strength is the share that is hidden
+NOISE_AND_MASK: HidingKind = "noise+mask"
 WIDEST = 1e4  # pixels, of a blur
 STRENGTHS: dict[HidingKind, str] = {
     "mask-random": "the share of the pixels that it hides, between 0 and 1",
     "mask-box": "the share of the image that it hides, between 0 and 1",
     "mask-half": "no number, for it hides a half",
+    "noise+mask": "the share of the pixels that it hides, between 0 and 1",
     "downsample": "the factor by which the sides become smaller, a whole number from 2 on",
     "blur": "the standard deviation of the blur in pixels, above 0",
 }
@@ -56,6 +61,17 @@ class Restoration:
         low=0.001,
         high=100,
     )
+    masked_sigma: float = option(
+        0.5,
+        "The same of --corruption noise+mask, which covers what its mask leaves with noise: by "
+        "default with about as much as there is picture.",
+        low=0.001,
+        high=100,
+    )
+
+    def sigma_of(self, kind: HidingKind) -> float:
+        """The noise on what a kind leaves to see."""
+        return self.masked_sigma if kind == NOISE_AND_MASK else self.seen_sigma
 
     def __post_init__(self) -> None:
         check(self)
@@ -121,7 +137,7 @@ def _number(text: str) -> float:
 def _fits(kind: HidingKind, strength: float) -> bool:
     if kind == "mask-half":
         return False
-    if kind in ("mask-random", "mask-box"):
+    if kind in SHARED:
         return 0 < strength < 1
     if kind == "downsample":
         return strength >= 2 and strength.is_integer()

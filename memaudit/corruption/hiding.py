@@ -9,12 +9,13 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from memaudit.config import HidingKind
+from memaudit.config import SHARED, HidingKind
 from memaudit.corruption.linear import Cosines
 from memaudit.corruption.mask import box_sides, draw_mask
 from memaudit.errors import ConfigError
 
 HALF = 0.5
+SCATTERED = ("mask-random", "noise+mask")  # pixels of their own, here and there
 MOST_SEEN, LEAST_SEEN = 0.25, 0.01  # of an image: where automatic levels begin and end
 WINDOW = 0.3  # of the limit at which what is seen tells which of the members it is of
 SIDES = ("top", "bottom", "left", "right")
@@ -27,7 +28,7 @@ def drawn(
 
     `share` is how much it hides. A box lies anywhere inside the image, a half on any side.
     """
-    if kind == "mask-random":
+    if kind in SCATTERED:
         return _scattered(generator, share, size)
     if kind == "mask-box":
         return draw_mask(generator, "boxes", share, size)
@@ -50,7 +51,7 @@ def share_of(kind: HidingKind, strength: float, size: tuple[int, int]) -> float:
 
     Raises ConfigError where that is nothing, or all, or cannot be done with images of that size.
     """
-    if kind in ("mask-random", "mask-box"):
+    if kind in SHARED:
         return _expect_some(kind, strength, size)
     if kind == "downsample":
         _expect_whole(int(strength), size)
@@ -73,7 +74,7 @@ def automatic_shares(
     end = max(least, LEAST_SEEN)
     if kind == "mask-box":
         end = max(end, 1 - math.prod((side - 2) / side for side in size))
-    if kind in ("mask-random", "blur"):
+    if kind in (*SCATTERED, "blur"):
         end = max(end, 4 / math.prod(size))
     left = np.geomspace(MOST_SEEN, min(end, MOST_SEEN), levels) if levels > 1 else [MOST_SEEN / 2]
     shares = [_four(1 - float(one)) for one in left]
@@ -160,7 +161,7 @@ def _pixels_hidden(kind: HidingKind, share: float, size: tuple[int, int]) -> int
     The share of a box is that from which a box of the same sides is drawn: the next such where the
     sides of its own would be rounded otherwise.
     """
-    if kind == "mask-random":
+    if kind in SCATTERED:
         return round(share * math.prod(size))
     sides = box_sides(share, size)
     while (again := box_sides(_four(math.prod(sides) / math.prod(size)), size)) != sides:

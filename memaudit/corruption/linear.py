@@ -81,12 +81,14 @@ class Seen:
     """`y` [B, C, H, W]: what a view leaves of images, with noise `sigma` on it; in the basis.
 
     In a space of latents, `encoded` [B, C, h, w] is the image with what is hidden in grey.
+    `covered`: the noise is no token, so that what is under it is restored with the rest.
     """
 
     y: Tensor
     view: View
     sigma: float
     encoded: Tensor | None = None
+    covered: bool = False
 
     @classmethod
     def of(cls, x0: Tensor, view: View, sigma: float, noise: Tensor) -> Seen:
@@ -95,7 +97,12 @@ class Seen:
         return cls(seen * (view.gain > 0), view, sigma)
 
     def shown(self, x: Tensor) -> Tensor:
-        """Images whose seen part is what was seen, and whose hidden part is that of `x`."""
+        """Images whose seen part is what was seen, and whose hidden part is that of `x`.
+
+        All is that of `x` where what was seen is covered with noise.
+        """
+        if self.covered:
+            return x
         whole = torch.where(self.view.gain >= 1, self.y, self.view.basis.of(x))
         return self.view.basis.back(whole)
 

@@ -25,8 +25,13 @@ class InpaintingDenoiser(LatentDenoiser):
 
     beside: Tensor | None = None
 
-    def given(self, seen: Seen) -> Told:
-        """The same model, told what is seen of each of its images."""
+    def given(self, seen: Seen) -> Told | None:
+        """The same model, told what is seen of each of its images; None where noise covers that.
+
+        It was trained on masked images without noise.
+        """
+        if seen.covered:
+            return None
         encoded = self._of_nothing.expand_as(seen.y) if seen.encoded is None else seen.encoded
         return replace(self, beside=torch.cat([1 - seen.view.gain, encoded], dim=1))
 

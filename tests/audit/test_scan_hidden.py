@@ -26,7 +26,7 @@ from memaudit.report.words import describe
 from memaudit.statistics.verdict import Outcome
 
 MEMBERS, IMAGES = 20, 100
-KINDS = ("mask-random:.9", "mask-box:.75", "mask-half", "downsample:4", "blur:3")
+KINDS = ("mask-random:.9", "mask-box:.75", "mask-half", "noise+mask:.75", "downsample:4", "blur:3")
 QUICK = Restoration(draws=1, steps=6)
 LEFT_OUT = {"noise": Noise(), "steps": 10}  # options of noise
 

@@ -1,5 +1,7 @@
 """Masks, blurs and smaller sizes: what each of them leaves to see."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,7 +60,7 @@ def test_back_is_the_transpose(kind, images):
     torch.testing.assert_close((view.of(images) * other).sum(), (images * view.back(other)).sum())
 
 
-@pytest.mark.parametrize("kind", ["mask-random", "mask-box"])
+@pytest.mark.parametrize("kind", ["mask-random", "mask-box", "noise+mask"])
 def test_a_mask_hides_the_share_that_was_asked_for(kind):
     for share in (0.25, 0.5, 0.8):
         hidden = view_of(kind, share).hidden.mean((1, 2, 3))
@@ -113,6 +115,12 @@ def test_what_was_seen_comes_back_unchanged(kind, images):
     looked_at = view.gain.expand_as(images) > 0
     torch.testing.assert_close(shown[looked_at], (images + 0.1 * noise)[looked_at])
     assert not shown[~looked_at].any()
+
+
+def test_what_was_covered_with_noise_is_restored_with_the_rest(images):
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(2))
+    seen = Seen.of(images, view_of("noise+mask", 0.5), 1.0, noise)
+    assert torch.equal(replace(seen, covered=True).shown(images), images)
 
 
 def test_no_more_is_hidden_than_tells_the_images_apart():

@@ -1,5 +1,6 @@
 """Inpainting pipelines, read as diffusers reads them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,11 @@ def test_what_is_seen_changes_its_answer(model):
     untold, told = model.denoise(x, sigma), model.given(seen).denoise(x, sigma)
     assert untold.shape == told.shape == x.shape
     assert float((untold - told).abs().max()) > 1e-4
+
+
+def test_it_is_not_told_what_noise_covers(model):
+    seen, _, _ = halves(model)
+    assert model.given(replace(seen, covered=True)) is None
 
 
 def test_until_it_is_told_all_of_the_image_is_hidden(model):
