@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memaudit.attacks.copies import Copies
 from memaudit.attacks.rivals import PixelSample
+from memaudit.corruption.hiding import Frame
 from memaudit.models.denoiser import Denoiser
 from memaudit.records import CLEAN, COPY, Claim, Column, Example, Images, Input, Phase, Vectors
 from memaudit.similarity.embed import Embedder
@@ -124,8 +125,9 @@ class Bench:
 
     `captions` are what the model is told, by id. `copies` are noisy copies that are asked for
     beside the images, `reference` a second model that is given the same corrupted images; None
-    without them. Nothing here tells who is a member, but for the copies: only members have files of
-    theirs, and `Copies.of` gives copies of all images alike.
+    without them. `frames` are the rectangles around the objects in an image, by its id. Nothing
+    here tells who is a member, but for the copies: only members have files of theirs, and
+    `Copies.of` gives copies of all images alike.
     """
 
     denoiser: Denoiser
@@ -137,6 +139,7 @@ class Bench:
     captions: dict[str, str] = field(default_factory=dict)
     copies: Copies | None = None
     reference: Denoiser | None = None
+    frames: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
 
     def encode(self, pixels: Images) -> Tensor:
         """[N, H, W, 3] uint8 -> [N, *shape] in the model's space."""

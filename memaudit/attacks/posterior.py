@@ -20,7 +20,7 @@ from memaudit.attacks import samplers
 from memaudit.corruption.linear import Seen
 from memaudit.corruption.noise import per_row, standard_normal
 from memaudit.errors import ModelError
-from memaudit.models.denoiser import Denoiser, in_pixels
+from memaudit.models.denoiser import Denoiser, Inpaints, Told, in_pixels
 
 START = 20.0  # noise at which the sampling begins, for images in [-1, 1]
 END = 0.02  # and from which it goes to 0 in one step
@@ -35,11 +35,16 @@ PASS_BACK = 2  # forward passes that one back through the network takes as long 
 class Restore:
     """How what is hidden is found: a stochastic posterior sample in so many steps.
 
-    Each of them is corrected by `corrections` steps of conjugate gradients.
+    Each of them is corrected by `corrections` steps of conjugate gradients. A model that is told
+    what is seen needs no correction: its answer is drawn to its caption by `guidance` (Ho &
+    Salimans 2022, arXiv 2207.12598; 1 is the answer itself), and below a `strength` of 1 the
+    sampling begins with the image itself, under that share of its schedule's noise.
     """
 
     steps: int
     corrections: int
+    guidance: float = 1.0
+    strength: float = 1.0
 
     @property
     def evaluations(self) -> int:
@@ -52,26 +57,46 @@ class Restore:
         seen: Seen,
         generators: list[np.random.Generator],
         captions: Sequence[str] = (),
+        sources: Tensor | None = None,
     ) -> Tensor:
         """Images [B, *shape] that have what is `seen`, in model space.
 
-        The noise of each row comes from its generator.
+        The noise of each row comes from its generator. `sources` are the images themselves, for a
+        strength below 1.
         """
         shape, device = tuple(seen.y.shape[1:]), seen.y.device
 
         def noise() -> Tensor:
             return standard_normal(generators, shape).to(device)
 
-        start = torch.full((len(seen.y),), min(START, denoiser.sigma_max), device=device)
+        begin, x = min(START, denoiser.sigma_max), torch.zeros_like(seen.y)
+        if self.strength < 1 and sources is not None and isinstance(denoiser, Inpaints):
+            begin, x = min(begin, denoiser.sigma_at(self.strength)), sources
+        start = torch.full((len(seen.y),), begin, device=device)
         sigmas = samplers.sampling_sigmas(start, max(END, denoiser.sigma_min), self.steps)
-        x = start[0] * noise()
+        x = x + begin * noise()
         told = denoiser.given(seen)
         if told is not None:
+            estimate = partial(guided, told, captions, self.guidance)
             with torch.inference_mode():
-                x0 = samplers.ancestral(partial(told.denoise, prompts=captions), x, sigmas, noise)
+                x0 = samplers.ancestral(estimate, x, sigmas, noise)
             return seen.shown(x0.clone())
         estimate = partial(posterior_mean, denoiser, seen, captions, self.corrections)
         return seen.shown(samplers.ancestral_2m(estimate, x, sigmas, noise))
+
+
+def guided(
+    told: Told, captions: Sequence[str], guidance: float, x: Tensor, sigma: Tensor
+) -> Tensor:
+    """The answer of a model that is told captions, moved away from that without, `guidance` times.
+
+    As estimates of x0 are linear in the network's output, it is the same as to move that.
+    """
+    answer = told.denoise(x, sigma, captions)
+    if guidance == 1:
+        return answer
+    without = told.denoise(x, sigma, [""] * len(x))
+    return without + guidance * (answer - without)
 
 
 def posterior_mean(

@@ -22,6 +22,7 @@ BUILT_IN = {
     "restoration-downsample": "memaudit.attacks.restoration:downsample",
     "restoration-mask-box": "memaudit.attacks.restoration:mask_box",
     "restoration-mask-half": "memaudit.attacks.restoration:mask_half",
+    "restoration-mask-object": "memaudit.attacks.restoration:mask_object",
     "restoration-mask-random": "memaudit.attacks.restoration:mask_random",
     "restoration-noise-mask": "memaudit.attacks.restoration:noise_and_mask",
     "residual-correlation": "memaudit.attacks.residual:residual_correlation",

@@ -30,6 +30,11 @@ from memaudit.models.codec import GREY
 from memaudit.models.denoiser import Denoiser, in_pixels
 from memaudit.records import Claim, Column, Example, Image, Images
 
+ASKED = (
+    Column("steps", "steps of the sampling that restored the hidden part", summary="none"),
+    Column("guidance", "how far the answer is drawn to the caption; 1: not", summary="none"),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
@@ -39,6 +44,7 @@ class Hidden:
     pixels: View
     generators: list[np.random.Generator]
     captions: list[str]
+    sources: Tensor
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,8 @@ class RestorationAttack:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Similarity and pixels of the hidden part, and the reference model."""
-        return COLUMNS
+        """Similarity and pixels of the hidden part, the reference model, and how it was asked."""
+        return (*COLUMNS, *ASKED)
 
     def cost(self, how: Pass) -> Cost:
         """The hidden part is embedded of what was restored, of the image and of the nearest other.
@@ -93,7 +99,8 @@ class RestorationAttack:
         images = to_images(bench.denoiser, self._restored(bench.denoiser, hidden, level))
         groups = bench.index.groups[shard.positions[which]]
         scores = hidden_scores(bench, hidden.pixels, shard.pixels[which], images, groups)
-        tables = [keys(shard, batch, seen_db), scores]
+        asked = {"steps": self.restore.steps, "guidance": self.restore.guidance}
+        tables = [keys(shard, batch, seen_db), scores.assign(**asked)]
         if bench.reference is not None:
             model = bench.reference
             again = self._hidden(bench, shard, batch, model)
@@ -106,7 +113,9 @@ class RestorationAttack:
         """Hide a part of each image; a reference model is shown the same."""
         level, which = batch[0].level, [query.example for query in batch]
         random, size = generators(bench, shard, batch, self.kind), model.shape[1:]
-        gain = torch.stack([drawn(one, self.kind, level, size) for one in random])
+        frames = [bench.frames.get(shard.ids[k], ()) for k in which]
+        each = zip(random, frames, strict=True)
+        gain = torch.stack([drawn(one, self.kind, level, size, own) for one, own in each])
         pixels = View(_enlarged(gain, model), self._basis(level, model.resolution))
         view = View(gain.to(model.device), self._basis(level, size))
         encoded = None if in_pixels(model) else _encoded(model, shard.pixels[which], pixels)
@@ -114,7 +123,8 @@ class RestorationAttack:
         noise = standard_normal(random, model.shape).to(model.device)
         covered = self.kind == NOISE_AND_MASK
         seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded, covered=covered)
-        return Hidden(seen, pixels, random, captions_of(bench, shard, batch))
+        sources = shard.x0[which].to(model.device)
+        return Hidden(seen, pixels, random, captions_of(bench, shard, batch), sources)
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:
         return basis_of(self.kind, level, (size[0], size[1]))
@@ -122,7 +132,7 @@ class RestorationAttack:
     def _restored(
         self, model: Denoiser, hidden: Hidden, level: float, who: str = "model"
     ) -> Tensor:
-        x0 = self.restore(model, hidden.seen, hidden.generators, hidden.captions)
+        x0 = self.restore(model, hidden.seen, hidden.generators, hidden.captions, hidden.sources)
         expect_finite(x0, f"where {level:.4g} is hidden, attack {self.name}", who)
         return x0
 
@@ -150,7 +160,10 @@ def _encoded(model: Denoiser, images: Images, view: View) -> Tensor:
 def _attack(kind: HidingKind, config: AttackConfig) -> RestorationAttack:
     asked = config.restoration
     return RestorationAttack(
-        kind, asked.sigma_of(kind), Restore(asked.steps, asked.corrections), config.columns
+        kind,
+        asked.sigma_of(kind),
+        Restore(asked.steps, asked.corrections, asked.guidance, asked.strength),
+        config.columns,
     )
 
 
@@ -159,5 +172,6 @@ mask_random: Make = partial(_attack, "mask-random")
 mask_box: Make = partial(_attack, "mask-box")
 mask_half: Make = partial(_attack, "mask-half")
 noise_and_mask: Make = partial(_attack, "noise+mask")
+mask_object: Make = partial(_attack, "mask-object")
 downsample: Make = partial(_attack, "downsample")
 blur: Make = partial(_attack, "blur")

@@ -8,6 +8,7 @@ from pathlib import Path
 from memaudit.attacks.base import Bench, Grid, Grids
 from memaudit.attacks.copies import Copies, open_copies
 from memaudit.attacks.rivals import PixelSample
+from memaudit.audit.boxes import Files, Frames, frames_of, open_boxes
 from memaudit.audit.captions import captions
 from memaudit.audit.embedded import open_index
 from memaudit.audit.embedding import View
@@ -40,6 +41,7 @@ class Opened:
     reference: Loaded | None
     copies: Copies | None
     embedder: Embedder
+    boxes: Files | None = None
 
 
 def open_parts(spec: BenchSpec, loaded: Loaded | None = None) -> Opened:
@@ -49,9 +51,9 @@ def open_parts(spec: BenchSpec, loaded: Loaded | None = None) -> Opened:
     loaded = loaded or open_model(spec.target, spec.data, spec.execution)
     reference = open_reference(spec, loaded)
     copies = open_copies(attack.noisy_copies, loaded) if attack.rests_on == NOISE else None
-    return Opened(
-        listing, loaded, reference, copies, load_embedder(attack.embedder, device_of(loaded))
-    )
+    boxes = open_boxes(spec.data, attack.hidings, listing)
+    embedder = load_embedder(attack.embedder, device_of(loaded))
+    return Opened(listing, loaded, reference, copies, embedder, boxes)
 
 
 def device_of(loaded: Loaded) -> str:
@@ -60,7 +62,12 @@ def device_of(loaded: Loaded) -> str:
 
 
 def make_bench(
-    spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example], copies: Copies | None
+    spec: BenchSpec,
+    opened: Opened,
+    pool: Pool,
+    sample: list[Example],
+    copies: Copies | None,
+    frames: Frames,
 ) -> Bench:
     """Put a bench together; `copies` are those that are asked for, `sample` some of the pool."""
     denoiser, reference = opened.loaded.denoiser, opened.reference
@@ -74,6 +81,7 @@ def make_bench(
         captions=captions(pool, spec.attack.prompt, denoiser),
         copies=copies,
         reference=None if reference is None else reference.denoiser,
+        frames=frames.by_id,
     )
 
 
@@ -108,7 +116,8 @@ def reopen(
     if prepared.copies is not None and opened.copies is not None:
         copies = replace(opened.copies, by_law=prepared.copies.by_law)
     sample = sample_of(pool, opened.loaded.denoiser.resolution)
-    return make_bench(spec, opened, pool, sample, copies), pool.candidates
+    frames = frames_of(opened.boxes, pool, spec.data.resize, spec.attack.restoration)
+    return make_bench(spec, opened, pool, sample, copies, frames), pool.candidates
 
 
 def sample_of(pool: Pool, resolution: tuple[int, int]) -> list[Example]:

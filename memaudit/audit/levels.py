@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from memaudit.config import AttackConfig, Hiding, Noise, Restoration
-from memaudit.corruption.hiding import automatic_shares, least_seen, share_of
+from memaudit.config import OBJECT, AttackConfig, Hiding, Noise, Restoration
+from memaudit.corruption.hiding import USUAL, automatic_shares, least_seen, share_of
 from memaudit.corruption.noise import (
     identification_limit,
     levels_above,
@@ -19,7 +19,7 @@ from memaudit.corruption.noise import (
     weak_grid,
 )
 from memaudit.errors import ConfigError
-from memaudit.models.denoiser import Denoiser, in_pixels
+from memaudit.models.denoiser import Denoiser, Inpaints, in_pixels
 from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
@@ -117,16 +117,27 @@ def choose_weak_levels(noise: Noise, denoiser: Denoiser, limit: float | None) ->
 
 
 def choose_hidden(
-    config: AttackConfig, denoiser: Denoiser, limit: float | None = math.inf
+    config: AttackConfig,
+    denoiser: Denoiser,
+    limit: float | None = math.inf,
+    of_objects: float = USUAL,
 ) -> dict[str, tuple[float, ...]]:
     """How much is hidden of images by each attack that does, by its name.
 
     Where the shares are not given, no more than leaves enough to see (`least_seen`), by the
-    identification limit of the pool; as many shares as can be where that is not known yet.
+    identification limit of the pool; as many shares as can be where that is not known yet. Objects
+    hide `of_objects` by the median.
     Raises ConfigError where a model's space does not let it, or the size of its images.
     """
+    if config.restoration.as_a_pipeline and not isinstance(denoiser, Inpaints):
+        raise ConfigError(
+            "--guidance and --inpainting-strength are for pipelines for inpainting, and this model "
+            "is none; leave them out"
+        )
     return {
-        one.attack: tuple(_shares_of(one, config.restoration, denoiser, limit))
+        one.attack: (of_objects,)
+        if one.kind == OBJECT
+        else tuple(_shares_of(one, config.restoration, denoiser, limit))
         for one in config.hidings
     }
 

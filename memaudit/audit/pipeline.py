@@ -114,6 +114,7 @@ def _question(config: ScanConfig, opened: Opened) -> dict[str, Any]:
         "reference_weights": None if reference is None else asdict(reference.provenance),
         "copies": None if copies is None else copies.digest,
         "embedder_digest": opened.embedder.digest,
+        "boxes": None if opened.boxes is None else opened.boxes.digest,
     }
 
 

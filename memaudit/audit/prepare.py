@@ -10,6 +10,7 @@ from memaudit.attacks.base import Bench, Grids, encode
 from memaudit.attacks.copies import frozen_in
 from memaudit.attacks.passes import attacks_of, claims_of, pooled, with_noise
 from memaudit.audit.bench import Opened, device_of, grids_of, make_bench, sample_of
+from memaudit.audit.boxes import frames_of
 from memaudit.audit.cache import index_directory
 from memaudit.audit.captions import described, tells_own
 from memaudit.audit.copy_checks import Checked, check_copies
@@ -64,9 +65,10 @@ def prepare(
     copies = checked.copies
     denoiser = opened.loaded.denoiser
     sample = sample_of(pool, denoiser.resolution)
-    levels = _levels(spec, opened, pool, sample)
+    frames = frames_of(opened.boxes, pool, spec.data.resize, spec.attack.restoration)
+    levels = _levels(spec, opened, pool, sample, frames.share)
     check = _self_check(spec, opened, sample)
-    bench = make_bench(spec, opened, pool, sample, copies)
+    bench = make_bench(spec, opened, pool, sample, copies, frames)
     grids = grids_of(bench, levels)
     if copies is not None:
         too_low = tuple(sigma for sigma in levels.sigmas if sigma not in grids.strong.copies)
@@ -81,6 +83,7 @@ def prepare(
         copies=_copies_record(checked),
         reference=None if reference is None else reference.record,
         self_check=check,
+        boxes=frames.record,
     )
     run.keep_prepared(prepared, pool.rows)
     return Ready(opened, pool, bench, grids, prepared)
@@ -162,7 +165,9 @@ def _threshold(spec: BenchSpec, opened: Opened) -> float:
     return threshold_of(spec.data.duplicate_threshold, opened.embedder)
 
 
-def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) -> Levels:
+def _levels(
+    spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example], of_objects: float
+) -> Levels:
     denoiser, reference = opened.loaded.denoiser, opened.reference
     x0 = encode(denoiser, stack(sample[:SAMPLE]))
     also = None if reference is None else reference.denoiser
@@ -173,7 +178,7 @@ def _levels(spec: BenchSpec, opened: Opened, pool: Pool, sample: list[Example]) 
     else:
         levels = Levels((), (), limit_of(x0, crowd.members))
     limit = levels.identification_limit
-    levels = replace(levels, hidden=choose_hidden(attack, denoiser, limit))
+    levels = replace(levels, hidden=choose_hidden(attack, denoiser, limit, of_objects))
     if not with_noise(attack, "weak"):
         return levels
     return replace(levels, weak=choose_weak_levels(attack.noise, denoiser, limit))

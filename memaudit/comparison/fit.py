@@ -106,6 +106,12 @@ SETTING = (
         "what was left to see is not the same: scan with the same --seen-sigma",
     ),
     Shared(
+        "boxes",
+        lambda run: run.record.prepared.boxes and run.record.prepared.boxes.digest,
+        "what was hidden is not the same: scan with the same --boxes and the same limits of them",
+        shown=lambda run: run.record.config.data.boxes or "none",
+    ),
+    Shared(
         "noise of noise+mask",
         lambda run: run.record.config.attack.restoration.masked_sigma,
         "what was left to see is not the same: scan with the same --masked-sigma",

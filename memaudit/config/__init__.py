@@ -24,6 +24,7 @@ from memaudit.config.gate import GateConfig
 from memaudit.config.hiding import (
     NOISE,
     NOISE_AND_MASK,
+    OBJECT,
     RESTORATIONS,
     SHARED,
     Hiding,
@@ -58,6 +59,7 @@ __all__ = [
     "NOISE_AND_MASK",
     "NO_ATTACK",
     "NO_COPIES",
+    "OBJECT",
     "RECONSTRUCTIONS",
     "REFERENCE_SCORE",
     "RESOLUTION",

@@ -103,10 +103,10 @@ class AttackConfig:
     corruptions: tuple[str, ...] = option(
         (NOISE,),
         "What is done to an image before the model is asked for it: noise, mask-random, mask-box, "
-        "mask-half, noise+mask, downsample or blur. A strength may follow: mask-random:.9, "
-        "mask-box:.5 and noise+mask:.9 hide that share of the image, downsample:4 leaves a quarter "
-        "of each side, blur:3 has a standard deviation of 3 pixels; without one the strengths are "
-        "derived from the images. "
+        "mask-half, mask-object, noise+mask, downsample or blur. A strength may follow: "
+        "mask-random:.9, mask-box:.5 and noise+mask:.9 hide that share of the image, downsample:4 "
+        "leaves a quarter of each side, blur:3 has a standard deviation of 3 pixels; without one "
+        "the strengths are derived from the images. "
         "The verdict rests on the first that is named; the others have rows in the scores and "
         "tables.",
         name="corruption",
@@ -225,6 +225,11 @@ class AttackConfig:
         if len(set(given)) < len(given):
             raise ConfigError(f"--corruption names one twice: {', '.join(given)}")
         hidings_in(given)
+        if self.restoration.guidance != 1 and self.prompt == "empty":
+            raise ConfigError(
+                "--guidance draws an answer to its caption, and --prompt empty tells none; leave "
+                "out one of them"
+            )
         if self.rests_on != NOISE and self.noisy_copies not in (None, NO_COPIES):
             raise ConfigError(
                 "--noisy-copies are asked about under noise; name noise first in --corruption, or "
@@ -243,9 +248,8 @@ class AttackConfig:
                 )
         if not self.hidings and self.restoration != Restoration():
             raise ConfigError(
-                "--hidden-levels, --hidden-draws, --seen-sigma, --masked-sigma and --restoration-* "
-                "belong to what "
-                "is hidden, and --corruption hides nothing; name what it hides, or leave them out"
+                f"{_flags(_others(self.restoration), Restoration)} belong to what is hidden, and "
+                "--corruption hides nothing; name what it hides, or leave them out"
             )
 
     @property
@@ -277,11 +281,17 @@ class AttackConfig:
         return self.score if self.reference is None else (*self.score, *REFERENCE_SCORE)
 
 
-def _given(config: AttackConfig | Noise, name: str) -> bool:
+def _given(config: AttackConfig | Noise | Restoration, name: str) -> bool:
     """Whether an option has another value than its default."""
     return bool(getattr(config, name) != getattr(type(config), name))
 
 
-def _flags(names: set[str]) -> str:
-    known = {one.field.name: one.flag for one in (*own_options(Noise), *own_options(AttackConfig))}
+def _others(config: Restoration) -> set[str]:
+    """The options that have another value than their default."""
+    return {one.field.name for one in own_options(Restoration) if _given(config, one.field.name)}
+
+
+def _flags(names: set[str], *parts: type) -> str:
+    parts = parts or (Noise, AttackConfig)
+    known = {one.field.name: one.flag for part in parts for one in own_options(part)}
     return ", ".join(sorted(known[name] for name in names))

@@ -69,6 +69,19 @@ class DataConfig(DataOptions):
         metavar="NAME|folder",
     )
     controls_split: str | None = option(None, "Split of the controls, as --split.", metavar="NAME")
+    boxes: str | None = option(
+        None,
+        "Of --corruption mask-object: a file of boxes around objects, COCO (.json) or a table "
+        "(.csv, .jsonl, .parquet) with file_name and bbox.",
+        metavar="FILE",
+        path=True,
+    )
+    controls_boxes: str | None = option(
+        None,
+        "The boxes of the controls, where they have a file of their own.",
+        metavar="FILE",
+        path=True,
+    )
     duplicate_threshold: float | None = option(
         None,
         "Similarity from which images count as near duplicates, above 1 for exact copies only; "
@@ -78,6 +91,10 @@ class DataConfig(DataOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.controls_boxes is not None and self.boxes is None:
+            raise ConfigError(
+                "--controls-boxes are given and no --boxes; give the boxes of the members, too"
+            )
         if self.controls_split is not None and self.controls is None:
             raise ConfigError(
                 f"--controls-split {self.controls_split} is a split of the controls, and none are "

@@ -10,18 +10,22 @@ from memaudit.config.fields import check, option
 from memaudit.errors import ConfigError
 
 NOISE = "noise"  # of --corruption: what reconstructions are asked under
-HidingKind = Literal["mask-random", "mask-box", "mask-half", "noise+mask", "downsample", "blur"]
+HidingKind = Literal[
+    "mask-random", "mask-box", "mask-half", "mask-object", "noise+mask", "downsample", "blur"
+]
 # What the attacks that restore such images are called.
 RESTORATIONS: dict[HidingKind, str] = {
     kind: f"restoration-{kind.replace('+', '-')}" for kind in get_args(HidingKind)
 }
 SHARED = ("mask-random", "mask-box", "noise+mask")  # whose strength is the share that is hidden
 NOISE_AND_MASK: HidingKind = "noise+mask"
+OBJECT: HidingKind = "mask-object"
 WIDEST = 1e4  # pixels, of a blur
 STRENGTHS: dict[HidingKind, str] = {
     "mask-random": "the share of the pixels that it hides, between 0 and 1",
     "mask-box": "the share of the image that it hides, between 0 and 1",
     "mask-half": "no number, for it hides a half",
+    "mask-object": "no number, for it hides what a file of boxes names",
     "noise+mask": "the share of the pixels that it hides, between 0 and 1",
     "downsample": "the factor by which the sides become smaller, a whole number from 2 on",
     "blur": "the standard deviation of the blur in pixels, above 0",
@@ -69,12 +73,54 @@ class Restoration:
         high=100,
     )
 
+    largest: float = option(
+        0.5,
+        "Of --corruption mask-object: boxes that hide more of an image are left out, and counted.",
+        low=0,
+        high=0.95,
+        name="largest_box",
+    )
+    smallest: float = option(
+        0.01,
+        "Of --corruption mask-object: boxes that hide less of an image are left out, and counted.",
+        low=0,
+        high=0.95,
+        name="smallest_box",
+    )
+    guidance: float = option(
+        1.0,
+        "Of an inpainting pipeline that is told captions: how far its answer is drawn to them. 1 "
+        "is the network as it was trained; the published attack took 8, which asks it twice a "
+        "step.",
+        low=0,
+        high=100,
+    )
+    strength: float = option(
+        1.0,
+        "Of an inpainting pipeline: the share of its noise from which the sampling begins. Below 1 "
+        "it begins with the image itself under that noise, as the pipelines of diffusers do, so "
+        "that a trace of the hidden part is seen. The published attack took .99.",
+        low=0,
+        high=1,
+        name="inpainting_strength",
+    )
+
+    @property
+    def as_a_pipeline(self) -> bool:
+        """Whether the options of an inpainting pipeline are others than by default."""
+        return self.guidance != 1 or self.strength != 1
+
     def sigma_of(self, kind: HidingKind) -> float:
         """The noise on what a kind leaves to see."""
         return self.masked_sigma if kind == NOISE_AND_MASK else self.seen_sigma
 
     def __post_init__(self) -> None:
         check(self)
+        if self.smallest >= self.largest:
+            raise ConfigError(
+                f"--smallest-box is {self.smallest:g} and --largest-box {self.largest:g}; expected "
+                "the first to be the smaller"
+            )
 
 
 @dataclass(frozen=True)
@@ -122,7 +168,7 @@ def _parsed(word: str) -> tuple[HidingKind, float | None]:
         return name, None
     strength = _number(text)
     if not _fits(name, strength):
-        wanted = f"{name} takes" if name == "mask-half" else f"after {name}: comes"
+        wanted = f"{name} takes" if name in ("mask-half", OBJECT) else f"after {name}: comes"
         raise ConfigError(f"--corruption {word} cannot be: {wanted} {STRENGTHS[name]}")
     return name, strength
 
@@ -135,7 +181,7 @@ def _number(text: str) -> float:
 
 
 def _fits(kind: HidingKind, strength: float) -> bool:
-    if kind == "mask-half":
+    if kind in ("mask-half", OBJECT):
         return False
     if kind in SHARED:
         return 0 < strength < 1

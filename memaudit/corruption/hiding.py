@@ -3,34 +3,76 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from memaudit.config import SHARED, HidingKind
+from memaudit.config import OBJECT, SHARED, HidingKind
 from memaudit.corruption.linear import Cosines
 from memaudit.corruption.mask import box_sides, draw_mask
 from memaudit.errors import ConfigError
 
-HALF = 0.5
+USUAL = 0.25  # share that a box around an object hides, where none is known yet
+ONE_SHARE: dict[HidingKind, float] = {"mask-half": 0.5, OBJECT: USUAL}
 SCATTERED = ("mask-random", "noise+mask")  # pixels of their own, here and there
 MOST_SEEN, LEAST_SEEN = 0.25, 0.01  # of an image: where automatic levels begin and end
 WINDOW = 0.3  # of the limit at which what is seen tells which of the members it is of
 SIDES = ("top", "bottom", "left", "right")
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A rectangle in an image, by its edges as shares of the sides, 0 to 1 from the upper left."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @property
+    def share(self) -> float:
+        """How much of the image it hides."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def gain(self, size: tuple[int, int]) -> Tensor:
+        """What is seen beside it of an image of `size`, in whole pixels and one at least."""
+        mask = torch.ones(1, *size)
+        rows, columns = (
+            _span(start, end, side)
+            for start, end, side in zip(
+                (self.top, self.left), (self.bottom, self.right), size, strict=True
+            )
+        )
+        mask[:, rows, columns] = 0
+        return mask
+
+
+def _span(start: float, end: float, side: int) -> slice:
+    first = min(round(start * side), side - 1)
+    return slice(first, max(first + 1, round(end * side)))
+
+
 def drawn(
-    generator: np.random.Generator, kind: HidingKind, share: float, size: tuple[int, int]
+    generator: np.random.Generator,
+    kind: HidingKind,
+    share: float,
+    size: tuple[int, int],
+    frames: Sequence[Frame] = (),
 ) -> Tensor:
     """Draw what is seen of one image of `size`: gains [1, H, W] in the basis of the kind.
 
-    `share` is how much it hides. A box lies anywhere inside the image, a half on any side.
+    `share` is how much it hides. A box lies anywhere inside the image, a half on any side, and an
+    object in one of its `frames`; where there is none a box anywhere stands for it.
     """
     if kind in SCATTERED:
         return _scattered(generator, share, size)
-    if kind == "mask-box":
+    if kind == OBJECT and frames:
+        return frames[int(generator.integers(len(frames)))].gain(size)
+    if kind in ("mask-box", OBJECT):
         return draw_mask(generator, "boxes", share, size)
     if kind == "mask-half":
         return _half(size, SIDES[int(generator.integers(len(SIDES)))])
@@ -67,8 +109,8 @@ def automatic_shares(
     From three quarters on, evenly by the logarithm of what is left, up to where no more than
     `least` is left: what tells the images of the pool apart, or a hundredth.
     """
-    if kind == "mask-half":
-        return [HALF]
+    if kind in ONE_SHARE:
+        return [ONE_SHARE[kind]]
     if kind == "downsample":
         return _coarse_shares(levels, size)
     end = max(least, LEAST_SEEN)
@@ -77,7 +119,7 @@ def automatic_shares(
     if kind in (*SCATTERED, "blur"):
         end = max(end, 4 / math.prod(size))
     left = np.geomspace(MOST_SEEN, min(end, MOST_SEEN), levels) if levels > 1 else [MOST_SEEN / 2]
-    shares = [_four(1 - float(one)) for one in left]
+    shares = [four(1 - float(one)) for one in left]
     if kind == "blur":
         return sorted(set(shares))
     return sorted({_expect_some(kind, share, size) for share in shares})
@@ -164,7 +206,7 @@ def _pixels_hidden(kind: HidingKind, share: float, size: tuple[int, int]) -> int
     if kind in SCATTERED:
         return round(share * math.prod(size))
     sides = box_sides(share, size)
-    while (again := box_sides(_four(math.prod(sides) / math.prod(size)), size)) != sides:
+    while (again := box_sides(four(math.prod(sides) / math.prod(size)), size)) != sides:
         sides = again
     return math.prod(sides)
 
@@ -178,7 +220,7 @@ def _expect_some(kind: HidingKind, share: float, size: tuple[int, int]) -> float
             f"--corruption {kind}:{share:g} hides {what} of an image of {size[0]} x {size[1]} px; "
             f"give {'more' if hidden == 0 else 'less'}"
         )
-    return _four(hidden / pixels)
+    return four(hidden / pixels)
 
 
 def _expect_told(width: float, size: tuple[int, int]) -> float:
@@ -194,5 +236,6 @@ def _expect_told(width: float, size: tuple[int, int]) -> float:
     return share
 
 
-def _four(share: float) -> float:
+def four(share: float) -> float:
+    """A share in four digits, as levels are told."""
     return float(f"{share:.4g}")

@@ -205,6 +205,37 @@ def _expect_one(header: Sequence[str]) -> None:
         raise ValueError(f"two columns of the name {FILE_NAME}")
 
 
+def columns_of(path: Path, names: Sequence[str]) -> Iterator[tuple[object, object]]:
+    """`file_name` of each row of a table (.csv, .jsonl, .parquet), and the first of some columns.
+
+    Raises DataError where it has none of them; the cell of a row that lacks one is None.
+    """
+    lines = _chosen(path, names)
+    for line in lines:
+        found = next((name for name in names if name in line.columns), None)
+        if found is None:
+            raise DataError(
+                f"{path} has none of the columns {listed(names)}; its columns are "
+                f"{listed(line.columns)}"
+            )
+        cells = [line.cells.get(name, lambda: None) for name in (FILE_NAME, found)]
+        yield cells[0](), cells[1]()
+
+
+def _chosen(path: Path, names: Sequence[str]) -> Iterator[Line]:
+    kind = path.suffix.lower()
+    if kind != ".parquet":
+        yield from (_csv_rows if kind == ".csv" else _jsonl_rows)(path, Columns())
+        return
+    table = open_table(path)
+    header = list(table.schema.names)
+    wanted = [name for name in (FILE_NAME, *names) if name in header]
+    for batch in table.batches(wanted or header[:1])[1]:
+        for row in range(batch.num_rows):
+            cells = {name: partial(_value, batch.column(name), row) for name in wanted}
+            yield Line(header, cells)
+
+
 def _same(value: object) -> object:
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,6 +19,14 @@ class Told(Protocol):
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """[B, *shape], [B], a caption each -> the estimate of x0, given what is seen."""
+
+
+@runtime_checkable
+class Inpaints(Protocol):
+    """A model that was trained to fill in what a mask hides, with a sampler and captions."""
+
+    def sigma_at(self, strength: float) -> float:
+        """The noise at that share of its schedule, 0 to 1."""
 
 
 class Denoiser(Protocol):

@@ -35,6 +35,11 @@ class InpaintingDenoiser(LatentDenoiser):
         encoded = self._of_nothing.expand_as(seen.y) if seen.encoded is None else seen.encoded
         return replace(self, beside=torch.cat([1 - seen.view.gain, encoded], dim=1))
 
+    def sigma_at(self, strength: float) -> float:
+        """The noise at that share of its schedule, as the pipelines of diffusers count it."""
+        steps = int(self.pipeline.scheduler.config.num_train_timesteps)
+        return self.sigma_of_timestep(max(0, min(int(strength * steps), steps - 1) - 1))
+
     def _shown(self, x_t: Tensor) -> Tensor:
         beside = self.beside
         if beside is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memaudit.data import TRANSPARENT
-from memaudit.run.record import Record
+from memaudit.run.record import BoxesRecord, Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
 from memaudit.statistics.verdict import small
@@ -29,6 +29,12 @@ def remarks(record: Record) -> Iterator[str]:
         yield f"sigma {sigma:g} is not above the noise of the noisy copies: skipped for them"
     if captions is not None and captions.policy != "empty" and not captions.images:
         yield "the model is told captions and no image has one: it was told nothing"
+    boxes = record.prepared.boxes
+    if boxes is not None and unnamed(boxes):
+        yield (
+            f"{unnamed(boxes)} of {boxes.images} images are in no file of boxes: of these a box "
+            "anywhere is hidden"
+        )
     if conduct.noisy is not None and conduct.noisy.advice:
         yield clean_only(conduct.noisy)
     yield from _changed(record)
@@ -62,6 +68,32 @@ def captions_told(record: Record) -> str:
     if told is None:
         return f"{have}none"
     return f"{have}{told.images}, one a group of duplicates (--prompt {told.policy})"
+
+
+def boxes_told(record: Record) -> list[Row]:
+    """How many images have a box of their own that was hidden, and which boxes were left out."""
+    boxes, asked = record.prepared.boxes, record.config.attack.restoration
+    if boxes is None:
+        return []
+    others = boxes.images - boxes.boxed
+    said = f"{boxes.boxed} of {boxes.images} images have one of a size that is asked for"
+    if others:
+        said += (
+            f"; of the others a box anywhere is hidden, of {boxes.share:.1%} "
+            f"({others - unnamed(boxes)} have no such box in the file, "
+            f"{unnamed(boxes)} are not in it)"
+        )
+    left = boxes.too_large + boxes.too_small + boxes.outside
+    why = (
+        f"boxes left out: {left} ({boxes.too_large} hide more than {asked.largest:g} of the image, "
+        f"{boxes.too_small} less than {asked.smallest:g}, {boxes.outside} lie outside)"
+    )
+    return [("boxes", said), *([("", why)] if left else [])]
+
+
+def unnamed(boxes: BoxesRecord) -> int:
+    """How many images no file of boxes names."""
+    return boxes.images - boxes.named
 
 
 def clean_only(noisy: NoisyTraining) -> str:

@@ -8,7 +8,7 @@ from memaudit.report import plain
 from memaudit.report.covering import covering
 from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
-from memaudit.report.remarks import captions_told, noisy_rows, reference_rows
+from memaudit.report.remarks import boxes_told, captions_told, noisy_rows, reference_rows
 from memaudit.report.tables import attack_table, claim_table, level_table, threshold_table
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
@@ -51,6 +51,7 @@ def describe(record: Record) -> str:
         "",
         *_counts(summary),
         row("captions", captions_told(record)),
+        *(row(*pair) for pair in boxes_told(record)),
         *_flagged(summary),
         *_dataset(summary.dataset, summary.counts.control_groups),
         *map(row, ("inference", ""), inference_said(summary)),

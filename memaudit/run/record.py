@@ -87,6 +87,26 @@ class CaptionsRecord:
 
 
 @dataclass(frozen=True)
+class BoxesRecord:
+    """The boxes around objects that were hidden.
+
+    Of so many `images` that are scanned `named` are in the files, and `boxed` have a box of a size
+    that is asked for; of the others a box anywhere is hidden, of `share`, the median. The rest
+    counts boxes that were left out.
+    """
+
+    files: tuple[str, ...]
+    digest: str
+    images: int
+    named: int
+    boxed: int
+    too_large: int
+    too_small: int
+    outside: int
+    share: float
+
+
+@dataclass(frozen=True)
 class CopiesRecord:
     """The noisy copies that were asked for.
 
@@ -136,6 +156,7 @@ class Prepared:
     reference: ReferenceRecord | None = None
     self_check: SelfCheck | None = None
     membership: Primary | None = None
+    boxes: BoxesRecord | None = None
 
     @property
     def claims(self) -> tuple[Primary, ...]:

@@ -1,5 +1,6 @@
 """Scans of images of which a part is hidden: exact answers of the perfect memorizer."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from memaudit.config import (
     ReplayConfig,
     Restoration,
 )
-from memaudit.errors import ConfigError
+from memaudit.errors import ConfigError, DataError, InputError, RunDirectoryError
 from memaudit.report.words import describe
 from memaudit.statistics.verdict import Outcome
 
@@ -214,6 +215,83 @@ def test_a_plan_counts_what_a_scan_does(asked):
     each = QUICK.draws * QUICK.steps * 5
     assert planned.evaluations == IMAGES * 3 * each
     assert (planned.levels, planned.levels_at_most) == (2, 2)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory) -> Path:
+    """A file of boxes that lacks every fifth image, in pixels of images of 32 px."""
+    names = [f"{k:03d}.png" for k in range(IMAGES - MEMBERS) if k % 5]
+    content = {
+        "images": [
+            {"id": k, "file_name": name, "width": 32, "height": 32} for k, name in enumerate(names)
+        ],
+        "annotations": [
+            {"image_id": k, "bbox": box}
+            for k in range(len(names))
+            for box in ([4, 6, 16, 18], [0, 0, 30, 31], [5, 5, 2, 2], [40, 5, 9, 9])
+        ],
+    }
+    path = tmp_path_factory.mktemp("objects") / "coco.json"
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def with_objects(asked, out, objects, **changes):
+    how = {"boxes": str(objects), "controls_boxes": str(objects), "power": False}
+    return asked(out, corruption=("mask-object",), **{**how, **changes})
+
+
+def test_objects_are_hidden_and_images_without_a_box_are_counted(asked, objects):
+    result = scan(with_objects(asked, "objects", objects))
+    flagged = result.findings.groupby("split")["flagged"].sum().to_dict()
+    assert flagged == {"control": 0, "member": MEMBERS}
+    found = result.prepared.boxes
+    counted = found.images, found.named, found.boxed
+    assert counted == (IMAGES, IMAGES * 4 // 5, IMAGES * 4 // 5)
+    left_out = found.too_large, found.too_small, found.outside
+    assert left_out == (80, 80, 80)
+    assert found.share == pytest.approx(16 * 18 / 32**2, abs=1e-4)
+    assert result.prepared.levels.hidden == {"restoration-mask-object": (found.share,)}
+    text = " ".join(describe(result.record).split())
+    assert (
+        "boxes 80 of 100 images have one of a size that is asked for; of the others a box" in text
+    )
+    assert "boxes left out: 240 (80 hide more than 0.5 of the image, 80 less than 0.01, 80" in text
+
+
+def test_an_interrupted_scan_of_objects_goes_on_with_the_same_boxes_alone(asked, objects, tmp_path):
+    config = with_objects(asked, "objects-on", objects)
+    first = scan(config)
+    pd.testing.assert_frame_equal(scan(config).findings, first.findings)
+    other = tmp_path / "other.json"
+    other.write_text(
+        objects.read_text("utf-8").replace("[4, 6, 16, 18]", "[5, 6, 16, 18]"), "utf-8"
+    )
+    with pytest.raises(RunDirectoryError, match="boxes was"):
+        scan(replace(config, boxes=str(other), controls_boxes=str(other)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"boxes": None, "controls_boxes": None}, "give a file of boxes with --boxes"),
+        ({"controls_boxes": None}, "both a member and a control, such as .*--controls-boxes"),
+        ({"corruption": ("mask-half",)}, "--boxes are for --corruption mask-object"),
+        ({"restoration": replace(QUICK, smallest=0.92, largest=0.95)}, "240 less, 80 lie outside"),
+    ],
+)
+def test_boxes_that_do_not_serve_are_refused(asked, objects, changes, said):
+    with pytest.raises(InputError, match=said):
+        scan(replace(with_objects(asked, "objects-refused", objects), **changes))
+
+
+def test_boxes_of_other_images_are_refused(asked, tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text('file_name,bbox\nnone.png,"[1, 2, 3, 4]"\n', "utf-8")
+    with pytest.raises(
+        DataError, match="names none of the 100 images: the first name in it is none"
+    ):
+        scan(with_objects(asked, "objects-other", path))
 
 
 @pytest.mark.parametrize(

@@ -434,6 +434,14 @@ def test_hidden_parts_are_restored_in_latents(config: ScanConfig, tmp_path: Path
     pd.testing.assert_series_equal(one, other, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("how", [Restoration(guidance=8), Restoration(strength=0.99)])
+def test_options_of_an_inpainting_pipeline_are_refused_for_others(
+    config: ScanConfig, how: Restoration
+) -> None:
+    with pytest.raises(ConfigError, match="are for pipelines for inpainting, and this model is"):
+        scan(replace(config, corruption=("mask-half",), restoration=how, noise=Noise(), steps=10))
+
+
 @pytest.mark.parametrize("kind", ["blur", "downsample"])
 def test_what_is_no_mask_is_refused_for_latents(config: ScanConfig, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"--corruption {kind} is for models of pixels"):
@@ -449,8 +457,11 @@ def test_an_inpainting_pipeline_fills_in_what_is_hidden(
         "XL": (write_sdxl, StableDiffusionXLInpaintPipeline),
     }[kind]
     model = write(tmp_path / "model", kind=pipeline, channels=9)
-    how = {"corruption": ("mask-box:.5", "noise"), "restoration": Restoration(draws=1, steps=3)}
+    asked = Restoration(draws=1, steps=3, guidance=8.0, strength=0.99)
+    how = {"corruption": ("mask-box:.5", "noise"), "restoration": asked}
     result = scan(replace(config, model=str(model), **how))
     assert result.prepared.primary.attack == "restoration-mask-box"
     assert set(result.scores["attack"]) == {"restoration-mask-box", ODE}
     assert result.prepared.captions == CaptionsRecord("own", MEMBERS + CONTROLS)
+    rows = result.scores[result.scores["attack"] == "restoration-mask-box"]
+    assert set(zip(rows["steps"], rows["guidance"], rows["draw"], strict=True)) == {(3, 8.0, 0)}

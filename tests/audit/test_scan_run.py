@@ -61,7 +61,16 @@ def test_scan_json_says_what_was_found_and_from_what(config, out):
     prepared = report["prepared"]
     assert prepared.keys() == {
         *("format", "question", "data", "model", "embedder", "levels", "primary", "columns"),
-        *("others", "shard_size", "device", "captions", "copies", "reference", "self_check"),
+        *(
+            "others",
+            "shard_size",
+            "device",
+            "captions",
+            "copies",
+            "reference",
+            "self_check",
+            "boxes",
+        ),
         "membership",
     }
     assert prepared["question"] == config.settled(55).digest

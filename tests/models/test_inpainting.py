@@ -8,7 +8,9 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
 from tiny import write_sd, write_sdxl
 
+from memaudit.attacks.posterior import Restore, guided
 from memaudit.corruption.linear import Cosines, Seen, View
+from memaudit.corruption.noise import generator
 from memaudit.errors import ModelError
 from memaudit.models.inpainting import InpaintingDenoiser
 from memaudit.models.latent import LatentDenoiser
@@ -69,6 +71,37 @@ def test_what_is_seen_changes_its_answer(model):
     untold, told = model.denoise(x, sigma), model.given(seen).denoise(x, sigma)
     assert untold.shape == told.shape == x.shape
     assert float((untold - told).abs().max()) > 1e-4
+
+
+def test_guidance_draws_the_answer_to_its_caption(model):
+    seen, _, _ = halves(model)
+    told = model.given(seen)
+    x = torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(2))
+    sigma, captions = torch.full((2,), 2.0), ["a red cat", "two dogs"]
+    answer, without = told.denoise(x, sigma, captions), told.denoise(x, sigma, ["", ""])
+    assert torch.equal(guided(told, captions, 1.0, x, sigma), answer)
+    drawn = guided(told, captions, 8.0, x, sigma)
+    torch.testing.assert_close(drawn, 8 * answer - 7 * without, rtol=1e-4, atol=1e-4)
+    assert float((drawn - answer).abs().max()) > 1e-4
+
+
+def test_strength_is_a_share_of_the_schedule(model):
+    assert model.sigma_at(0.99) == model.sigma_of_timestep(989)
+    assert model.sigma_at(0.5) == model.sigma_of_timestep(499)
+
+
+def test_below_a_strength_of_one_it_begins_with_the_image_itself(model):
+    seen, images, _ = halves(model)
+    sources = model.encode(images.to(torch.uint8))
+    near, far = (
+        (restored(model, seen, Restore(3, 1, strength=strength), sources) - sources).square().mean()
+        for strength in (0.02, 1.0)
+    )
+    assert float(near) < 0.2 * float(far)
+
+
+def restored(model, seen: Seen, restore: Restore, sources: torch.Tensor) -> torch.Tensor:
+    return restore(model, seen, [generator(0, name, 1.0, 0) for name in "ab"], ["", ""], sources)
 
 
 def test_it_is_not_told_what_noise_covers(model):
