@@ -12,7 +12,7 @@ from PIL import Image
 from plugging import install
 from safetensors.torch import save_file
 from skimage import data
-from transformers import Dinov2Config, Dinov2Model
+from tiny_dinov2 import dinov2_pixels, write_dinov2
 
 from memaudit.data.resize import resize
 from memaudit.errors import ConfigError, DependencyError
@@ -52,13 +52,7 @@ def tiny_clip(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny_dinov2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dinov2")
-    config = Dinov2Config(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
-    )
-    torch.manual_seed(0)
-    model = Dinov2Model(config).eval()
-    model.save_pretrained(folder)
-    return model, folder
+    return write_dinov2(folder), folder
 
 
 def unit(vectors):
@@ -241,11 +235,8 @@ def test_open_clip_tag_offline_says_what_to_fetch(tmp_path, monkeypatch):
 def test_dinov2_gives_the_class_token_of_the_model_itself(tiny_dinov2):
     model, folder = tiny_dinov2
     embedder = load_embedder(f"dinov2:{folder}")
-    images = [resize(photo, (224, 224), "stretch") for photo in PHOTOS]
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
-    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
     with torch.inference_mode():
-        expected = unit(model((batch - mean) / std).last_hidden_state[:, 0]).numpy()
+        expected = unit(model(dinov2_pixels(PHOTOS)).last_hidden_state[:, 0]).numpy()
     np.testing.assert_allclose(embedder.embed(PHOTOS), expected, atol=1e-5)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from memaudit.errors import DependencyError
 from memaudit.records import Image, Vectors
 
 Images = Sequence[Image] | NDArray[np.uint8]  # HWC each, sizes may differ; or one NHWC array
+Patches = NDArray[np.float32]  # [N, rows, columns, D], unit length
 
 
 class Embedder(Protocol):
@@ -47,9 +48,21 @@ class Embedder(Protocol):
         """
 
 
+@runtime_checkable
+class PatchEmbedder(Protocol):
+    """What some embedders can do beside: a vector of each patch of an image."""
+
+    def patches(self, images: Images) -> Patches:
+        """Embed the patches of RGB images: float32 [N, rows, columns, D] of unit length.
+
+        They divide any image evenly into as many rows and columns; each sees the whole image, but
+        is of what lies there. Raises DependencyError where the network returns NaN or infinity.
+        """
+
+
 def unit_vectors(raw: NDArray[np.floating], embedder: str) -> Vectors:
-    """Normalise [N, D] to unit length; a zero row becomes the first basis vector."""
-    broken = np.flatnonzero(~np.isfinite(raw).all(axis=1))
+    """Normalise [N, ..., D] to unit length; a zero vector becomes the first basis vector."""
+    broken = np.flatnonzero(~np.isfinite(raw).all(axis=tuple(range(1, raw.ndim))))
     if broken.size:
         raise DependencyError(
             f"The embedder {embedder} returned NaN or infinity for {broken.size} of {len(raw)} "
@@ -57,8 +70,8 @@ def unit_vectors(raw: NDArray[np.floating], embedder: str) -> Vectors:
             "Its weights are damaged or overflow: fetch them again, or choose another embedder."
         )
     vectors = raw.astype(np.float64)
-    vectors[~vectors.any(axis=1), 0] = 1.0
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[~vectors.any(axis=-1), 0] = 1.0
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors.astype(np.float32)
 
 

@@ -1,4 +1,7 @@
-"""DINOv2 (Oquab et al. 2023): the CLS token, as the audit of Daras et al. 2024 uses it."""
+"""DINOv2 (Oquab et al. 2023): the CLS token, as the audit of Daras et al. 2024 uses it.
+
+Their attack by inpainting compares tokens of patches, which are here for hidden parts.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from memaudit.foreign import read_json, refusing
 from memaudit.models.weights import OF_TRANSFORMERS, staged, weight_files
 from memaudit.records import Image
 from memaudit.similarity.embed.base import Embedder, embedder_digest
-from memaudit.similarity.embed.network import NetworkEmbedder
+from memaudit.similarity.embed.network import PatchNetworkEmbedder
 
 SIDE = 224
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -31,7 +34,8 @@ def load(argument: str, device: str) -> Embedder:
     """Load `dinov2:<folder or hub id>`; only safetensors weights are read.
 
     Copies from .90, the lowest of the thresholds .90 / .95 / .99 of Daras et al. 2024. Near
-    copies from .99, the strictest of them, not measured here.
+    copies from .99, the strictest of them, not measured here. Patches are the other tokens of the
+    last layer, normalised as the CLS token is.
     """
     if not argument:
         raise ConfigError(
@@ -43,7 +47,8 @@ def load(argument: str, device: str) -> Embedder:
     model = _load_model(folder, weights).to(device)
     colours = _read_colours(folder)
     files = [*weights, *(folder / name for name in FILES[1:] if (folder / name).is_file())]
-    return NetworkEmbedder(
+    rows, columns = (SIDE // side for side in model.embeddings.patch_embeddings.patch_size)
+    return PatchNetworkEmbedder(
         name=f"dinov2:{argument}",
         dim=model.config.hidden_size,
         digest=embedder_digest(f"resize {SIDE} stretch; {colours.tolist()}; CLS", files),
@@ -52,6 +57,8 @@ def load(argument: str, device: str) -> Embedder:
         device=device,
         preprocess=partial(_preprocess, colours=colours),
         encode=lambda batch: model(pixel_values=batch).last_hidden_state[:, 0],
+        grid=(rows, columns),
+        encode_patches=lambda batch: model(pixel_values=batch).last_hidden_state[:, 1:],
     )
 
 

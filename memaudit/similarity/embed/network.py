@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memaudit.errors import ConfigError
 from memaudit.records import Image, Vectors
-from memaudit.similarity.embed.base import Images, unit_vectors
+from memaudit.similarity.embed.base import Images, Patches, unit_vectors
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,26 @@ class NetworkEmbedder:
         """Embed RGB images: float32 [N, D] of unit length."""
         if len(images) == 0:
             return np.empty((0, self.dim), np.float32)
-        batch = torch.stack([self.preprocess(image) for image in images]).to(self.device)
-        return unit_vectors(self.encode(batch).float().cpu().numpy(), self.name)
+        return unit_vectors(self.encode(self._batch(images)).float().cpu().numpy(), self.name)
+
+    def _batch(self, images: Images) -> Tensor:
+        return torch.stack([self.preprocess(image) for image in images]).to(self.device)
+
+
+@dataclass(frozen=True)
+class PatchNetworkEmbedder(NetworkEmbedder):
+    """A network that has vectors of the patches of an image, too."""
+
+    grid: tuple[int, int]  # rows and columns of patches
+    encode_patches: Callable[[Tensor], Tensor]  # [N, C, H, W] -> [N, rows * columns, D]
+
+    @torch.inference_mode()
+    def patches(self, images: Images) -> Patches:
+        """Embed the patches of RGB images: float32 [N, rows, columns, D] of unit length."""
+        if len(images) == 0:
+            return np.empty((0, *self.grid, self.dim), np.float32)
+        raw = self.encode_patches(self._batch(images)).float().cpu().numpy()
+        return unit_vectors(raw.reshape(len(images), *self.grid, -1), self.name)
 
 
 def refuse_pickle(path: Path) -> None:
