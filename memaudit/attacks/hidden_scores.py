@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from memaudit.attacks.base import Bench
+from memaudit.attacks.hidden_patches import MOSTLY, patch_similarities
 from memaudit.attacks.rivals import GREY
 from memaudit.attacks.scores import SMALLEST, tiles_of
 from memaudit.corruption.linear import View
 from memaudit.records import Column, Image, Images
+from memaudit.similarity.embed import Embedder, PatchEmbedder
 from memaudit.similarity.search.index import cosine
-
-MOSTLY = 0.5  # of the most that a tile has hidden: tiles with less are not looked at
 
 COLUMNS = (
     Column("own_similarity", "embedding similarity of the part that was hidden, -1 to 1"),
@@ -44,10 +44,9 @@ def hidden_scores(
 ) -> pd.DataFrame:
     """Compare restored [B, H, W, 3] `images` with their sources where the view hides them.
 
-    Pixels are weighed by how much of them is hidden, so that what was seen never enters. What is
-    embedded is the smallest rectangle around what is hidden: of a box or a half no more than that,
-    of scattered pixels, a blur or a smaller size the whole image. `groups` [B] are the sources'
-    duplicate groups. Without an image of another group the source stands for it, at no distance.
+    Pixels are weighed by how much of them is hidden, so that what was seen never enters; what is
+    embedded, `similarities` says. `groups` [B] are the sources' duplicate groups. Without an image
+    of another group the source stands for it, at no distance.
     """
     squares = _squares(view, images, sources)
     weights = view.hidden.flatten(1).sum(1).double().numpy()
@@ -77,15 +76,26 @@ def similarities(
 ) -> list[NDArray[np.float64]]:
     """[B] of images to those of each other set, where the view hides them.
 
-    Rectangles of one size are embedded together.
+    By the patches that lie there, of an embedder that has vectors of patches. By the smallest
+    rectangle around what is hidden, of others: of a box or a half no more than that, of scattered
+    pixels, a blur or a smaller size the whole image.
     """
+    if isinstance(bench.embedder, PatchEmbedder):
+        return patch_similarities(bench.embedder, view, images, *others)
+    return _rectangle_similarities(bench.embedder, view, images, *others)
+
+
+def _rectangle_similarities(
+    embedder: Embedder, view: View, images: Images, *others: Images
+) -> list[NDArray[np.float64]]:
+    """Rectangles of one size are embedded together."""
     boxes = [_around(view.row(k)) for k in range(len(images))]
     found = [np.zeros(len(boxes)) for _ in others]
     sizes = [(bottom - top, right - left) for top, left, bottom, right in boxes]
     for size in dict.fromkeys(sizes):
         rows = [k for k, one in enumerate(sizes) if one == size]
         made, *theirs = (
-            bench.embedder.embed(np.stack([_cut(some[k], boxes[k]) for k in rows]))
+            embedder.embed(np.stack([_cut(some[k], boxes[k]) for k in rows]))
             for some in (images, *others)
         )
         for values, vectors in zip(found, theirs, strict=True):
