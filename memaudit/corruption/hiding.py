@@ -17,7 +17,7 @@ from memaudit.corruption.mask import box_sides, draw_mask
 from memaudit.errors import ConfigError
 
 USUAL = 0.25  # share that a box around an object hides, where none is known yet
-ONE_SHARE: dict[HidingKind, float] = {"mask-half": 0.5, OBJECT: USUAL}
+HALF = 0.5
 SCATTERED = ("mask-random", "noise+mask")  # pixels of their own, here and there
 MOST_SEEN, LEAST_SEEN = 0.25, 0.01  # of an image: where automatic levels begin and end
 WINDOW = 0.3  # of the limit at which what is seen tells which of the members it is of
@@ -65,8 +65,9 @@ def drawn(
 ) -> Tensor:
     """Draw what is seen of one image of `size`: gains [1, H, W] in the basis of the kind.
 
-    `share` is how much it hides. A box lies anywhere inside the image, a half on any side, and an
-    object in one of its `frames`; where there is none a box anywhere stands for it.
+    `share` is how much it hides. A box lies anywhere inside the image, a half on any side; of an
+    odd one, the lower and the right half have the middle row. An object lies in one of its
+    `frames`; where there is none a box anywhere stands for it.
     """
     if kind in SCATTERED:
         return _scattered(generator, share, size)
@@ -109,8 +110,10 @@ def automatic_shares(
     From three quarters on, evenly by the logarithm of what is left, up to where no more than
     `least` is left: what tells the images of the pool apart, or a hundredth.
     """
-    if kind in ONE_SHARE:
-        return [ONE_SHARE[kind]]
+    if kind == "mask-half":
+        return [_expect_halves(size)]
+    if kind == OBJECT:
+        return [USUAL]
     if kind == "downsample":
         return _coarse_shares(levels, size)
     end = max(least, LEAST_SEEN)
@@ -187,6 +190,20 @@ def _coarse_shares(levels: int, size: tuple[int, int]) -> list[float]:
             "both sides can be divided; give another corruption"
         )
     return [1 - 1 / factor**2 for factor in factors[:levels]]
+
+
+def _expect_halves(size: tuple[int, int]) -> float:
+    """How much a half hides, on average over its four sides.
+
+    One half of an odd side has a row more than the other, and either is hidden as often. Raises
+    ConfigError for a side that cannot be divided.
+    """
+    if min(size) < 2:
+        raise ConfigError(
+            f"--corruption mask-half: an image of {size[0]} x {size[1]} px has no half to hide and "
+            "none to show; give another corruption, or images with sides of 2 px or more"
+        )
+    return HALF
 
 
 def _expect_whole(factor: int, size: tuple[int, int]) -> None:

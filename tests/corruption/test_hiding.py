@@ -73,6 +73,28 @@ def test_a_half_is_hidden_on_any_side():
     assert len({tuple(one.flatten().tolist()) for one in gains}) == 4
 
 
+@pytest.mark.parametrize("size", [(3, 5), (15, 16), (33, 33)])
+def test_half_of_odd_sides_is_hidden_on_average_over_the_four_sides(size):
+    halves = {
+        tuple(one.flatten().tolist()): 1 - float(one.mean())
+        for one in (
+            drawn(generator(0, f"{k}", 0.5, 0, "mask-half"), "mask-half", 0.5, size)
+            for k in range(40)
+        )
+    }
+    assert len(halves) == 4
+    assert np.mean(list(halves.values())) == pytest.approx(
+        automatic_shares("mask-half", 3, size, 0.0)[0], abs=1e-6
+    )
+    off = max(abs(share - 0.5) for share in halves.values())
+    assert off == pytest.approx(0.5 / min(side for side in size if side % 2), abs=1e-6)
+
+
+def test_a_side_of_one_pixel_has_no_half():
+    with pytest.raises(ConfigError, match="an image of 1 x 8 px has no half to hide .* sides of 2 px"):
+        automatic_shares("mask-half", 3, (1, 8), 0.0)
+
+
 def test_a_smaller_size_leaves_the_mean_of_each_block(images):
     view = view_of("downsample", 1 - 1 / 16)
     means = avg_pool2d(images, 4)
