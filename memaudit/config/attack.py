@@ -14,6 +14,7 @@ from memaudit.config.hiding import (
     Restoration,
     first_of,
     hidings_in,
+    refuse_unheeded,
 )
 from memaudit.errors import ConfigError
 
@@ -251,6 +252,8 @@ class AttackConfig:
                 f"{_flags(_others(self.restoration), Restoration)} belong to what is hidden, and "
                 "--corruption hides nothing; name what it hides, or leave them out"
             )
+        if self.hidings:
+            refuse_unheeded(self.hidings, self.restoration)
 
     @property
     def hidings(self) -> tuple[Hiding, ...]:

@@ -159,6 +159,35 @@ def first_of(corruptions: tuple[str, ...]) -> str:
     return corruptions[0].partition(":")[0]
 
 
+def refuse_unheeded(hidings: tuple[Hiding, ...], asked: Restoration) -> None:
+    """Raise ConfigError for options that nothing heeds of what is hidden."""
+    plain = Restoration()
+    if asked.levels != plain.levels and all(map(_settled, hidings)):
+        raise ConfigError(
+            "--hidden-levels is for what --corruption hides without a strength; found "
+            f"{', '.join(map(_settled, hidings))}; leave it out, or name a kind whose strengths "
+            "are to be derived from the images"
+        )
+    kinds = {one.kind for one in hidings}
+    if asked.masked_sigma != plain.masked_sigma and NOISE_AND_MASK not in kinds:
+        raise ConfigError(
+            f"--masked-sigma is for --corruption {NOISE_AND_MASK}, found "
+            f"{', '.join(sorted(kinds))}; give --seen-sigma, or leave it out"
+        )
+    if asked.seen_sigma != plain.seen_sigma and kinds == {NOISE_AND_MASK}:
+        raise ConfigError(
+            f"--seen-sigma is for what is hidden otherwise than by {NOISE_AND_MASK}, found that "
+            "alone; give --masked-sigma, or leave it out"
+        )
+
+
+def _settled(one: Hiding) -> str:
+    """What says how much is hidden, so that no number of levels is asked for; empty if nothing."""
+    if one.kind == "mask-half":
+        return "mask-half, which hides a half"
+    return ", ".join(f"{one.kind}:{strength:g}" for strength in one.strengths)
+
+
 def _parsed(word: str) -> tuple[HidingKind, float | None]:
     name, colon, text = word.partition(":")
     if name not in RESTORATIONS:

@@ -91,7 +91,9 @@ def test_half_of_odd_sides_is_hidden_on_average_over_the_four_sides(size):
 
 
 def test_a_side_of_one_pixel_has_no_half():
-    with pytest.raises(ConfigError, match="an image of 1 x 8 px has no half to hide .* sides of 2 px"):
+    with pytest.raises(
+        ConfigError, match=r"image of 1 x 8 px has no half .* sides of 2 px or more"
+    ):
         automatic_shares("mask-half", 3, (1, 8), 0.0)
 
 
@@ -215,11 +217,38 @@ def test_a_blur_that_leaves_nothing_is_refused(width):
         ({"corruptions": ("mask-half",), "steps": 3}, "--steps belong to noise"),
         ({"corruptions": ("mask-half",), "noise": Noise(draws=1)}, "--draws belong to noise"),
         ({"restoration": Restoration(steps=3)}, "--corruption hides nothing; name what it hides"),
+        (
+            {"corruptions": ("mask-box:.5",), "restoration": Restoration(levels=5)},
+            "--hidden-levels is for what --corruption hides without a strength; found mask-box:0.5",
+        ),
+        (
+            {"corruptions": ("noise", "mask-half"), "restoration": Restoration(levels=5)},
+            "found mask-half, which hides a half",
+        ),
+        (
+            {"corruptions": ("noise+mask",), "restoration": Restoration(seen_sigma=0.2)},
+            "--seen-sigma is for what is hidden otherwise .* alone; give --masked-sigma",
+        ),
+        (
+            {"corruptions": ("mask-half",), "restoration": Restoration(masked_sigma=0.2)},
+            "--masked-sigma is for --corruption noise.mask",
+        ),
     ],
 )
 def test_options_that_no_corruption_heeds_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         AttackConfig(**options).refuse_unused()
+
+
+@pytest.mark.parametrize(
+    ("corruptions", "restoration"),
+    [
+        (("mask-box:.5", "blur"), Restoration(levels=5)),
+        (("noise+mask", "mask-half"), Restoration(masked_sigma=0.2, seen_sigma=0.2)),
+    ],
+)
+def test_options_that_one_of_the_corruptions_heeds_are_not_refused(corruptions, restoration):
+    AttackConfig(corruptions=corruptions, restoration=restoration).refuse_unused()
 
 
 def test_a_kind_with_a_strength_and_without_is_refused():
