@@ -129,6 +129,16 @@ def all_options(kind: Any) -> Iterator[Option]:
             yield one
 
 
+def places(kind: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Option]]:
+    """All options of a configuration, each with the names of the fields that lead to it."""
+    for one in _of(kind):
+        here = (*at, one.field.name)
+        if is_dataclass(one.type):
+            yield from places(one.type, here)
+        else:
+            yield here, one
+
+
 def check(config: Any) -> None:
     """Raise ConfigError for a value that its type's choices or its bounds leave out."""
     for one in own_options(type(config)):

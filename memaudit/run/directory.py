@@ -8,8 +8,6 @@ report, and scan.json last: its presence says the scan is complete.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +20,7 @@ from memaudit.config import digest
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_csv, to_json, to_parquet
 from memaudit.run.columns import OF_FINDINGS, OF_POOL, expect_columns
+from memaudit.run.differences import differences
 from memaudit.run.manifest import MANIFEST, Sealed
 from memaudit.run.parts import Parts, Work
 from memaudit.run.record import (
@@ -41,13 +40,6 @@ PREPARED, POOL, SCAN = "prepared.json", "pool.parquet", "scan.json"
 FINDINGS, ERRORS, SUMMARY, REPORT = "findings", "errors.csv", "summary.txt", "report.html"
 STRIPS, PREFIX = "images", 12  # a strip is named after so many digits of the example_id
 READ = (RUN, PREPARED, f"{FINDINGS}.csv", ERRORS, SUMMARY)  # are sealed beside tables and strips
-DIGEST = re.compile(r"[0-9a-f]{64}")  # says nothing to people
-NAMES = {
-    "fingerprint": "the data",
-    "clusters": "the clusters",
-    "copies": "the noisy copies",
-    "embedder_digest": "the embedder's weights",
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ class RunDirectory:
         content = self.content(RUN)
         earlier = read_question(content, f"{self.place}/{RUN}").asked
         if earlier != question:
-            changed = "; ".join(dict.fromkeys(_differences(earlier, question)))
+            changed = "; ".join(dict.fromkeys(differences(earlier, question)))
             raise RunDirectoryError(
                 f"{self.place} holds the scan of other arguments or other data ({changed}); give "
                 "another --out, or the same arguments to continue it"
@@ -224,15 +216,3 @@ class RunDirectory:
             ) from error
         table: pd.DataFrame = found.to_pandas()
         return table
-
-
-def _differences(earlier: Any, now: Any, name: str = "") -> Iterator[str]:
-    if isinstance(earlier, dict) and isinstance(now, dict):
-        for key in sorted(earlier.keys() | now.keys()):
-            if earlier.get(key) != now.get(key):
-                yield from _differences(earlier.get(key), now.get(key), key)
-    elif DIGEST.fullmatch(str(now)):
-        yield f"{NAMES.get(name, name)} changed"
-    else:
-        was, now = ("not given" if value is None else value for value in (earlier, now))
-        yield f"{name} was {was}, now {now}"

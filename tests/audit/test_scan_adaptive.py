@@ -305,8 +305,8 @@ def test_where_mirror_images_are_known_alike_all_is_scanned_in_full(asked, image
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"adaptive": False}, "adaptive was True, now False"),
-        ({"fraction": 0.3}, "fraction was 0.25, now 0.3"),
+        ({"adaptive": False}, "was --adaptive, now --full"),
+        ({"fraction": 0.3}, "--fraction was 0.25, now 0.3"),
     ],
 )
 def test_another_extent_is_another_question(again, change, named):

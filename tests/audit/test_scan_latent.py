@@ -412,7 +412,7 @@ def test_a_refused_policy_leaves_the_run_directory_free(config: ScanConfig) -> N
         scan(config)
     assert scan(replace(config, prompt="empty")).prepared.captions.policy == "empty"
     write_captions(Path(str(config.data.controls)))
-    with pytest.raises(RunDirectoryError, match="prompt was empty, now own"):
+    with pytest.raises(RunDirectoryError, match="--prompt was empty, now own"):
         scan(config)
 
 

@@ -190,7 +190,7 @@ def test_finished_parts_are_kept_and_lost_ones_are_made_again(again, finished):
 
 def test_another_reference_is_another_question(again, folder):
     other = replace(again, reference=f"closed-form:{folder / 'both-alike'}")
-    with pytest.raises(RunDirectoryError, match=r"reference was .*, now .*both-alike"):
+    with pytest.raises(RunDirectoryError, match=r"--reference was .*, now .*both-alike"):
         scan(other)
 
 

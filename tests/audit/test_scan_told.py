@@ -51,5 +51,5 @@ def test_what_alpha_hides_is_other_pixels_and_another_scan(sides, tmp_path):
     dropped = scan(ask(members, tmp_path / "dropped", **asked, alpha="drop"))
     ids = [set(result.findings["example_id"]) for result in (white, dropped)]
     assert len(ids[0] - ids[1]) == 6
-    with pytest.raises(RunDirectoryError, match="alpha was white, now black"):
+    with pytest.raises(RunDirectoryError, match="--alpha was white, now black"):
         scan(ask(members, tmp_path / "run", **asked, alpha="black"))

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from scored import keys
 
+from memaudit.config import Noise, Restoration, ScanConfig
 from memaudit.errors import RunDirectoryError
 from memaudit.files import to_parquet
+from memaudit.run.differences import differences
 from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Part, Parts
 from memaudit.run.store import hold
@@ -52,10 +54,33 @@ def test_the_same_question_continues_a_run(run):
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"corruption": ("noise", "mask-half")}, "--corruption was mask-box, now noise,mask-half"),
+        ({"restoration": Restoration(levels=2)}, "--hidden-levels was 3, now 2"),
+        ({"restoration": Restoration(draws=3)}, "--hidden-draws was 2, now 3"),
+        ({"noise": Noise(levels=2)}, "--levels was 5, now 2"),
+        ({"noise": Noise(sigmas=(0.5, 1.0))}, "--sigma was not given, now 0.5,1.0"),
+        ({"noise": Noise(weak_draws=3)}, "--membership-draws was 2, now 3"),
+        ({"dataset": "/others"}, "DATASET was /members, now /others"),
+        ({"adaptive": True}, "the scan was --full, now --adaptive"),
+        ({"score": ("margin",)}, "score was margin,tile_l2,l2_ratio, now margin"),
+    ],
+)
+def test_differences_are_told_by_the_options_that_people_type(changes, said):
+    given = {"model": "m", "dataset": "/members", "out": "run", "corruption": ("mask-box",)}
+    asked = [
+        json.loads(json.dumps(ScanConfig(**{"adaptive": False, **given, **more}).asked()))
+        for more in ({}, changes)
+    ]
+    assert list(differences(*asked)) == [said]
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"seed": 1}, "(seed was 0, now 1)"),
-        ({"noise": {"draws": 4, "sigmas": (1.0,)}}, "(sigmas was [1.0, 2.0], now [1.0])"),
+        ({"noise": {"draws": 4, "sigmas": (1.0,)}}, "(sigmas was 1.0,2.0, now 1.0)"),
         ({"noise": {"draws": 5, "sigmas": (1.0, 2.0)}}, "(draws was 4, now 5)"),
         ({"fingerprint": "1" * 64}, "(the data changed)"),
         ({"more": True}, "(more was not given, now True)"),
