@@ -70,14 +70,14 @@ class FinishedRun:
         return self.scores[self.scores["attack"].isin(PREFERRED)]
 
     @property
-    def sigmas(self) -> list[float]:
-        """Noise levels of reconstructions, ascending."""
-        return _sigmas(self.reconstructions)
+    def attacks(self) -> set[str]:
+        """The attacks whose scores it holds."""
+        return set(self.scores["attack"])
 
-    @property
-    def weak_sigmas(self) -> list[float]:
-        """Noise levels of the attack that membership rests on, ascending; none without one."""
-        return _sigmas(self.scores[~self.scores["attack"].isin(PREFERRED)])
+    def levels_of(self, attack: str) -> list[float]:
+        """The levels at which an attack asked, ascending; none if it did not."""
+        found = self.scores.loc[self.scores["attack"] == attack, "level"]
+        return sorted(float(level) for level in found.unique())
 
     @property
     def screened(self) -> bool:
@@ -133,10 +133,6 @@ class FinishedRun:
         q = self.findings.loc[self.findings["input"] == COPY, "q_value"].min()
         p = copies.test.p_value if copies.test else 1.0
         return bool(q <= HALF_LEVEL) or p <= HALF_LEVEL / len(noisy.by_input)
-
-
-def _sigmas(scores: pd.DataFrame) -> list[float]:
-    return sorted(float(sigma) for sigma in scores["level"].unique())
 
 
 def clean_first(scores: pd.DataFrame) -> list[Probe]:

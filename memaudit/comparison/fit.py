@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.comparison.finished import FinishedRun
+from memaudit.config import NOISE_AND_MASK, RESTORATIONS
 from memaudit.errors import RunDirectoryError
 from memaudit.records import COPY
 from memaudit.statistics.probes import Probe
@@ -17,7 +18,7 @@ class Shared:
     """What two runs must share, where a run's record holds it, and what to do where it differs.
 
     People read `shown` in its place, where given. A difference is told by its `cause` alone, where
-    that differs too.
+    that differs too. `of` are the attacks that heed it, where not all do.
     """
 
     name: str
@@ -25,10 +26,12 @@ class Shared:
     advice: str
     shown: Callable[[FinishedRun], object] | None = None
     cause: Shared | None = None
+    of: frozenset[str] = frozenset()
 
     def differs(self, base: FinishedRun, run: FinishedRun) -> bool:
-        """Whether they do not share it."""
-        return self.held(base) != self.held(run)
+        """Whether they do not share it, and an attack that both have heeds it."""
+        heeded = not self.of or self.of & base.attacks & run.attacks
+        return bool(heeded) and self.held(base) != self.held(run)
 
     def told(self, base: FinishedRun, run: FinishedRun) -> str:
         """Say how they differ."""
@@ -36,6 +39,9 @@ class Shared:
         if expected == found:
             return f"the {self.name} changed; {self.advice}"
         return f"{self.name} is {found}, expected {expected}; {self.advice}"
+
+
+COVERED = frozenset({RESTORATIONS[NOISE_AND_MASK]})
 
 
 def _reference(run: FinishedRun) -> str:
@@ -104,6 +110,7 @@ SETTING = (
         "noise on what is seen",
         lambda run: run.record.config.attack.restoration.seen_sigma,
         "what was left to see is not the same: scan with the same --seen-sigma",
+        of=frozenset(RESTORATIONS.values()) - COVERED,
     ),
     Shared(
         "boxes",
@@ -115,6 +122,7 @@ SETTING = (
         "noise of noise+mask",
         lambda run: run.record.config.attack.restoration.masked_sigma,
         "what was left to see is not the same: scan with the same --masked-sigma",
+        of=COVERED,
     ),
 )
 
@@ -158,16 +166,31 @@ def _other_setting(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
 
 
 def _nothing_shared(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
-    if not set(base.sigmas) & set(run.sigmas):
-        yield (
-            f"no level is shared: found {listed(run.sigmas)}, expected one of "
-            f"{listed(base.sigmas)}; scan both with the same --sigma or --corruption"
-        )
-    if not any(probe.attack in PREFERRED for probe in shared_probes(base, run)):
+    asked = [attack for attack in both_asked(base, run) if attack in PREFERRED]
+    if not asked:
         yield (
             f"no attack is shared: found {labels(run.probes)}, expected one of "
             f"{labels(base.probes)}; scan both with the same --reconstruct or --corruption"
         )
+    elif not any(shared_levels(base, run, attack) for attack in asked):
+        ours, theirs = (
+            sorted({level for attack in asked for level in one.levels_of(attack)})
+            for one in (base, run)
+        )
+        yield (
+            f"no level is shared: found {listed(theirs)}, expected one of {listed(ours)}; scan "
+            "both with the same --sigma or --corruption"
+        )
+
+
+def both_asked(base: FinishedRun, run: FinishedRun) -> list[str]:
+    """The attacks by which both asked, at whatever levels."""
+    return sorted(base.attacks & run.attacks)
+
+
+def shared_levels(base: FinishedRun, run: FinishedRun, attack: str) -> set[float]:
+    """The levels at which both asked by an attack."""
+    return set(base.levels_of(attack)) & set(run.levels_of(attack))
 
 
 def shared_probes(base: FinishedRun, run: FinishedRun) -> list[Probe]:
@@ -183,6 +206,7 @@ def shared_probes(base: FinishedRun, run: FinishedRun) -> list[Probe]:
         if probe in run.probes
         and (probe.input != COPY or same_copies)
         and (probe.attack in PREFERRED or len(draws) == 1)
+        and shared_levels(base, run, probe.attack)
     ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
-from memaudit.attacks.passes import steps_of
-from memaudit.attacks.reconstruction import ONE_STEP
+from memaudit.attacks.passes import in_few_steps
+from memaudit.attacks.reconstruction import ODE, ONE_STEP, PREFERRED, SAMPLE
 from memaudit.comparison.finished import FinishedRun
-from memaudit.comparison.fit import labels, listed
+from memaudit.comparison.fit import both_asked, labels, listed, shared_probes
 from memaudit.comparison.records import Difference
-from memaudit.config import NO_ATTACK
+from memaudit.config import NO_ATTACK, RECONSTRUCTIONS, RESTORATIONS, AttackConfig
 from memaudit.records import COPY
 from memaudit.statistics.probes import Probe
 from memaudit.statistics.verdict import Outcome
@@ -22,23 +23,47 @@ def _captions(run: FinishedRun) -> str:
     return "none" if told is None else f"{told.policy} of {told.images} images"
 
 
-WAY: dict[str, Callable[[FinishedRun], object]] = {
-    "sampler": lambda run: run.record.config.attack.sampler,
-    "steps": lambda run: steps_of(run.record.config.attack.done(adaptive=run.screened)),
-    "draws": lambda run: run.record.config.attack.noise.draws,
-    "draws of membership": lambda run: run.record.config.attack.noise.weak_draws,
-    "draws of hidden parts": lambda run: run.record.config.attack.restoration.draws,
-    "corrections": lambda run: run.record.config.attack.restoration.corrections,
-    "dtype": lambda run: run.record.config.target.dtype,
-    "q": lambda run: run.record.config.calibration.q,
-    "captions": _captions,
-}
-CONSEQUENCE = {
-    "draws": "the draws that both have are compared",
-    "draws of hidden parts": "the draws that both have are compared",
-    "draws of membership": "what membership rests on is not compared, for it averages them",
-    "q": "flags here are at the base's",
-}
+def _done(run: FinishedRun) -> AttackConfig:
+    """What was asked of images that were scanned in full."""
+    asked = run.record.config.attack
+    return in_few_steps(asked) if run.screened else asked
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """What may differ between two runs: its name, where it is held, and what follows from it.
+
+    `of` are the attacks that heed it; where none of them is compared, it is not told.
+    """
+
+    name: str
+    held: Callable[[FinishedRun], object]
+    of: Collection[str] = ()
+    follows: str = "the difference is of attack and model together"
+
+
+FEWER = "the draws that both have are compared"
+WAYS = (
+    Way("sampler", lambda run: run.record.config.attack.sampler, (ODE,)),
+    Way("steps", lambda run: _done(run).steps, (ODE, SAMPLE)),
+    Way("steps of hidden parts", lambda run: _done(run).restoration.steps, RESTORATIONS.values()),
+    Way("draws", lambda run: _done(run).noise.draws, RECONSTRUCTIONS.values(), FEWER),
+    Way(
+        "draws of hidden parts",
+        lambda run: _done(run).restoration.draws,
+        RESTORATIONS.values(),
+        FEWER,
+    ),
+    Way("corrections", lambda run: _done(run).restoration.corrections, RESTORATIONS.values()),
+    Way("dtype", lambda run: run.record.config.target.dtype),
+    Way("q", lambda run: run.record.config.calibration.q, follows="flags here are at the base's"),
+    Way("captions", _captions),
+)
+OF_MEMBERSHIP = Way(
+    "draws of membership",
+    lambda run: run.record.config.attack.noise.weak_draws,
+    follows="what membership rests on is not compared, for it averages them",
+)
 
 
 def remarks(base: FinishedRun, run: FinishedRun) -> list[str]:
@@ -61,25 +86,33 @@ def _inconclusive(*runs: FinishedRun) -> Iterator[str]:
 
 
 def _alone(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
-    sigmas = [sigma for sigma in one.sigmas if sigma not in other.sigmas]
-    if sigmas:
-        yield f"only {one.name} has level {listed(sigmas)}: not compared"
-    weak = [sigma for sigma in one.weak_sigmas if sigma not in other.weak_sigmas]
-    if weak and other.weak_sigmas:
-        yield (
-            f"only {one.name} was asked about membership at sigma {listed(weak)}: not compared; "
-            "give both scans one --membership-sigma"
-        )
+    yield from dict.fromkeys(
+        said for attack in both_asked(one, other) for said in _levels(one, other, attack)
+    )
     probes = [probe for probe in one.probes if probe not in other.probes]
     if probes:
         yield f"only {one.name} has the attack {labels(probes)}: not compared"
+
+
+def _levels(one: FinishedRun, other: FinishedRun, attack: str) -> Iterator[str]:
+    """Levels that one alone has of an attack that both have."""
+    theirs = other.levels_of(attack)
+    levels = [level for level in one.levels_of(attack) if level not in theirs]
+    if levels and attack not in PREFERRED:
+        yield (
+            f"only {one.name} was asked about membership at sigma {listed(levels)}: not compared; "
+            "give both scans one --membership-sigma"
+        )
+    elif levels:
+        of = f" of {attack}" if attack in RESTORATIONS.values() else ""
+        yield f"only {one.name} has level {listed(levels)}{of}: not compared"
 
 
 def _left_out(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
     extra = dict.fromkeys(name for one in (base, run) for name in _other_attacks(one))
     if extra:
         yield (
-            "reconstructions and what membership rests on are compared; the attacks "
+            "reconstructions, restorations and what membership rests on are compared; the attacks "
             f"{', '.join(extra)} are left out"
         )
     if base.copies and run.copies and base.copies != run.copies:
@@ -96,11 +129,17 @@ def _other_attacks(run: FinishedRun) -> tuple[str, ...]:
 
 
 def _other_way(base: FinishedRun, run: FinishedRun) -> Iterator[str]:
-    for name, held in WAY.items():
-        expected, found = held(base), held(run)
+    compared = {probe.attack for probe in shared_probes(base, run)}
+    ways = [one for one in WAYS if not one.of or compared.intersection(one.of)]
+    if not set(both_asked(base, run)) <= set(PREFERRED):
+        ways.append(OF_MEMBERSHIP)
+    for one in ways:
+        expected, found = one.held(base), one.held(run)
         if expected != found:
-            follows = CONSEQUENCE.get(name, "the difference is of attack and model together")
-            yield f"{name} differ: {expected} in {base.name}, {found} in {run.name}; {follows}"
+            yield (
+                f"{one.name} differ: {expected} in {base.name}, {found} in {run.name}; "
+                f"{one.follows}"
+            )
 
 
 def _in_part(*runs: FinishedRun) -> Iterator[str]:

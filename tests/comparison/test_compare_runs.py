@@ -246,8 +246,8 @@ def test_attacks_that_are_no_reconstructions_are_left_out_and_named(runs, tmp_pa
     pd.testing.assert_frame_equal(result.table[numbers], plain.table[numbers])
     [said] = set(result.comparisons[0].remarks) - set(plain.comparisons[0].remarks)
     assert said == (
-        "reconstructions and what membership rests on are compared; the attacks median-error are "
-        "left out"
+        "reconstructions, restorations and what membership rests on are compared; the attacks "
+        "median-error are left out"
     )
 
 
