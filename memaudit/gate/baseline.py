@@ -32,6 +32,8 @@ def _new_findings(base: Observed | None, facts: Facts) -> Iterator[Rule]:
         )
         return
     new, how = _new(base, facts)
+    if base.attack != facts.seen.attack:
+        how += f"; it rests on {base.attack} and this scan on {facts.seen.attack}"
     yield at_most(
         "most_new", new, most, f"images stand out that the baseline does not flag ({how})"
     )
@@ -65,6 +67,13 @@ def _unpaired(base: Observed, facts: Facts) -> str:
         return "a scan.json alone allows counts only; give the whole run directory as --baseline"
     if any(one.record.summary.conduct.adaptive for one in (base, facts.seen)):
         return "an adaptive scan has only some images in full; scan both with --full"
+    attack = facts.seen.attack
+    if not base.levels_of(attack) & facts.seen.levels_of(attack):
+        return (
+            f"this scan rests on {attack}, and the baseline, which rests on {base.attack}, did not "
+            "ask by that at any level of it; scan both with the same --corruption, --reconstruct "
+            "and levels, or give a --baseline that was scanned so"
+        )
     return "" if base.increase else "the two share too few controls"
 
 

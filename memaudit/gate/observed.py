@@ -33,6 +33,15 @@ class Observed:
     findings: pd.DataFrame | None
     increase: Interval | None = None
 
+    @property
+    def attack(self) -> str:
+        """The attack that its claim of reproduction rests on."""
+        return self.record.summary.attack
+
+    def levels_of(self, attack: str) -> set[float]:
+        """The levels at which an attack asked; none if it did not."""
+        return {one.level for one in self.record.summary.levels if one.attack == attack}
+
     @classmethod
     def at(cls, run: Path) -> Observed:
         """Read a run directory, or a scan.json alone; raises RunDirectoryError.

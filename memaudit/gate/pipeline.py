@@ -24,7 +24,9 @@ def gate(config: GateConfig) -> Gated:
     """
     policy = read_policy(None if config.policy is None else Path(config.policy))
     seen = Observed.at(Path(config.run))
-    base = None if config.baseline is None else _baseline(Path(config.baseline), config, policy)
+    base = None if config.baseline is None else Observed.at(Path(config.baseline))
+    if config.baseline is not None and base is not None and _is_paired(base, seen, policy):
+        base = replace(base, increase=increase(Path(config.baseline), Path(config.run)))
     gated = decide(config.run, seen, policy, datetime.now(UTC).date(), base)
     if config.junit is not None:
         write_whole(Path(config.junit), formats.to_junit(gated))
@@ -35,9 +37,11 @@ def gate(config: GateConfig) -> Gated:
     return gated
 
 
-def _baseline(path: Path, config: GateConfig, policy: Policy) -> Observed:
-    """Read a baseline, and pair it with the run where the policy asks for that."""
-    base = Observed.at(path)
+def _is_paired(base: Observed, seen: Observed, policy: Policy) -> bool:
+    """Whether the policy asks for a baseline to be paired with the run, and both were asked alike.
+
+    That is, by the attack that the run rests on, at a level of its own.
+    """
     if policy.most_excess_increase is None or base.findings is None:
-        return base
-    return replace(base, increase=increase(path, Path(config.run)))
+        return False
+    return bool(base.levels_of(seen.attack) & seen.levels_of(seen.attack))

@@ -10,8 +10,15 @@ from PIL import Image as PillowImage
 from memaudit.audit import scan as run_scan
 from memaudit.config import ScanConfig
 
+NOISED = {"levels": 2, "draws": 1, "steps": 2}
+HALVED = {
+    "corruption": ("mask-half",),
+    "hidden_draws": 1,
+    "restoration_steps": 6,
+}
 
-def scanned(root, images):
+
+def scanned(root, images, how=NOISED):
     """A scan of the perfect memorizer of six images; the others are controls."""
     folders = {"members": images[:6], "controls": images[6:]}
     for name, some in folders.items():
@@ -26,10 +33,8 @@ def scanned(root, images):
         out=str(root / "run"),
         index=str(root / "index"),
         embedder="pixels",
-        levels=2,
-        draws=1,
-        steps=2,
         attacks=("none",),
+        **how,
     )
     assert run_scan(config).exit_code == 0
     return root / "run"
@@ -182,6 +187,17 @@ def test_the_excess_of_the_same_scan_has_not_gone_up(memaudit_command, evidence,
     alone = memaudit_command(*words, evidence / "scan.json")
     assert alone.code == 4
     assert "a scan.json alone allows counts only" in alone.out
+
+
+def test_an_increase_since_a_scan_by_another_attack_cannot_be_told(
+    memaudit_command, evidence, tiles, tmp_path
+):
+    policy = tmp_path / "memaudit.toml"
+    policy.write_text('[gate]\nevidence = "allow"\nmost_excess_increase = 0.0\n', encoding="utf-8")
+    halves = scanned(tmp_path, tiles[:50], HALVED)
+    gated = memaudit_command("gate", halves, "--policy", policy, "--baseline", evidence)
+    assert gated.code == 4
+    assert "did not ask by that at any level of it; scan both with the same" in gated.out
 
 
 def test_a_tampered_run_is_refused_with_2(memaudit_command, evidence):

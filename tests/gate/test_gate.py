@@ -227,6 +227,35 @@ def test_an_increase_that_cannot_be_paired_cannot_be_told():
         held(BOTH, most_excess_increase=0.1)
 
 
+HALVES = "restoration-mask-half"
+
+
+def by_halves(seen):
+    """The same, resting on what a mask hides, with noise beside it."""
+    summary = seen.record.summary
+    halves = replace(summary.levels[0], attack=HALVES)
+    summary = replace(summary, attack=HALVES, levels=(halves, *summary.levels))
+    return replace(seen, record=replace(seen.record, summary=summary))
+
+
+def test_a_baseline_by_another_attack_is_named():
+    seen, name = by_halves(in_full(BOTH)), "most_excess_increase"
+    rule = of(held(seen, QUIET, most_excess_increase=0.1), name)
+    assert rule.state is State.CANNOT_TELL
+    assert rule.reason.startswith(
+        f"this scan rests on {HALVES}, and the baseline, which rests on reconstruction-ode, did "
+        "not ask by that at any level"
+    )
+    assert "scan both with the same --corruption" in rule.reason
+    rule = of(held(seen, BOTH, most_new=0), "most_new")
+    assert rule.reason.endswith(
+        f"(of 3 images in both; it rests on reconstruction-ode and this scan on {HALVES})"
+    )
+    beside = replace(by_halves(QUIET), increase=Interval(0.0, -0.1, 0.1))  # halves come first
+    rule = of(held(in_full(BOTH), beside, most_excess_increase=0.1), name)
+    assert rule.state is State.PASS
+
+
 def test_a_baseline_of_other_images_or_none_is_refused():
     other = Observed(BOTH.record, findings(image("else")).iloc[1:])
     with pytest.raises(RunDirectoryError, match="shares no image with this run"):
