@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from memaudit.report import plain
 from memaudit.report.asked import asked
+from memaudit.report.beside import beside
 from memaudit.report.finished import Reported
 from memaudit.report.kinds import kinds
 from memaudit.run.record import Record
@@ -31,6 +32,7 @@ def _section(record: Record) -> str:
         "|---|---|",
         *rows,
         "",
+        *(f"{markdown(said)}\n" for said in beside(record)),
         "How sure is it?",
         "",
         *(f"- {markdown(said)}" for said in plain.sure(record)),

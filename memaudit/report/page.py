@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memaudit.report import plain
 from memaudit.report.asked import asked
+from memaudit.report.beside import beside
 from memaudit.report.figure import Figure, clean_levels
 from memaudit.report.figures import figures
 from memaudit.report.finished import Reported
@@ -33,6 +34,7 @@ class Page:
     sentence: str
     asked: tuple[str, ...]
     kinds: tuple[Kind, ...]
+    beside: tuple[str, ...]
     sure: tuple[str, ...]
     untested: tuple[str, ...]
     to_do: tuple[str, ...]
@@ -62,6 +64,7 @@ def page(run: Reported, key: str) -> Page:
         sentence=record.verdict.sentence,
         asked=tuple(asked(record)),
         kinds=kinds(record),
+        beside=tuple(beside(record)),
         sure=tuple(plain.sure(record)),
         untested=tuple(plain.untested(record)),
         to_do=tuple(plain.to_do(record)),

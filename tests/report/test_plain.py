@@ -5,14 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from published import findings, published
-from recorded import evidence, inconclusive, none
+from recorded import config, evidence, inconclusive, none
 
 from memaudit.report import plain
 from memaudit.report.asked import asked
+from memaudit.report.beside import EXPLORATORY, beside
+from memaudit.report.card import card
 from memaudit.report.html import html
 from memaudit.report.kinds import kinds
 from memaudit.report.page import page
 from memaudit.report.pictures import pictures
+from memaudit.statistics.explored import Explored
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,39 @@ def test_a_strip_says_what_it_does_not_show():
     table["attack"], table["input"] = "reconstruction-ode", "noisy copy"
     seen = list(pictures(replace(published(told), findings=table)))
     assert "gives back that copy's noise" in seen[0].said
+
+
+HALVES, BLUR, ONE_STEP = "restoration-mask-half", "restoration-blur", "reconstruction-one-step"
+
+
+def asked_beside(record, *corruptions):
+    """The same, asked about several corruptions, with what the further ones show."""
+    further = (HALVES, ONE_STEP, "secmi")
+    explored = tuple(Explored(name, ("l2",), 0.9, 0.5, 0.734, 0.3, 12) for name in further)
+    return replace(
+        record,
+        config=config(corruption=corruptions, reconstruct=("one-step",)),
+        summary=replace(record.summary, explored=explored),
+    )
+
+
+def test_page_one_says_what_each_further_corruption_shows():
+    record = asked_beside(none(), "noise", "mask-half", "blur:2", "blur:3")
+    halves, blur = beside(record)
+    assert halves == (
+        f"{EXPLORATORY}: with a half of each image hidden ({HALVES}), what came back was nearer "
+        "for the member in 73.4% of the pairs of a member and a control, where 50 % would be no "
+        "difference, and 12 of 60 members stand out."
+    )
+    assert f"with each image blurred ({BLUR}), nothing can be told" in blur
+    for text in (html([published(record)]), card([published(record)])):
+        assert "a half of each image hidden" in text
+        assert "12 of 60 members stand out" in text
+    [noise] = beside(asked_beside(none(), "mask-half", "noise"))
+    assert f"with each image covered with noise ({ONE_STEP}), what came back was nearer" in noise
+    assert not list(beside(none()))
+
+
+def test_a_scan_that_makes_no_statement_makes_none_by_a_further_corruption():
+    [said] = beside(asked_beside(inconclusive(), "noise", "mask-half"))
+    assert said.endswith("no statement, for the scan as a whole makes none.")
