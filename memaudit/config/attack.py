@@ -124,9 +124,9 @@ class AttackConfig:
     steps: int = option(10, "Steps of the solver, or of the stochastic sampling.", low=1)
     attacks: tuple[str, ...] = option(
         (MEMBERSHIP,),
-        "Attacks beside reconstruction. The claim of membership rests on the first of them that "
-        "is evidence of it; the others have rows in the scores and in the tables, and no part in "
-        "the verdict. none: reconstruction alone.",
+        "Attacks beside those that bring images back. The claim of membership rests on the first "
+        "of them that is evidence of it; the others have rows in the scores and in the tables, and "
+        "no part in the verdict. none: reproduction alone.",
         also="attack",
         metavar="NAME,...",
     )
@@ -145,7 +145,7 @@ class AttackConfig:
     )
     reference: str | None = option(
         None,
-        "A model that reconstructs the same corrupted images; the score is how much nearer "
+        "A model that brings the same corrupted images back; the score is how much nearer "
         "MODEL comes to the image than it.",
         metavar="MODEL",
         path=True,
@@ -167,14 +167,14 @@ class AttackConfig:
     )
     adaptive: bool | None = option(
         None,
-        "Ask all images two cheap questions, and reconstruct only those that stand out, in few "
-        "steps at the weaker half of the noise levels; or scan all images in full. Default: "
+        "Ask all images two cheap questions, and bring back only those that stand out, in few "
+        "steps, under noise at the weaker half of its levels; or scan all images in full. Default: "
         f"adaptive from {ADAPTIVE_FROM:,} members and controls together on.",
         opposite="full",
     )
     fraction: float = option(
         0.1,
-        "Part of all images that --adaptive reconstructs; more, if more stand out.",
+        "Part of all images that --adaptive asks to bring back; more, if more stand out.",
         low=0,
         high=1,
         open_=True,

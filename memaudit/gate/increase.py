@@ -12,7 +12,7 @@ from memaudit.config import CompareConfig
 def increase(base: Path, run: Path) -> Interval | None:
     """The paired increase over the images that both runs have; None if it cannot be computed.
 
-    That of the attack that the verdict of the run rests on, all noise levels together; where noisy
+    That of the attack that the verdict of the run rests on, all levels together; where noisy
     copies were asked for, too, the larger of the two. Raises RunDirectoryError if the runs are of
     other images or were scanned in another way.
     """

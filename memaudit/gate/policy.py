@@ -37,7 +37,7 @@ class Policy:
 
     `level` is that of the verdict, half for single images and half for the data set as a whole; at
     most .05, as a scan knows no weaker one. Images count as flagged at half of it. Shares lie in
-    [0, 1]. `severity_floor_db`: no image may come back as a copy from an SNR of so many dB or less.
+    [0, 1]. `severity_floor_db`: no image may come back as a copy where so many dB or less are left.
     `most_new` is the largest number of flagged images that the baseline does not flag, and
     `most_excess_increase` by how much the excess may go up since then; `excess_end` says which end
     of either interval counts.

@@ -11,12 +11,13 @@ from memaudit.run.record import Record
 class Covering:
     """What a report says of one way to corrupt images, noise or what hides a part of them.
 
-    `done` is what was done to an image, `tells` what its coming back tells; `finding` names a
-    finding of reproduction and `means` says what it means.
+    `done` is what was done to an image, `made` what the model makes of it, `tells` what its coming
+    back tells; `finding` names a finding of reproduction and `means` says what it means.
     """
 
     hides: bool
     done: str
+    made: str
     tells: str
     finding: str
     means: str
@@ -45,6 +46,7 @@ class Covering:
 NOISE = Covering(
     hides=False,
     done="covered with strong noise",
+    made="reconstruction",
     tells=(
         "A model that has memorized an image may bring it back from noise through which other "
         "models cannot."
@@ -68,6 +70,7 @@ NOISE = Covering(
 HIDDEN = Covering(
     hides=True,
     done="hidden in large part (by a mask, a blur or a smaller size)",
+    made="restoration",
     tells=(
         "A model that has memorized an image may restore what was hidden of it, where other models "
         "can only guess."

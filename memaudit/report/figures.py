@@ -20,13 +20,14 @@ from memaudit.statistics.findings import calibrates
 def figures(record: Record, findings: pd.DataFrame) -> Iterator[Figure]:
     """All that can be drawn of a scan."""
     scored = findings[calibrates(findings) & findings["score"].notna()]
+    made = covering(record).made
     sides = {name: scored[scored["split"] == name] for name, _ in SIDES}
     if len(sides["member"]):
-        yield distribution(sides, "reproduction_score", "Score by reconstruction")
+        yield distribution(sides, "reproduction_score", f"Score by {made}")
         if record.prepared.membership is not None:
             yield distribution(sides, "score", "Score of membership")
         if sides["member"]["own_similarity"].notna().any():
-            yield distribution(sides, "own_similarity", "Similarity of reconstruction and image")
+            yield distribution(sides, "own_similarity", f"Similarity of {made} and image")
     levels = [one for one in levels_of(record) if one.input == CLEAN]
     if any(level.own_similarity_members is not None for level in levels):
         yield similarity(levels, record.prepared.embedder.copy_threshold, covering(record))

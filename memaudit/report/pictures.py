@@ -21,7 +21,6 @@ from memaudit.run.directory import PREFIX
 
 STRONGEST = 3  # on page one
 QUALITY = 85  # of JPEG
-COLUMNS = ("original", "corrupted", "reconstruction", "nearest other")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ class _Told:
 
 def _picture(row: pd.Series[float], rank: int, strip: bytes | None, told: _Told) -> Picture:
     kind, content, (width, height) = ("", b"", (0, 0)) if strip is None else _small(strip)
-    shown = COLUMNS if width > 3.5 * height else COLUMNS[:3]
+    columns = ("original", "corrupted", told.way.made, "nearest other")
+    shown = columns if width > 3.5 * height else columns[:3]
     snr = row["recovered_from_snr_db"]
     level = told.way.left(float(told.weakest if pd.isna(snr) else snr))
     return Picture(

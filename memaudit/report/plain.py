@@ -197,7 +197,7 @@ def untested(record: Record) -> Iterator[str]:
     effort = conduct.effort
     if effort is not None and effort.adaptive:
         yield (
-            "Whether most images come back as copies: reconstructed were the "
+            "Whether most images come back as copies: the model was asked to bring back only the "
             f"{effort.promoted} that rank highest in a cheap first pass over all images, and "
             f"{effort.sampled} at random."
         )
@@ -209,10 +209,14 @@ def untested(record: Record) -> Iterator[str]:
 
 def _begins(record: Record) -> str:
     """What the model was handed in every query."""
-    asked, begins = record.config.attack, covering(record).begins
+    asked, way = record.config.attack, covering(record)
+    made, begins = way.made, way.begins
     if asked.hidings and asked.with_noise:
-        begins = f"{NOISE.begins} or {HIDDEN.begins}"
-    return f"{upper(UNASKED)}: every reconstruction here began with {begins}."
+        made, begins = (
+            f"{one} or {other}"
+            for one, other in ((NOISE.made, HIDDEN.made), (NOISE.begins, HIDDEN.begins))
+        )
+    return f"{upper(UNASKED)}: every {made} here began with {begins}."
 
 
 def _resting(record: Record, levels: list[Level]) -> str:

@@ -41,7 +41,7 @@ SHORT = (
     Short("p_value", "p", "chance that a control stands out as much; blank: control"),
     Short("score", "Score", "how much points to membership, in one number; higher is more"),
     Short("reproduction_score", "Closeness", "how closely it came back, all measures in one"),
-    Short("own_similarity", "Similarity", "of reconstruction and image, on average; 1 is a copy"),
+    Short("own_similarity", "Similarity", "of what came back and image, on average; 1 is a copy"),
     Short("recovered_from_snr_db", "Left, dB", "least of the image from which a copy came back"),
     Short("prompt", "Caption", "the image's caption in its data set", is_number=False),
     Short("key", "Id", "first digits of the example_id in findings.csv", is_number=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from memaudit.report import plain
-from memaudit.report.covering import covering
+from memaudit.report.covering import Covering, covering
 from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
 from memaudit.report.remarks import boxes_told, captions_told, noisy_rows, reference_rows
@@ -53,7 +53,7 @@ def describe(record: Record) -> str:
         row("captions", captions_told(record)),
         *(row(*pair) for pair in boxes_told(record)),
         *_flagged(summary),
-        *_dataset(summary.dataset, summary.counts.control_groups),
+        *_dataset(summary.dataset, summary.counts.control_groups, covering(record)),
         *map(row, ("inference", ""), inference_said(summary)),
         *_power(conduct.power, conduct.detectable),
         *_exchangeability(summary.exchangeability),
@@ -143,7 +143,7 @@ def _flagged(summary: Summary) -> list[str]:
     ]
 
 
-def _dataset(level: DatasetLevel | None, controls: int) -> list[str]:
+def _dataset(level: DatasetLevel | None, controls: int, way: Covering) -> list[str]:
     if level is None:
         return []
     excess = level.excess
@@ -156,7 +156,7 @@ def _dataset(level: DatasetLevel | None, controls: int) -> list[str]:
         row(
             "AUC",
             f"{level.auc.estimate:.3f} ({level.auc.low:.3f} .. {level.auc.high:.3f}), by "
-            "reconstruction, as all below",
+            f"{way.made}, as all below",
         ),
         row(
             "above controls",
@@ -247,8 +247,9 @@ def _effort(effort: Effort | None, screened: int) -> list[str]:
         row(
             "adaptive",
             f"{effort.evaluations} network evaluations, {effort.saved:.1f} times fewer than in "
-            f"full; reconstructed were the {effort.promoted} images that rank highest in a first "
-            f"pass of {' and '.join(effort.screen)}, and {effort.sampled} at random",
+            f"full; the model was asked to bring back the {effort.promoted} images that rank "
+            f"highest in a first pass of {' and '.join(effort.screen)}, and {effort.sampled} at "
+            "random",
         )
     ]
     if screened:

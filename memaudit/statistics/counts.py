@@ -65,7 +65,7 @@ class Flagged:
     share the rate and the level of the verdict: one a claim and input. `smallest_count` is the
     fewest groups that can be flagged together, None if none can; `controls_for_one` is the number
     of controls with which a single one can, `fewest_controls` the number that a verdict takes.
-    `screened` groups are flagged by reconstruction though an adaptive scan did not promote them:
+    `screened` groups are flagged for reproduction though an adaptive scan did not promote them:
     more stand out than it scanned in full. `raw` counts what the scores by themselves flag.
     """
 

@@ -38,7 +38,7 @@ ABOUT = (  # an image
         "predict; higher is more suspicious. Of a scan without that attack, of reproduction",
     ),
     ("raw_score", "levels standardised over members and controls, averaged; higher is suspicious"),
-    ("reproduction_score", "the same as score, by reconstruction"),
+    ("reproduction_score", "the same as score, of reproduction"),
     ("attack", "the one of these that tells more about the image"),
     ("input", "clean image, or noisy copy: the one that tells more about the image"),
 )

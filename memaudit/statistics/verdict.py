@@ -73,7 +73,7 @@ class Facts:
 
     `found` is shown by the score less what pictures predict of it, `raw` by the score alone; both
     must agree. `claims` share the level. `reproductions` of the flagged come back as copies,
-    `reproduction_q` is the smallest q by reconstruction. `power` is the share of a perfect
+    `reproduction_q` is the smallest q of reproduction. `power` is the share of a perfect
     memorizer's images that the scan finds, None if not measured; `detectable` is the fewest
     memorized images that it finds, None if not even all members, and `tolerated` how large that
     may be. `informative` is what the noise levels are worth together (`power.worth`). `shift`
@@ -152,7 +152,7 @@ class Verdict:
     def none(cls, facts: Facts) -> Verdict:
         """Nothing was found, in a scan that could have found something."""
         also = ", nor another sign of membership," if facts.claims > 1 else ""
-        said = f"no reconstruction beyond held-out controls was found{also} {facts.told.end}"
+        said = f"{facts.told.nothing}{also} {facts.told.end}"
         return cls("reproduction", Outcome.NONE, (_found(facts),), said, 0)
 
     @classmethod

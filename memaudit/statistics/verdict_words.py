@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class Words:
     """What a verdict says of one way to corrupt images: of its limits, of copies, of what to do."""
 
+    nothing: str
     end: str
     copies: str
     weaker: str
@@ -17,6 +18,7 @@ class Words:
 
 
 NOISED = Words(
+    nothing="no reconstruction beyond held-out controls was found",
     end="under this attack at this noise",
     copies="when covered with noise from which at most 1 in 100 controls do",
     weaker="take weaker noise",
@@ -24,6 +26,7 @@ NOISED = Words(
     option="--sigma",
 )
 HIDDEN = Words(
+    nothing="no restoration beyond held-out controls was found",
     end="under this attack with so much hidden",
     copies="where so much of them is hidden that at most 1 in 100 controls do",
     weaker="hide less",

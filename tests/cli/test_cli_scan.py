@@ -84,12 +84,12 @@ def test_an_adaptive_scan_says_what_it_saved(memaudit_command, tiles, write_fold
     saved = effort["in_full"] / effort["evaluations"]
     assert (
         f"  adaptive        {effort['evaluations']} network evaluations, {saved:.1f} times fewer "
-        f"than in full; reconstructed were the {effort['promoted']} images that rank highest in a "
-        f"first pass of reconstruction-ode, and {effort['sampled']} at random\n"
+        f"than in full; the model was asked to bring back the {effort['promoted']} images that "
+        f"rank highest in a first pass of reconstruction-ode, and {effort['sampled']} at random\n"
     ) in run.out
     run = memaudit_command("scan", *words, *quick)
     assert run.code == 2
-    assert "adaptive was True, now False" in run.err
+    assert "the scan was --adaptive, now --full" in run.err
 
 
 def test_an_adaptive_scan_of_few_images_says_that_it_is_none(scan, members, controls):
@@ -165,9 +165,9 @@ def test_another_question_is_refused_by_what_differs(scan, members, controls, ti
     assert scan(members, "--controls", controls).code == 0
     run = scan(members, "--controls", controls, "--seed", 3)
     assert run.code == 2
-    assert "(seed was 0, now 3); give another --out, or the same arguments" in run.err
+    assert "(--seed was 0, now 3); give another --out, or the same arguments" in run.err
     run = scan(members)
-    assert f"controls was {controls}, now not given" in run.err
+    assert f"--controls was {controls}, now not given" in run.err
     write_folder("members/more", tiles[60:62])
     run = scan(members, "--controls", controls)
     assert run.code == 2

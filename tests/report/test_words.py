@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from recorded import ALL, evidence, none
 
+from memaudit.report import plain
+from memaudit.report.asked import asked
 from memaudit.report.words import COLUMNS, LIMITS, describe
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
@@ -48,6 +50,24 @@ def test_a_scan_that_was_not_asked_to_be_adaptive_does_not_speak_of_it() -> None
     conduct = replace(evidence().summary.conduct, effort=Effort(10, 10))
     record = replace(evidence(), summary=replace(evidence().summary, conduct=conduct))
     assert "adaptive" not in describe(record)
+
+
+def hidden(record: Record) -> Record:
+    """The same, by what a mask hides."""
+    way = replace(record.prepared.primary, attack="restoration-mask-half", hides=True)
+    config = replace(record.config, corruption=("mask-half",))
+    return replace(record, prepared=replace(record.prepared, primary=way), config=config)
+
+
+def test_what_a_mask_hides_is_restored_and_not_reconstructed() -> None:
+    text = describe(hidden(evidence()))
+    assert "(0.410 .. 0.630), by restoration, as all below" in text
+    assert "the model was asked to bring back the 12 images that rank highest" in text
+    page = " ".join([*plain.untested(hidden(evidence())), *asked(hidden(evidence()))])
+    assert "the model was asked to bring back only the 12 that rank highest" in page
+    assert "every restoration here began with a part of the image" in page
+    for said in (text, page):
+        assert "reconstructed" not in said
 
 
 def test_many_generated_images_are_not_called_few() -> None:

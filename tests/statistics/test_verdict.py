@@ -56,6 +56,13 @@ def test_nothing_in_a_scan_that_could_have_found_something_is_none() -> None:
     assert decide(QUIET).outcome is Outcome.NONE
 
 
+def test_nothing_found_says_whether_images_were_reconstructed_or_restored() -> None:
+    assert decide(QUIET).sentence.startswith("no reconstruction beyond held-out controls was found")
+    hidden = decide(replace(QUIET, hides=True)).sentence
+    assert hidden.startswith("no restoration beyond held-out controls was found")
+    assert "reconstruction" not in hidden
+
+
 def test_each_kind_of_evidence_has_its_sentence() -> None:
     both = seen(min_q=0.01, flagged=7, reproductions=4)
     copies = decide(replace(both, reproduction_q=0.01))
