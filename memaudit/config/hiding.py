@@ -179,12 +179,20 @@ def refuse_unheeded(hidings: tuple[Hiding, ...], asked: Restoration) -> None:
             f"--seen-sigma is for what is hidden otherwise than by {NOISE_AND_MASK}, found that "
             "alone; give --masked-sigma, or leave it out"
         )
+    limits = asked.largest, asked.smallest
+    if limits != (plain.largest, plain.smallest) and OBJECT not in kinds:
+        raise ConfigError(
+            f"--largest-box and --smallest-box are for --corruption {OBJECT}, found "
+            f"{', '.join(sorted(kinds))}; leave them out"
+        )
 
 
 def _settled(one: Hiding) -> str:
     """What says how much is hidden, so that no number of levels is asked for; empty if nothing."""
     if one.kind == "mask-half":
         return "mask-half, which hides a half"
+    if one.kind == OBJECT:
+        return f"{OBJECT}, which hides what a file of boxes names"
     return ", ".join(f"{one.kind}:{strength:g}" for strength in one.strengths)
 
 

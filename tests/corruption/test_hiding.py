@@ -233,6 +233,22 @@ def test_a_blur_that_leaves_nothing_is_refused(width):
             {"corruptions": ("mask-half",), "restoration": Restoration(masked_sigma=0.2)},
             "--masked-sigma is for --corruption noise.mask",
         ),
+        (
+            {"corruptions": ("mask-half",), "restoration": Restoration(largest=0.9)},
+            "--largest-box and --smallest-box are for --corruption mask-object, found mask-half",
+        ),
+        (
+            {"corruptions": ("mask-object",), "restoration": Restoration(levels=5)},
+            "found mask-object, which hides what a file of boxes names",
+        ),
+        (
+            {
+                "corruptions": ("mask-half",),
+                "restoration": Restoration(guidance=8),
+                "prompt": "empty",
+            },
+            "--guidance draws an answer to its caption, and --prompt empty tells none",
+        ),
     ],
 )
 def test_options_that_no_corruption_heeds_are_refused(options, said):

@@ -1,0 +1,263 @@
+"""Does a scan find what an inpainting pipeline has memorized, when a part of it is hidden?
+
+    python benchmarks/inpainting.py [FOLDER]
+
+Trains two small Stable Diffusion inpainting pipelines on tiles of the demo, with masks as their
+authors had them (a quarter hides all, the others hide a box): one on the members, its twin on other
+tiles. Both have one VAE, trained on all tiles alike. Then each is scanned with `--corruption
+mask-box,mask-random`. Expected: AUC at least .95 and evidence of reproduction for the overfit
+model, AUC between .35 and .65 and no evidence for the twin. A training interrupted starts anew;
+what is finished is kept. Budget: an hour on one core.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
+from torch import Tensor
+from torch.nn.functional import mse_loss
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from memaudit.audit import scan
+from memaudit.cli.progress import bars
+from memaudit.config import ScanConfig
+from memaudit.corruption.mask import draw_mask
+from memaudit.demo.tiles import SIZE, cut_tiles, write_tiles
+from memaudit.models.codec import encode_pixels
+from memaudit.statistics.effects import auc
+
+OUT = Path(__file__).parent / "models" / "inpainting"
+SIDES = {"overfit": "members", "twin": "others"}
+CORRUPTIONS = ("mask-box", "mask-random")
+CELLS = SIZE // 2  # a side of a latent
+WIDTH = 32  # of a token
+VAE_STEPS, KL = 1500, 1e-5
+STEPS, RATE, BATCH = 2500, 1e-3, 16
+ALL_HIDDEN = 0.25  # of the training masks
+LEAST, MOST = 0.1, 0.95  # share that the others hide
+BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def main() -> int:
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
+    folders = write_tiles(out / "images")
+    vae = trained_vae(out / "vae")
+    areas = {}
+    for name, side in SIDES.items():
+        model = trained(out / name, vae, folders[side])
+        areas[name] = scanned(model, folders, out / f"scan-{name}")
+    ok = min(areas["overfit"]) >= 0.95 and all(0.35 <= area <= 0.65 for area in areas["twin"])
+    print("as expected" if ok else "NOT as expected")
+    return 0 if ok else 1
+
+
+def trained_vae(folder: Path) -> AutoencoderKL:
+    """A VAE of latents [4, 16, 16] with a standard deviation of 1, or the one that is there."""
+    if (folder / "config.json").is_file():
+        return AutoencoderKL.from_pretrained(folder)
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(32, 64),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIZE,
+        scaling_factor=1.0,
+    ).to(memory_format=torch.channels_last)
+    images = pixels([tile.image for tile in cut_tiles()])
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3)
+    for step, batch in enumerate(batches(len(images), VAE_STEPS)):
+        posterior = vae.encode(images[batch]).latent_dist
+        error = mse_loss(vae.decode(posterior.sample()).sample, images[batch])
+        loss = error + KL * posterior.kl().mean()
+        descend(optimizer, loss, step, VAE_STEPS, 1e-3)
+        show("vae", step, VAE_STEPS, error)
+    with torch.no_grad():
+        spread = float(
+            torch.cat([vae.encode(few).latent_dist.mode() for few in images.split(256)]).std()
+        )
+    vae.register_to_config(scaling_factor=1 / spread)
+    vae.save_pretrained(folder)
+    return vae.eval()
+
+
+def trained(folder: Path, vae: AutoencoderKL, images: Path) -> Path:
+    """An inpainting pipeline of the images of a folder, or the one that is there."""
+    if (folder / "model_index.json").is_file():
+        return folder
+    torch.manual_seed(0)
+    x = pixels(read(images))
+    unet = network().to(memory_format=torch.channels_last)
+    average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    scheduler = DDIMScheduler(**BETAS, clip_sample=False, steps_offset=1)
+    pipeline = StableDiffusionInpaintPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text_config()).eval(),
+        tokenizer=tokenizer(folder / "tokenizer"),
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    with torch.no_grad():
+        words = pipeline.encode_prompt("", torch.device("cpu"), 1, False)[0]
+        latents = encoded(vae, x)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=RATE)
+    random = np.random.default_rng(0)
+    for step, batch in enumerate(batches(len(x), STEPS)):
+        seen = torch.stack([mask(random) for _ in batch])
+        with torch.no_grad():
+            beside = encoded(vae, x[batch] * seen.repeat_interleave(2, 2).repeat_interleave(2, 3))
+        noise = torch.randn_like(latents[batch])
+        times = torch.randint(0, 1000, (len(batch),))
+        x_t = scheduler.add_noise(latents[batch], noise, times)
+        shown = torch.cat([x_t, 1 - seen, beside], dim=1).contiguous(
+            memory_format=torch.channels_last
+        )
+        told = words.expand(len(batch), -1, -1)
+        error = mse_loss(unet(shown, times, told).sample, noise)
+        descend(optimizer, error, step, STEPS, RATE)
+        average.update_parameters(unet)
+        show(folder.name, step, STEPS, error)
+    pipeline.unet.load_state_dict(average.module.state_dict())
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def scanned(model: Path, folders: dict[str, Path], run: Path) -> list[float]:
+    """Scan a pipeline, print what was found, and return the AUC of each corruption."""
+    config = ScanConfig(
+        model=str(model),
+        dataset=str(folders["members"]),
+        controls=str(folders["controls"]),
+        out=str(run),
+        corruption=CORRUPTIONS,
+        adaptive=False,
+    )
+    with bars() as progress:
+        result = scan(config, progress)
+    print(f"{model.name}: {result.summary.verdict.sentence}", flush=True)
+    areas = []
+    for kind in CORRUPTIONS:
+        rows = result.scores[result.scores["attack"] == f"restoration-{kind}"]
+        for level, some in rows.groupby("level"):
+            each = some.groupby(["side", "example_id"])["margin"].mean()
+            areas.append(auc(each["member"].to_numpy(), each["control"].to_numpy()))
+            print(f"{model.name} {kind} {level:g} hidden: AUC {areas[-1]:.3f}", flush=True)
+    return areas
+
+
+def network() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=CELLS,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=8,
+        norm_num_groups=16,
+        cross_attention_dim=WIDTH,
+    )
+
+
+def mask(random: np.random.Generator) -> Tensor:
+    """What is seen of an image, [1, 16, 16]."""
+    if random.random() < ALL_HIDDEN:
+        return torch.zeros(1, CELLS, CELLS)
+    kind = "boxes" if random.random() < 0.5 else "pixels"
+    return draw_mask(random, kind, float(random.uniform(LEAST, MOST)), (CELLS, CELLS))
+
+
+def encoded(vae: AutoencoderKL, x: Tensor) -> Tensor:
+    return vae.encode(x).latent_dist.mode() * vae.config.scaling_factor
+
+
+def pixels(images: list[np.ndarray]) -> Tensor:
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return encode_pixels(stacked, 3).contiguous(memory_format=torch.channels_last)
+
+
+def read(folder: Path) -> list[np.ndarray]:
+    from PIL import Image
+
+    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))]
+
+
+def batches(count: int, steps: int) -> Iterator[list[int]]:
+    """Each image once in each round, in an order of its own."""
+    random, left = np.random.default_rng(0), []
+    for _ in range(steps):
+        while len(left) < BATCH:
+            left += random.permutation(count).tolist()
+        yield left[:BATCH]
+        left = left[BATCH:]
+
+
+def descend(
+    optimizer: torch.optim.Optimizer, loss: Tensor, step: int, steps: int, rate: float
+) -> None:
+    """One step, at a rate that warms up over 100 steps and falls to a twentieth."""
+    factor = min((step + 1) / 100, 0.05 + 0.95 * (1 + np.cos(np.pi * step / steps)) / 2)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * factor
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    optimizer.step()
+
+
+def show(name: str, step: int, steps: int, loss: Tensor) -> None:
+    if (step + 1) % 200 == 0 or step + 1 == steps:
+        print(f"{name}: step {step + 1} of {steps}, loss {loss.item():.4f}", flush=True)
+
+
+def tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of CLIP, from the vocabulary that open_clip ships."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
+    with gzip.open(source, "rt", encoding="utf-8") as file:
+        merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
+    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
+    words = [*letters, *(letter + "</w>" for letter in letters)]
+    words += ["".join(merge.split()) for merge in merges]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: k for k, word in enumerate(words)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]), encoding="utf-8")
+    return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+
+
+def text_config() -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=WIDTH,
+        intermediate_size=64,
+        projection_dim=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=49407,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
