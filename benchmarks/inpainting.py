@@ -2,8 +2,8 @@
 
     python benchmarks/inpainting.py [FOLDER]
 
-Trains two small Stable Diffusion inpainting pipelines on tiles of the demo, with masks as their
-authors had them (a quarter hides all, the others hide a box): one on the members, its twin on other
+Trains two small Stable Diffusion inpainting pipelines on tiles of the demo, under masks of which a
+quarter hides all, and the others a box or pixels: one on the members, its twin on other
 tiles. Both have one VAE, trained on all tiles alike. Then each is scanned with `--corruption
 mask-box,mask-random`. Expected: AUC at least .95 and evidence of reproduction for the overfit
 model, AUC between .35 and .65 and no evidence for the twin. A training interrupted starts anew;
@@ -12,14 +12,11 @@ what is finished is kept. Budget: an hour on one core.
 
 from __future__ import annotations
 
-import gzip
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -27,10 +24,11 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     UNet2DConditionModel,
 )
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
 from memaudit.audit import scan
 from memaudit.cli.progress import bars
@@ -40,11 +38,13 @@ from memaudit.demo.tiles import SIZE, cut_tiles, write_tiles
 from memaudit.models.codec import encode_pixels
 from memaudit.statistics.effects import auc
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from tiny import WIDTH, text_config, write_tokenizer
+
 OUT = Path(__file__).parent / "models" / "inpainting"
 SIDES = {"overfit": "members", "twin": "others"}
 CORRUPTIONS = ("mask-box", "mask-random")
 CELLS = SIZE // 2  # a side of a latent
-WIDTH = 32  # of a token
 VAE_STEPS, KL = 1500, 1e-5
 STEPS, RATE, BATCH = 2500, 1e-3, 16
 ALL_HIDDEN = 0.25  # of the training masks
@@ -108,7 +108,7 @@ def trained(folder: Path, vae: AutoencoderKL, images: Path) -> Path:
     pipeline = StableDiffusionInpaintPipeline(
         vae=vae,
         text_encoder=CLIPTextModel(text_config()).eval(),
-        tokenizer=tokenizer(folder / "tokenizer"),
+        tokenizer=write_tokenizer(folder / "tokenizer"),
         unet=unet,
         scheduler=scheduler,
         safety_checker=None,
@@ -196,8 +196,6 @@ def pixels(images: list[np.ndarray]) -> Tensor:
 
 
 def read(folder: Path) -> list[np.ndarray]:
-    from PIL import Image
-
     return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))]
 
 
@@ -227,36 +225,6 @@ def descend(
 def show(name: str, step: int, steps: int, loss: Tensor) -> None:
     if (step + 1) % 200 == 0 or step + 1 == steps:
         print(f"{name}: step {step + 1} of {steps}, loss {loss.item():.4f}", flush=True)
-
-
-def tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer of CLIP, from the vocabulary that open_clip ships."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
-    with gzip.open(source, "rt", encoding="utf-8") as file:
-        merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
-    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
-    words = [*letters, *(letter + "</w>" for letter in letters)]
-    words += ["".join(merge.split()) for merge in merges]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: k for k, word in enumerate(words)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]), encoding="utf-8")
-    return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
-
-
-def text_config() -> CLIPTextConfig:
-    return CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        projection_dim=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        bos_token_id=49406,
-        eos_token_id=49407,
-        pad_token_id=49407,
-    )
 
 
 if __name__ == "__main__":

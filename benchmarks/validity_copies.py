@@ -31,8 +31,8 @@ from memaudit.records import Image
 from memaudit.statistics.combine import standardise
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.dataset import dataset_test
+from memaudit.statistics.doubts import HALF_LEVEL
 from memaudit.statistics.sample import Sample
-from memaudit.statistics.verdict import HALF_LEVEL
 
 TILE, SIZE, CONTRAST = 64, 32, 12.0
 SIGMA_N, SIGMAS = 0.4, (0.6, 1.5)

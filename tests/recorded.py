@@ -38,6 +38,7 @@ from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import Exchangeability
 from memaudit.statistics.exchangeability.separation import Separation
 from memaudit.statistics.explored import Explored
+from memaudit.statistics.facts import Facts, Found, SideFacts
 from memaudit.statistics.inference import Combination, Feature, Inference
 from memaudit.statistics.joint import InputTail
 from memaudit.statistics.levels import Level
@@ -51,7 +52,7 @@ from memaudit.statistics.summary import (
     Summary,
 )
 from memaudit.statistics.tail import Tail
-from memaudit.statistics.verdict import Facts, Found, SideFacts, Verdict
+from memaudit.statistics.verdict import Verdict
 
 SIX_DB, ODD = 6.020599913279624, 0.1 + 0.2  # numbers whose last digits count
 

@@ -32,7 +32,7 @@ def write_sd(
     torch.manual_seed(0)
     pipeline = kind(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder=CLIPTextModel(text_config()),
         tokenizer=write_tokenizer(folder / "tokenizer"),
         unet=_unet(cross_attention_dim=WIDTH, in_channels=channels),
         scheduler=DDIMScheduler(**SCHEDULE, clip_sample=False, steps_offset=1, **scheduler),
@@ -57,8 +57,8 @@ def write_sdxl(folder: Path, kind: type = StableDiffusionXLPipeline, channels: i
     )
     pipeline = kind(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        text_encoder=CLIPTextModel(text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(text_config()),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
@@ -84,7 +84,7 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
 
 
-def _text_config() -> CLIPTextConfig:
+def text_config() -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=49408,
         hidden_size=WIDTH,

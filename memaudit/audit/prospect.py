@@ -10,7 +10,8 @@ from memaudit.audit.listing import Listed
 from memaudit.config import CalibrationConfig
 from memaudit.statistics.conformal import controls_needed, smallest_count
 from memaudit.statistics.detectable import Memory, detectable
-from memaudit.statistics.verdict import fewest_controls, tolerated
+from memaudit.statistics.doubts import fewest_controls
+from memaudit.statistics.verdict import tolerated
 
 FEW = (1, 2, 5, 10)  # memorized images, for which the controls needed are told
 MORE = tuple(k * 10**power for power in (1, 2, 3, 4) for k in (4, 6, 8, 10, 15, 20, 30))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from memaudit.audit.split import RECORD, Parted, Side
 from memaudit.config import SplitConfig
 from memaudit.report.words import row
-from memaudit.statistics.verdict import fewest_controls
+from memaudit.statistics.doubts import fewest_controls
 
 CLAIMS = 2  # of a scan, where it is not told to ask for one
 NAMED = 3  # unreadable images that are named; the record has all

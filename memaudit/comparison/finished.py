@@ -14,9 +14,9 @@ from memaudit.run.directory import RunDirectory
 from memaudit.run.parts import Work
 from memaudit.run.record import Record
 from memaudit.statistics.copies import InputResult, NoisyTraining
+from memaudit.statistics.doubts import HALF_LEVEL
 from memaudit.statistics.effects import Excess
 from memaudit.statistics.probes import Probe, first_pass, probes_in
-from memaudit.statistics.verdict import HALF_LEVEL
 
 FULL: tuple[Work, ...] = ("screen", "scores")  # where rows of the full passes stand
 FILLS_IN: LossName = "ambient-mask"  # a network of this loss is asked through a mask

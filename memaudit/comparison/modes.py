@@ -12,9 +12,9 @@ from memaudit.records import Input, Primary
 from memaudit.statistics.combine import combine
 from memaudit.statistics.conformal import benjamini_hochberg, conformal_p
 from memaudit.statistics.dataset import dataset_test
+from memaudit.statistics.doubts import HALF_LEVEL
 from memaudit.statistics.effects import auc_interval
 from memaudit.statistics.entities import Sides
-from memaudit.statistics.verdict import HALF_LEVEL
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from memaudit.errors import ConfigError, ForeignFileError
 from memaudit.foreign import read_file
-from memaudit.statistics.verdict import LEVEL
+from memaudit.statistics.doubts import LEVEL
 
 POLICY_BYTES = 1 << 20
 STRICT = ConfigDict(extra="forbid", strict=True)

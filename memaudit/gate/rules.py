@@ -11,7 +11,8 @@ from memaudit.gate.observed import Finding, Observed
 from memaudit.gate.policy import Policy, Suppression
 from memaudit.gate.rule import EXIT_CODES, Facts, Rule, State, at_most, findings_of, needed
 from memaudit.report.figure import levels_of
-from memaudit.statistics.verdict import Outcome, small
+from memaudit.statistics.facts import small
+from memaudit.statistics.verdict import Outcome
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from memaudit.report import plain
 from memaudit.run.record import Record
-from memaudit.statistics.verdict import Outcome, small
+from memaudit.statistics.facts import small
+from memaudit.statistics.verdict import Outcome
 
 LONGEST = 500  # characters of reasons of an inconclusive scan; summary.txt has all
 

@@ -11,7 +11,7 @@ from memaudit.report.charts import Bar, Bars, Kind
 from memaudit.report.covering import decibels
 from memaudit.report.figure import Figure, levels_of, upper
 from memaudit.run.record import Record
-from memaudit.statistics.verdict import small
+from memaudit.statistics.facts import small
 
 SIZES = ((1, "alone"), (2, "2"), (5, "3 to 5"), (10, "6 to 10"), (10**9, "more than 10"))
 

@@ -8,9 +8,9 @@ from memaudit.records import COPY, SCREEN
 from memaudit.report.charts import Bar, Bars
 from memaudit.report.figure import Figure, upper
 from memaudit.run.record import Record
+from memaudit.statistics.facts import small
 from memaudit.statistics.inference import Feature, Inference
 from memaudit.statistics.summary import Summary
-from memaudit.statistics.verdict import small
 
 QUESTION = "was this set of images used in training?"
 

@@ -13,11 +13,12 @@ from memaudit.report.remarks import remarks
 from memaudit.run.record import Record
 from memaudit.statistics.claims import ClaimFound
 from memaudit.statistics.counts import Counts, Flagged
+from memaudit.statistics.doubts import LEVEL
 from memaudit.statistics.effects import Auc
 from memaudit.statistics.levels import Level
 from memaudit.statistics.power import Power
 from memaudit.statistics.summary import DatasetLevel
-from memaudit.statistics.verdict import LEVEL, Outcome
+from memaudit.statistics.verdict import Outcome
 
 # What the last lines of a scan say, too (`report.brief`).
 NOTHING_SAID = "this scan says nothing for or against the model"

@@ -8,7 +8,7 @@ from memaudit.data import TRANSPARENT
 from memaudit.run.record import BoxesRecord, Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
-from memaudit.statistics.verdict import small
+from memaudit.statistics.facts import small
 
 Row = tuple[str, str]  # a name and what is said of it
 ALPHAS = {

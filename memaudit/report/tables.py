@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from memaudit.statistics.facts import small
 from memaudit.statistics.levels import Level
 from memaudit.statistics.summary import Summary
-from memaudit.statistics.verdict import small
 
 LABEL = 38  # the longest name of a published threshold
 

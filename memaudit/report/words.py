@@ -16,10 +16,11 @@ from memaudit.statistics.detectable import Detectable
 from memaudit.statistics.effects import chance_above
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import Exchangeability
+from memaudit.statistics.facts import small
 from memaudit.statistics.power import Power
 from memaudit.statistics.roc import RocPoint
 from memaudit.statistics.summary import DatasetLevel, Summary
-from memaudit.statistics.verdict import Outcome, small
+from memaudit.statistics.verdict import Outcome
 from memaudit.text import shown
 
 COLUMNS = 100

@@ -10,9 +10,10 @@ import pandas as pd
 from memaudit.records import Split
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import controls_needed, smallest_count
+from memaudit.statistics.doubts import fewest_controls
+from memaudit.statistics.facts import SideFacts
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.options import Options
-from memaudit.statistics.verdict import SideFacts, fewest_controls
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from memaudit.statistics.adaptive import claim_scores
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import rounded
 from memaudit.statistics.dataset import tail_law
+from memaudit.statistics.doubts import HALF_LEVEL
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import first_pass
-from memaudit.statistics.verdict import HALF_LEVEL
 
 CHANCE = 0.8  # with which the smallest number is found
 TRIALS = 200  # simulated scans of a number, fewer of very large ones

@@ -11,6 +11,7 @@ from memaudit.records import CLEAN, COPY, Column
 from memaudit.statistics.adaptive import claim_scores, of_attack, promoted
 from memaudit.statistics.conduct import Calibrated
 from memaudit.statistics.conformal import rounded
+from memaudit.statistics.doubts import LEVEL
 from memaudit.statistics.entities import Sides, calibrating, clusters_of
 from memaudit.statistics.exchangeability.check import NAMES, exchangeability
 from memaudit.statistics.exchangeability.encoding import features
@@ -21,7 +22,6 @@ from memaudit.statistics.literature import literature_of
 from memaudit.statistics.options import Options
 from memaudit.statistics.probes import Probe, first_pass, probes_of, scores_by
 from memaudit.statistics.reproduction import claim, recovered_from_snr_db
-from memaudit.statistics.verdict import LEVEL
 
 ABOUT = (  # an image
     ("example_id", "sha256 of the image's mode, size and decoded pixels"),

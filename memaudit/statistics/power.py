@@ -12,10 +12,10 @@ from scipy import stats
 from memaudit.records import CLEAN, Input, Primary
 from memaudit.statistics.combine import closeness, input_scores, level_means
 from memaudit.statistics.conformal import rounded
+from memaudit.statistics.doubts import ENOUGH
 from memaudit.statistics.effects import chance_above, share_above, upper_quantile
 from memaudit.statistics.levels import Grade, Level
 from memaudit.statistics.probes import Probe, inputs_in
-from memaudit.statistics.verdict import ENOUGH
 
 FALSE = 0.01  # false positives at which images count as found
 

@@ -30,6 +30,7 @@ from memaudit.statistics.effects import (
 from memaudit.statistics.effort import Effort
 from memaudit.statistics.exchangeability.check import LEVEL, Exchangeability, can_be_tested
 from memaudit.statistics.explored import Explored, explore
+from memaudit.statistics.facts import Facts, Found, small
 from memaudit.statistics.findings import calibrates
 from memaudit.statistics.inference import Inference, infer
 from memaudit.statistics.joint import InputTail
@@ -39,7 +40,7 @@ from memaudit.statistics.options import Options
 from memaudit.statistics.power import Power, graded, worth
 from memaudit.statistics.probes import Probe, scores_by
 from memaudit.statistics.roc import RocPoint, roc_points
-from memaudit.statistics.verdict import Facts, Found, Outcome, Verdict, decide, small, tolerated
+from memaudit.statistics.verdict import Outcome, Verdict, decide, tolerated
 
 
 @dataclass(frozen=True)

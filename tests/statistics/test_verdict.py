@@ -6,16 +6,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from memaudit.statistics.verdict import (
-    Facts,
-    Found,
-    Outcome,
-    SideFacts,
-    decide,
-    fewest_controls,
-    small,
-    tolerated,
-)
+from memaudit.statistics.doubts import fewest_controls
+from memaudit.statistics.facts import Facts, Found, SideFacts, small
+from memaudit.statistics.verdict import Outcome, decide, tolerated
 
 MEMBERS = SideFacts(units=100, groups=100, spanning=0, lost=0, entries=100)
 CONTROLS = SideFacts(units=400, groups=400, spanning=0, lost=0, entries=400)
