@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -38,6 +38,11 @@ class Named:
         alike = self._by_last.get(inner.rpartition("/")[2], [])
         fitting = [one for one in alike if _ends(one, inner) or _ends(inner, one)]
         return fitting[0] if len(fitting) == 1 else None
+
+    def of(self, source: str) -> Boxed | None:
+        """The boxes of an image of a data set; None if the file does not name it."""
+        name = self.name_of(source)
+        return None if name is None else self.boxes[name]
 
     @cached_property
     def _by_last(self) -> dict[str, list[str]]:
@@ -133,39 +138,40 @@ def frames_of(files: Files | None, pool: Pool, resize: ResizePolicy, asked: Rest
         return Frames()
     resolution = pool.candidates.view.resolution
     assert resolution is not None
-    rows, said = pool.representatives, Counter[str]()
+    rows, named, said = pool.representatives, 0, Counter[str]()
     found: dict[str, tuple[Frame, ...]] = {}
     for row in rows.to_dict("records"):
-        boxes = files.by_side[row["split"]]
-        name = boxes.name_of(row["source"])
-        if name is None:
-            continue
-        said["named"] += 1
+        own = files.by_side[row["split"]].of(row["source"])
+        named += own is not None
         seen = Resized(row["width"], row["height"], resolution, resize)
-        own = boxes.boxes[name]
-        frames = [seen.frame(box, own.size) for box in own.boxes]
+        frames = [seen.frame(box, own.size) for box in own.boxes] if own else []
         said.update(_said_of(frame, asked) for frame in frames)
         kept = tuple(one for one in frames if one and _said_of(one, asked) == FITS)
         found |= {row["example_id"]: kept} if kept else {}
+    record = _counted(files, found, said, asked)
+    return Frames(found, replace(record, images=len(rows), named=named))
+
+
+def _counted(
+    files: Files, found: dict[str, tuple[Frame, ...]], said: Counter[str], asked: Restoration
+) -> BoxesRecord:
+    """What is kept of boxes; how many images there are is not known here."""
     if not found:
         raise DataError(
             f"none of the boxes in {', '.join(files.paths)} hides between {asked.smallest:g} and "
             f"{asked.largest:g} of an image ({said[LARGE]} hide more, {said[SMALL]} less, "
             f"{said[OUTSIDE]} lie outside); give others, or --smallest-box and --largest-box"
         )
-    return Frames(
-        found,
-        BoxesRecord(
-            files=files.paths,
-            digest=files.digest,
-            images=len(rows),
-            named=said["named"],
-            boxed=len(found),
-            too_large=said[LARGE],
-            too_small=said[SMALL],
-            outside=said[OUTSIDE],
-            share=four(median(one.share for frames in found.values() for one in frames)),
-        ),
+    return BoxesRecord(
+        files=files.paths,
+        digest=files.digest,
+        images=0,
+        named=0,
+        boxed=len(found),
+        too_large=said[LARGE],
+        too_small=said[SMALL],
+        outside=said[OUTSIDE],
+        share=four(median(one.share for frames in found.values() for one in frames)),
     )
 
 
