@@ -77,7 +77,8 @@ class Restore:
         x = x + begin * noise()
         told = denoiser.given(seen)
         if told is not None:
-            estimate = partial(guided, told, captions, self.guidance)
+            guidance = self.guidance if isinstance(denoiser, Inpaints) else 1.0
+            estimate = partial(guided, told, captions, guidance)
             with torch.inference_mode():
                 x0 = samplers.ancestral(estimate, x, sigmas, noise)
             return seen.shown(x0.clone())

@@ -33,6 +33,11 @@ from memaudit.records import Claim, Column, Example, Image, Images
 ASKED = (
     Column("steps", "steps of the sampling that restored the hidden part", summary="none"),
     Column("guidance", "how far the answer is drawn to the caption; 1: not", summary="none"),
+    Column(
+        "strength",
+        "share of the schedule's noise from which the sampling begins; 1: from noise alone",
+        summary="none",
+    ),
 )
 
 
@@ -44,7 +49,7 @@ class Hidden:
     pixels: View
     generators: list[np.random.Generator]
     captions: list[str]
-    sources: Tensor
+    sources: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ class RestorationAttack:
         images = to_images(bench.denoiser, self._restored(bench.denoiser, hidden, level))
         groups = bench.index.groups[shard.positions[which]]
         scores = hidden_scores(bench, hidden.pixels, shard.pixels[which], images, groups)
-        asked = {"steps": self.restore.steps, "guidance": self.restore.guidance}
+        how = self.restore
+        asked = {"steps": how.steps, "guidance": how.guidance, "strength": how.strength}
         tables = [keys(shard, batch, seen_db), scores.assign(**asked)]
         if bench.reference is not None:
             model = bench.reference
@@ -123,7 +129,7 @@ class RestorationAttack:
         noise = standard_normal(random, model.shape).to(model.device)
         covered = self.kind == NOISE_AND_MASK
         seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded, covered=covered)
-        sources = shard.x0[which].to(model.device)
+        sources = model.encode(_planes(shard.pixels[which])) if self.restore.strength < 1 else None
         return Hidden(seen, pixels, random, captions_of(bench, shard, batch), sources)
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:
@@ -153,18 +159,20 @@ def _enlarged(gain: Tensor, model: Denoiser) -> Tensor:
 
 def _encoded(model: Denoiser, images: Images, view: View) -> Tensor:
     """Encode [N, H, W, 3] with hidden pixels in grey, so that a VAE sees nothing of them."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return model.encode(torch.where(view.gain > 0, pixels, GREY).to(torch.uint8))
+    return model.encode(torch.where(view.gain > 0, _planes(images), GREY).to(torch.uint8))
+
+
+def _planes(images: Images) -> Tensor:
+    """[N, H, W, 3] -> [N, 3, H, W], as models take images."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def _attack(kind: HidingKind, config: AttackConfig) -> RestorationAttack:
     asked = config.restoration
-    return RestorationAttack(
-        kind,
-        asked.sigma_of(kind),
-        Restore(asked.steps, asked.corrections, asked.guidance, asked.strength),
-        config.columns,
-    )
+    how = Restore(asked.steps, asked.corrections)
+    if kind != NOISE_AND_MASK:  # of which no pipeline is told
+        how = replace(how, guidance=asked.guidance, strength=asked.strength)
+    return RestorationAttack(kind, asked.sigma_of(kind), how, config.columns)
 
 
 Make = Callable[[AttackConfig], RestorationAttack]

@@ -8,7 +8,7 @@ from pathlib import Path
 from memaudit.attacks.base import Bench, Grid, Grids
 from memaudit.attacks.copies import Copies, open_copies
 from memaudit.attacks.rivals import PixelSample
-from memaudit.audit.boxes import Files, Frames, frames_of, open_boxes
+from memaudit.audit.boxes import BoxFiles, Frames, frames_of, open_boxes
 from memaudit.audit.captions import captions
 from memaudit.audit.embedded import open_index
 from memaudit.audit.embedding import View
@@ -41,7 +41,7 @@ class Opened:
     reference: Loaded | None
     copies: Copies | None
     embedder: Embedder
-    boxes: Files | None = None
+    boxes: BoxFiles | None = None
 
 
 def open_parts(spec: BenchSpec, loaded: Loaded | None = None) -> Opened:
@@ -116,7 +116,7 @@ def reopen(
     if prepared.copies is not None and opened.copies is not None:
         copies = replace(opened.copies, by_law=prepared.copies.by_law)
     sample = sample_of(pool, opened.loaded.denoiser.resolution)
-    frames = frames_of(opened.boxes, pool, spec.data.resize, spec.attack.restoration)
+    frames = frames_of(opened.boxes, pool, spec, opened.loaded.denoiser.shape[1:])
     return make_bench(spec, opened, pool, sample, copies, frames), pool.candidates
 
 

@@ -8,16 +8,23 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
+import pandas as pd
+from scipy.stats import fisher_exact, mannwhitneyu
+
 from memaudit.audit.listing import Listing
 from memaudit.audit.pool import Pool
-from memaudit.config import OBJECT, DataConfig, Hiding, ResizePolicy, Restoration
+from memaudit.audit.spec import BenchSpec
+from memaudit.config import OBJECT, DataConfig, Hiding, ResizePolicy, Restoration, digest
 from memaudit.corruption.hiding import USUAL, Frame, four
 from memaudit.data.boxes import Box, Boxed, read_boxes
-from memaudit.errors import ConfigError, DataError
+from memaudit.errors import DataError
 from memaudit.models.weights import sha256_file
 from memaudit.records import Split
 from memaudit.run.record import BoxesRecord
 
+CHANCE = 1e-3  # below it boxes of the two sides are not by chance so different
+BOTH = "Give boxes of both sides, made in the same way"
+Shares = dict[str, list[float]]  # that boxes hide, by the id of the image
 FITS, LARGE, SMALL, OUTSIDE = "fits", "too large", "too small", "outside"
 
 
@@ -57,7 +64,7 @@ def _ends(path: str, end: str) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Files:
+class BoxFiles:
     """The boxes of each side, by the name of the image, and which files they are of."""
 
     by_side: dict[Split, Named]
@@ -78,85 +85,82 @@ class Frames:
         return USUAL if self.record is None else self.record.share
 
 
-def open_boxes(data: DataConfig, hidings: tuple[Hiding, ...], listing: Listing) -> Files | None:
+def open_boxes(data: DataConfig, hidings: tuple[Hiding, ...], listing: Listing) -> BoxFiles | None:
     """Read the files of boxes, where objects are hidden.
 
-    Raises ConfigError for boxes that are not needed, or needed and not given, and DataError for a
-    file that cannot be read, names none of the images, or one of members and of controls at once.
+    Raises DataError for a file that cannot be read, names none of the images, or several by one
+    name.
     """
-    wanted = any(one.kind == OBJECT for one in hidings)
-    if wanted and data.boxes is None:
-        raise ConfigError(
-            f"--corruption {OBJECT} hides what boxes name; give a file of boxes with --boxes"
-        )
-    if not wanted and (data.boxes or data.controls_boxes):
-        raise ConfigError(
-            f"--boxes are for --corruption {OBJECT}, which is not asked for; add it, or leave them "
-            "out"
-        )
-    if data.boxes is None:
+    if data.boxes is None or all(one.kind != OBJECT for one in hidings):
         return None
     paths: dict[Split, str] = {"member": data.boxes, "control": data.controls_boxes or data.boxes}
     read = {path: Named(read_boxes(Path(path))) for path in dict.fromkeys(paths.values())}
-    files = Files(
+    files = BoxFiles(
         {side: read[path] for side, path in paths.items()},
-        ", ".join(sha256_file(Path(path)) for path in read),
+        digest([sha256_file(Path(path)) for path in read]),
         tuple(read),
     )
-    _expect_named(files, listing, of_both=data.controls_boxes is None)
+    _expect_named(files, listing)
     return files
 
 
-def _expect_named(files: Files, listing: Listing, of_both: bool) -> None:
-    named: dict[Split, set[str]] = {"member": set(), "control": set()}
+def _expect_named(files: BoxFiles, listing: Listing) -> None:
+    """Each name is of one image, of one side; raises DataError."""
+    sources: dict[tuple[int, str], set[tuple[Split, str]]] = defaultdict(set)
     for row in listing.rows:
-        name = files.by_side[row.split].name_of(row.entry.source)
-        named[row.split] |= {name} if name else set()
+        boxes = files.by_side[row.split]
+        if name := boxes.name_of(row.entry.source):
+            sources[id(boxes), name].add((row.split, row.entry.source))
     here = ", ".join(files.paths)
-    if not any(named.values()):
+    if not sources:
         first = next(iter(files.by_side["member"].boxes), "none at all")
         raise DataError(
             f"{here} names none of the {len(listing.rows)} images: the first name in it is "
             f"{first}, the first image is {listing.rows[0].entry.source}. Names are paths inside "
             "the data set, or the ends of such paths"
         )
-    both = sorted(named["member"] & named["control"])
-    if of_both and both:
-        raise DataError(
-            f"{here} names images that are both a member and a control, such as {both[0]}; give "
-            "the boxes of the controls in a file of their own with --controls-boxes"
-        )
+    for (_, name), of in sources.items():
+        if len(of) > 1:
+            (side, one), (other_side, other) = sorted(of)[:2]
+            raise DataError(
+                f"{here} calls two images {name}: the {side} {one} and the {other_side} {other}; "
+                "name images by their paths inside the data set, and give the boxes of the "
+                "controls in a file of their own with --controls-boxes"
+            )
 
 
-def frames_of(files: Files | None, pool: Pool, resize: ResizePolicy, asked: Restoration) -> Frames:
+def frames_of(files: BoxFiles | None, pool: Pool, spec: BenchSpec, grid: tuple[int, int]) -> Frames:
     """What boxes hide of the images of a pool that are scanned.
 
-    Boxes are cut off where they leave the image. Those that are then too large or too small are
-    left out and counted. Raises DataError if none is left.
+    Boxes are cut off where they leave the image. Those that then hide too much or too little of the
+    `grid` (height, width) of the model's space are left out and counted. Raises DataError if none
+    is left, or if more or larger ones are left of one side, which would tell the sides apart.
     """
     if files is None:
         return Frames()
-    resolution = pool.candidates.view.resolution
+    resolution, asked = pool.candidates.view.resolution, spec.attack.restoration
     assert resolution is not None
     rows, named, said = pool.representatives, 0, Counter[str]()
     found: dict[str, tuple[Frame, ...]] = {}
     for row in rows.to_dict("records"):
         own = files.by_side[row["split"]].of(row["source"])
         named += own is not None
-        seen = Resized(row["width"], row["height"], resolution, resize)
+        seen = Resized(row["width"], row["height"], resolution, spec.data.resize)
         frames = [seen.frame(box, own.size) for box in own.boxes] if own else []
-        said.update(_said_of(frame, asked) for frame in frames)
-        kept = tuple(one for one in frames if one and _said_of(one, asked) == FITS)
+        said.update(_said_of(frame, grid, asked) for frame in frames)
+        kept = tuple(one for one in frames if one and _said_of(one, grid, asked) == FITS)
         found |= {row["example_id"]: kept} if kept else {}
-    record = _counted(files, found, said, asked)
+    shares = {name: [one.hides(grid) for one in frames] for name, frames in found.items()}
+    record = _counted(files, shares, said, asked)
+    _expect_alike(rows, shares)
     return Frames(found, replace(record, images=len(rows), named=named))
 
 
 def _counted(
-    files: Files, found: dict[str, tuple[Frame, ...]], said: Counter[str], asked: Restoration
+    files: BoxFiles, shares: Shares, said: Counter[str], asked: Restoration
 ) -> BoxesRecord:
     """What is kept of boxes; how many images there are is not known here."""
-    if not found:
+    if not shares:
         raise DataError(
             f"none of the boxes in {', '.join(files.paths)} hides between {asked.smallest:g} and "
             f"{asked.largest:g} of an image ({said[LARGE]} hide more, {said[SMALL]} less, "
@@ -167,21 +171,44 @@ def _counted(
         digest=files.digest,
         images=0,
         named=0,
-        boxed=len(found),
+        boxed=len(shares),
         too_large=said[LARGE],
         too_small=said[SMALL],
         outside=said[OUTSIDE],
-        share=four(median(one.share for frames in found.values() for one in frames)),
+        share=four(median(one for some in shares.values() for one in some)),
     )
 
 
-def _said_of(frame: Frame | None, asked: Restoration) -> str:
+def _expect_alike(rows: pd.DataFrame, shares: Shares) -> None:
+    """Raise DataError where boxes are of one side rather than of the other, or larger there."""
+    boxed = rows["example_id"].isin(list(shares))
+    table = pd.crosstab(rows["split"], boxed)
+    if table.shape == (2, 2) and fisher_exact(table.to_numpy()).pvalue < CHANCE:
+        member, control = boxed.groupby(rows["split"]).mean()[["member", "control"]]
+        raise DataError(
+            f"{member:.0%} of the members and {control:.0%} of the controls have a box of a size "
+            f"that is asked for: the difference would be the boxes'. {BOTH}"
+        )
+    areas = {
+        str(side): [one for name in some["example_id"] for one in shares[name]]
+        for side, some in rows[boxed].groupby("split")
+    }
+    if len(areas) == 2 and mannwhitneyu(areas["member"], areas["control"]).pvalue < CHANCE:
+        raise DataError(
+            f"boxes hide {median(areas['member']):.2g} of a member and "
+            f"{median(areas['control']):.2g} of a control by the median: the difference would be "
+            f"the boxes'. {BOTH}"
+        )
+
+
+def _said_of(frame: Frame | None, grid: tuple[int, int], asked: Restoration) -> str:
     """Whether a box hides as much as is asked for, or why it does not."""
     if frame is None:
         return OUTSIDE
-    if frame.share > asked.largest:
+    share = frame.hides(grid)
+    if share > asked.largest:
         return LARGE
-    return SMALL if frame.share < asked.smallest else FITS
+    return SMALL if share < asked.smallest else FITS
 
 
 @dataclass(frozen=True)

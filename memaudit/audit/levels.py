@@ -150,12 +150,12 @@ def _shares_of(
     if one.kind in ("downsample", "blur") and denoiser.mask is not None:
         raise ConfigError(
             f"--corruption {one.kind} cannot be asked of a network of masked images, which sees "
-            "what its mask shows alone; give mask-random, mask-box or mask-half"
+            "what its mask shows alone; give one of the masks"
         )
     if one.kind in ("downsample", "blur") and not in_pixels(denoiser):
         raise ConfigError(
             f"--corruption {one.kind} is for models of pixels, and this one works on latents of a "
-            "VAE; give mask-random, mask-box or mask-half"
+            "VAE; give one of the masks"
         )
     if not one.strengths:
         least = least_seen(limit, asked.sigma_of(one.kind))

@@ -121,7 +121,13 @@ def _spec(record: Record, run_path: str, asked: ReplayConfig) -> BenchSpec:
         raise ConfigError("the scan had no controls; leave --controls out")
     target, attack = config.target, config.attack
     return BenchSpec(
-        replace(config.data, dataset=str(asked.dataset), controls=asked.controls),
+        replace(
+            config.data,
+            dataset=str(asked.dataset),
+            controls=asked.controls,
+            boxes=asked.boxes or config.data.boxes,
+            controls_boxes=asked.controls_boxes or config.data.controls_boxes,
+        ),
         replace(target, spec=str(asked.model), base_model=asked.base_model or target.base_model),
         replace(
             attack,

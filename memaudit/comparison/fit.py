@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.comparison.finished import FinishedRun
-from memaudit.config import NOISE_AND_MASK, RESTORATIONS
+from memaudit.config import NOISE_AND_MASK, OBJECT, RESTORATIONS
 from memaudit.errors import RunDirectoryError
 from memaudit.records import COPY
 from memaudit.statistics.probes import Probe
@@ -42,11 +42,22 @@ class Shared:
 
 
 COVERED = frozenset({RESTORATIONS[NOISE_AND_MASK]})
+OBJECTS = frozenset({RESTORATIONS[OBJECT]})
 
 
 def _reference(run: FinishedRun) -> str:
     found = run.record.prepared.reference
     return (found.model.digest if found else "") or "none"
+
+
+def _box_files(run: FinishedRun) -> str:
+    found = run.record.prepared.boxes
+    return ", ".join(found.files) if found else "none"
+
+
+def _limits(run: FinishedRun) -> str:
+    asked = run.record.config.attack.restoration
+    return f"{asked.smallest:g} to {asked.largest:g}"
 
 
 EMBEDDER = Shared(
@@ -115,8 +126,21 @@ SETTING = (
     Shared(
         "boxes",
         lambda run: run.record.prepared.boxes and run.record.prepared.boxes.digest,
-        "what was hidden is not the same: scan with the same --boxes and the same limits of them",
-        shown=lambda run: run.record.config.data.boxes or "none",
+        "what was hidden is not the same: scan with the same --boxes",
+        shown=_box_files,
+        of=OBJECTS,
+    ),
+    Shared(
+        "limits of boxes",
+        _limits,
+        "what was hidden is not the same: scan with the same --smallest-box and --largest-box",
+        of=OBJECTS,
+    ),
+    Shared(
+        "strength of inpainting",
+        lambda run: run.record.config.attack.restoration.strength,
+        "one sees more of what is hidden: scan with the same --inpainting-strength",
+        of=frozenset(RESTORATIONS.values()) - COVERED,
     ),
     Shared(
         "noise of noise+mask",

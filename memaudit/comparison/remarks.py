@@ -55,6 +55,7 @@ WAYS = (
         FEWER,
     ),
     Way("corrections", lambda run: _done(run).restoration.corrections, RESTORATIONS.values()),
+    Way("guidance", lambda run: _done(run).restoration.guidance, RESTORATIONS.values()),
     Way("dtype", lambda run: run.record.config.target.dtype),
     Way("q", lambda run: run.record.config.calibration.q, follows="flags here are at the base's"),
     Way("captions", _captions),

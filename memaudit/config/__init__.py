@@ -22,11 +22,11 @@ from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
 from memaudit.config.hiding import (
+    BY_SHARE,
     NOISE,
     NOISE_AND_MASK,
     OBJECT,
     RESTORATIONS,
-    SHARED,
     Hiding,
     HidingKind,
     Restoration,
@@ -53,6 +53,7 @@ from memaudit.config.verify import ReplayConfig, VerifyConfig
 
 __all__ = [
     "BESIDE",
+    "BY_SHARE",
     "CLOSED_FORM",
     "MEMBERSHIP",
     "NOISE",
@@ -65,7 +66,6 @@ __all__ = [
     "RESOLUTION",
     "RESTORATIONS",
     "SCORE",
-    "SHARED",
     "UNRELATED",
     "AlphaPolicy",
     "AttackConfig",

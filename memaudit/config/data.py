@@ -91,9 +91,10 @@ class DataConfig(DataOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.controls_boxes is not None and self.boxes is None:
+        if self.controls_boxes is not None and (self.boxes is None or self.controls is None):
+            without = "--boxes, those of the members" if self.boxes is None else "--controls"
             raise ConfigError(
-                "--controls-boxes are given and no --boxes; give the boxes of the members, too"
+                f"--controls-boxes are given and no {without}; give both, or leave them out"
             )
         if self.controls_split is not None and self.controls is None:
             raise ConfigError(

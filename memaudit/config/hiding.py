@@ -17,7 +17,7 @@ HidingKind = Literal[
 RESTORATIONS: dict[HidingKind, str] = {
     kind: f"restoration-{kind.replace('+', '-')}" for kind in get_args(HidingKind)
 }
-SHARED = ("mask-random", "mask-box", "noise+mask")  # whose strength is the share that is hidden
+BY_SHARE = ("mask-random", "mask-box", "noise+mask")  # whose strength is the share that is hidden
 NOISE_AND_MASK: HidingKind = "noise+mask"
 OBJECT: HidingKind = "mask-object"
 WIDEST = 1e4  # pixels, of a blur
@@ -179,6 +179,11 @@ def refuse_unheeded(hidings: tuple[Hiding, ...], asked: Restoration) -> None:
             f"--seen-sigma is for what is hidden otherwise than by {NOISE_AND_MASK}, found that "
             "alone; give --masked-sigma, or leave it out"
         )
+    if asked.as_a_pipeline and kinds == {NOISE_AND_MASK}:
+        raise ConfigError(
+            f"--guidance and --inpainting-strength are not for {NOISE_AND_MASK}, of which a "
+            "pipeline for inpainting is not told; leave them out"
+        )
     limits = asked.largest, asked.smallest
     if limits != (plain.largest, plain.smallest) and OBJECT not in kinds:
         raise ConfigError(
@@ -220,7 +225,7 @@ def _number(text: str) -> float:
 def _fits(kind: HidingKind, strength: float) -> bool:
     if kind in ("mask-half", OBJECT):
         return False
-    if kind in SHARED:
+    if kind in BY_SHARE:
         return 0 < strength < 1
     if kind == "downsample":
         return strength >= 2 and strength.is_integer()

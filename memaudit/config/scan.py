@@ -9,6 +9,7 @@ from memaudit.config.attack import BESIDE, NO_COPIES, UNRELATED, AttackConfig
 from memaudit.config.checks import CLOSED_FORM, absolute, digest
 from memaudit.config.data import DataConfig
 from memaudit.config.fields import LARGEST, all_options, check, option, part, parts
+from memaudit.config.hiding import OBJECT
 from memaudit.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -133,6 +134,19 @@ class ScanConfig:
             object.__setattr__(self, one.field.name, part(one, given))
         if given:
             raise ConfigError(_unknown(sorted(given)))
+        self._check_boxes()
+
+    def _check_boxes(self) -> None:
+        wanted = any(one.kind == OBJECT for one in self.attack.hidings)
+        if wanted and self.data.boxes is None:
+            raise ConfigError(
+                f"--corruption {OBJECT} hides what boxes name; give a file of boxes with --boxes"
+            )
+        if not wanted and self.data.boxes is not None:
+            raise ConfigError(
+                f"--boxes are for --corruption {OBJECT}, which is not asked for; add it, or leave "
+                "them out"
+            )
 
     def recalibrated(self, calibration: CalibrationConfig) -> ScanConfig:
         """The same scan, calibrated in another way."""

@@ -34,6 +34,12 @@ class ReplayConfig:
     noisy_copies: str | None = option(
         None, "With --replay: the noisy copies; default: where the scan found them."
     )
+    boxes: str | None = option(
+        None, "With --replay: the file of boxes; default: where the scan found it."
+    )
+    controls_boxes: str | None = option(
+        None, "With --replay: that of the controls; default: where the scan found it."
+    )
     index: str | None = option(
         None,
         "With --replay: where the embedded images are kept; default: the cache.",

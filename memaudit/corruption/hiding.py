@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from memaudit.config import OBJECT, SHARED, HidingKind
+from memaudit.config import BY_SHARE, OBJECT, HidingKind
 from memaudit.corruption.linear import Cosines
 from memaudit.corruption.mask import box_sides, draw_mask
 from memaudit.errors import ConfigError
@@ -33,13 +33,12 @@ class Frame:
     bottom: float
     right: float
 
-    @property
-    def share(self) -> float:
-        """How much of the image it hides."""
-        return (self.bottom - self.top) * (self.right - self.left)
+    def hides(self, size: tuple[int, int]) -> float:
+        """How much it hides of an image of `size`, in whole pixels."""
+        return 1 - float(self.gain(size).mean())
 
     def gain(self, size: tuple[int, int]) -> Tensor:
-        """What is seen beside it of an image of `size`, in whole pixels and one at least."""
+        """What is seen beside it of an image of `size`: it hides whole pixels, and one at least."""
         mask = torch.ones(1, *size)
         rows, columns = (
             _span(start, end, side)
@@ -94,7 +93,7 @@ def share_of(kind: HidingKind, strength: float, size: tuple[int, int]) -> float:
 
     Raises ConfigError where that is nothing, or all, or cannot be done with images of that size.
     """
-    if kind in SHARED:
+    if kind in BY_SHARE:
         return _expect_some(kind, strength, size)
     if kind == "downsample":
         _expect_whole(int(strength), size)
@@ -112,8 +111,6 @@ def automatic_shares(
     """
     if kind == "mask-half":
         return [_expect_halves(size)]
-    if kind == OBJECT:
-        return [USUAL]
     if kind == "downsample":
         return _coarse_shares(levels, size)
     end = max(least, LEAST_SEEN)

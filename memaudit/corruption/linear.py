@@ -81,7 +81,7 @@ class Seen:
     """`y` [B, C, H, W]: what a view leaves of images, with noise `sigma` on it; in the basis.
 
     In a space of latents, `encoded` [B, C, h, w] is the image with what is hidden in grey.
-    `covered`: the noise is no token, so that what is under it is restored with the rest.
+    `covered`: the noise is strong, so that what is under it is restored with the rest.
     """
 
     y: Tensor

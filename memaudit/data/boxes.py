@@ -69,7 +69,8 @@ def _of_coco(path: Path, content: Any) -> dict[str, Boxed]:
         name = image.get(FILE_NAME) if isinstance(image, dict) else None
         if not isinstance(name, str) or not isinstance(image.get("id"), int | str):
             raise DataError(f"image {number} of {path} has no `id` or no text in `{FILE_NAME}`")
-        names[image["id"]] = name
+        if names.setdefault(image["id"], name) != name:
+            raise DataError(f"image {number} of {path} has the `id` of another, {image['id']!r}")
         found[name].size = _size(image)
     for number, annotation in enumerate(annotations, start=1):
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None

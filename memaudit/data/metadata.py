@@ -22,7 +22,7 @@ from memaudit.data.captions import (
     cluster,
     cluster_name,
 )
-from memaudit.data.columns import open_table, value_of
+from memaudit.data.columns import Table, open_table, value_of
 from memaudit.data.keyed import is_keyed, read_keyed, write_keyed
 from memaudit.data.rows import write_runs
 from memaudit.data.source import Columns, listed
@@ -186,8 +186,13 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Line]:
     _expect_one(header)
     spoken = caption_name(header, columns.caption, path.name)
     grouped = cluster_name(header, columns.cluster_field, path.name)
-    wanted = list(dict.fromkeys(name for name in (FILE_NAME, spoken, grouped) if name))
-    wanted = [name for name in wanted if name in header]
+    yield from _rows(table, [name for name in (FILE_NAME, spoken, grouped) if name])
+
+
+def _rows(table: Table, names: Sequence[str]) -> Iterator[Line]:
+    """Some columns of each row of a Parquet file, as far as it has them."""
+    header = list(table.schema.names)
+    wanted = [name for name in dict.fromkeys(names) if name in header]
     for batch in table.batches(wanted or header[:1])[1]:
         for row in range(batch.num_rows):
             cells = {name: partial(_value, batch.column(name), row) for name in wanted}
@@ -210,16 +215,17 @@ def columns_of(path: Path, names: Sequence[str]) -> Iterator[tuple[object, objec
 
     Raises DataError where it has none of them; the cell of a row that lacks one is None.
     """
-    lines = _chosen(path, names)
-    for line in lines:
-        found = next((name for name in names if name in line.columns), None)
-        if found is None:
-            raise DataError(
-                f"{path} has none of the columns {listed(names)}; its columns are "
-                f"{listed(line.columns)}"
-            )
-        cells = [line.cells.get(name, lambda: None) for name in (FILE_NAME, found)]
+    there: dict[str, None] = {}
+    found = None
+    for line in _chosen(path, names):
+        there |= dict.fromkeys(line.columns)
+        found = next((name for name in names if name in there), None)
+        cells = [line.cells.get(name, lambda: None) for name in (FILE_NAME, found or "")]
         yield cells[0](), cells[1]()
+    if there and found is None:
+        raise DataError(
+            f"{path} has none of the columns {listed(names)}; its columns are {listed(there)}"
+        )
 
 
 def _chosen(path: Path, names: Sequence[str]) -> Iterator[Line]:
@@ -227,13 +233,7 @@ def _chosen(path: Path, names: Sequence[str]) -> Iterator[Line]:
     if kind != ".parquet":
         yield from (_csv_rows if kind == ".csv" else _jsonl_rows)(path, Columns())
         return
-    table = open_table(path)
-    header = list(table.schema.names)
-    wanted = [name for name in (FILE_NAME, *names) if name in header]
-    for batch in table.batches(wanted or header[:1])[1]:
-        for row in range(batch.num_rows):
-            cells = {name: partial(_value, batch.column(name), row) for name in wanted}
-            yield Line(header, cells)
+    yield from _rows(open_table(path), (FILE_NAME, *names))
 
 
 def _same(value: object) -> object:

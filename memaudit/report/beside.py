@@ -15,6 +15,7 @@ DONE = {
     "mask-random": "pixels of each image hidden here and there",
     "mask-box": "a box of each image hidden",
     "mask-half": "a half of each image hidden",
+    "mask-object": "an object in each image hidden",
     "noise+mask": "pixels of each image hidden here and there, and noise on the others",
     "downsample": "each image made smaller",
     "blur": "each image blurred",

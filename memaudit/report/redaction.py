@@ -28,7 +28,7 @@ GIVEN = {
     *("dataset", "controls", "split", "controls_split"),
     *("image_column", "caption_column", "cluster_column"),
     *("noisy_copies", "folder", "reference", "reference_trained_on", "trained_on"),
-    *("out", "index"),
+    *("out", "index", "boxes", "controls_boxes", "files"),
 }
 DIGESTS = {"fingerprint", "question", "digest"}  # of images and of names
 OF_FILES = {"weights", "adapters"}  # digests by the names of files
@@ -80,7 +80,10 @@ def _findings(table: pd.DataFrame, key: bytes) -> pd.DataFrame:
 def _named(record: Record) -> re.Pattern[str]:
     """Names that stand in the middle of texts: folders, and what has a place in a folder."""
     data, target, attack = record.config.data, record.config.target, record.config.attack
-    given = (data.dataset, data.controls, target.spec, attack.noisy_copies, attack.reference)
+    given = (
+        *(data.dataset, data.controls, data.boxes, data.controls_boxes, target.spec),
+        *(attack.noisy_copies, attack.reference),
+    )
     copies = record.prepared.copies
     names = {one for one in given if one and "/" in one}
     names |= set() if copies is None else {copies.folder}

@@ -27,6 +27,7 @@ NUMBERS = frozenset([
     *("nearest_other_similarity", "distance_ratio", "psnr", "ssim", "l2", "tile_l2", "l2_ratio"),
     *("adaptive_l2", "copy_similarity", "copy_l2", "copy_correlation", "fresh_correlation"),
     *("reference_similarity", "similarity_gain", "width", "height", "bytes", "steps", "guidance"),
+    "strength",
 ])  # fmt: skip
 OF_FINDINGS = tuple(name for name, _ in (*ABOUT, *SAID))
 OF_POOL = (

@@ -16,6 +16,7 @@ NAMES = {
     "fingerprint": "the data",
     "clusters": "the clusters",
     "copies": "the noisy copies",
+    "boxes": "the boxes",
     "embedder_digest": "the embedder's weights",
 }
 

@@ -464,4 +464,5 @@ def test_an_inpainting_pipeline_fills_in_what_is_hidden(
     assert set(result.scores["attack"]) == {"restoration-mask-box", ODE}
     assert result.prepared.captions == CaptionsRecord("own", MEMBERS + CONTROLS)
     rows = result.scores[result.scores["attack"] == "restoration-mask-box"]
-    assert set(zip(rows["steps"], rows["guidance"], rows["draw"], strict=True)) == {(3, 8.0, 0)}
+    how = zip(rows["steps"], rows["guidance"], rows["strength"], rows["draw"], strict=True)
+    assert set(how) == {(3, 8.0, 0.99, 0)}

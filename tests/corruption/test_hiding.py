@@ -8,7 +8,7 @@ import torch
 from skimage.filters import gaussian
 from torch.nn.functional import avg_pool2d
 
-from memaudit.config import RESTORATIONS, AttackConfig, Noise, Restoration
+from memaudit.config import OBJECT, RESTORATIONS, AttackConfig, Noise, Restoration
 from memaudit.corruption.hiding import (
     automatic_shares,
     basis_of,
@@ -21,7 +21,7 @@ from memaudit.corruption.linear import Cosines, Seen, View
 from memaudit.corruption.noise import generator, seen_db
 from memaudit.errors import ConfigError
 
-KINDS = tuple(RESTORATIONS)
+KINDS = tuple(kind for kind in RESTORATIONS if kind != OBJECT)  # whose boxes come from a file
 SIZE = (16, 24)
 
 
@@ -236,6 +236,10 @@ def test_a_blur_that_leaves_nothing_is_refused(width):
         (
             {"corruptions": ("mask-half",), "restoration": Restoration(largest=0.9)},
             "--largest-box and --smallest-box are for --corruption mask-object, found mask-half",
+        ),
+        (
+            {"corruptions": ("noise+mask",), "restoration": Restoration(guidance=8)},
+            "not for noise.mask, of which a pipeline for inpainting is not told",
         ),
         (
             {"corruptions": ("mask-object",), "restoration": Restoration(levels=5)},

@@ -56,6 +56,14 @@ def test_objects_as_data_sets_of_the_hub_have_them(tmp_path):
     assert read_boxes(path)["a.png"].boxes == READ["a.png"]
 
 
+def test_a_row_may_lack_its_boxes(tmp_path):
+    path = tmp_path / "boxes.jsonl"
+    rows = [{"file_name": "d.png"}, {"file_name": "a.png", "bbox": ONE}, {"file_name": "e.png"}]
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    found = {name: len(one.boxes) for name, one in read_boxes(path).items()}
+    assert found == {"a.png": 1, "d.png": 0, "e.png": 0}
+
+
 def test_one_box_a_row_and_several_rows_an_image(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text('file_name,bbox\na.png,"[1, 2, 3, 4]"\na.png,"[0.5, 0, 10, 20]"\nd.png,\n')
@@ -70,6 +78,10 @@ def test_one_box_a_row_and_several_rows_an_image(tmp_path):
     [
         ({"images": 3}, "is no COCO: expected lists `images` and `annotations`"),
         ({"images": [{"id": 7}]}, "image 1 of .* has no `id` or no text in `file_name`"),
+        (
+            {"images": [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]},
+            "image 2 of .* has the `id` of another, 7",
+        ),
         ({"annotations": [{"image_id": 9, "bbox": ONE}]}, "annotation 1 of .* is of image 9"),
         ({"annotations": [{"image_id": [], "bbox": ONE}]}, r"is of image \[\], which it lacks"),
         ({"annotations": [{"image_id": 7}]}, "has no box but 'None'; expected x, y, width and"),

@@ -7,9 +7,10 @@ import pytest
 from published import findings, published
 from recorded import config, evidence, inconclusive, none
 
+from memaudit.config import NOISE, RESTORATIONS
 from memaudit.report import plain
 from memaudit.report.asked import asked
-from memaudit.report.beside import EXPLORATORY, beside
+from memaudit.report.beside import DONE, EXPLORATORY, beside
 from memaudit.report.card import card
 from memaudit.report.html import html
 from memaudit.report.kinds import kinds
@@ -127,6 +128,10 @@ def test_page_one_says_what_each_further_corruption_shows():
     [noise] = beside(asked_beside(none(), "mask-half", "noise"))
     assert f"with each image covered with noise ({ONE_STEP}), what came back was nearer" in noise
     assert not list(beside(none()))
+
+
+def test_each_way_to_corrupt_has_its_words():
+    assert set(DONE) == {NOISE, *RESTORATIONS}
 
 
 def test_a_scan_that_makes_no_statement_makes_none_by_a_further_corruption():
