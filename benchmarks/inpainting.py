@@ -154,10 +154,11 @@ def scanned(model: Path, folders: dict[str, Path], run: Path) -> list[float]:
         result = scan(config, progress)
     print(f"{model.name}: {result.summary.verdict.sentence}", flush=True)
     areas = []
+    sides = result.findings.set_index("example_id")["split"]
     for kind in CORRUPTIONS:
         rows = result.scores[result.scores["attack"] == f"restoration-{kind}"]
         for level, some in rows.groupby("level"):
-            each = some.groupby(["side", "example_id"])["margin"].mean()
+            each = some.groupby([some["example_id"].map(sides), "example_id"])["margin"].mean()
             areas.append(auc(each["member"].to_numpy(), each["control"].to_numpy()))
             print(f"{model.name} {kind} {level:g} hidden: AUC {areas[-1]:.3f}", flush=True)
     return areas
