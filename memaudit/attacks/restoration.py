@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard, to_images
+from memaudit.attacks.base import Bench, Cost, Noise, Pass, Query, Shard, encode, to_images
 from memaudit.attacks.corrupted import expect_finite, keys
 from memaudit.attacks.hidden_scores import COLUMNS, hidden_scores, similarities
 from memaudit.attacks.posterior import Restore
@@ -129,7 +129,7 @@ class RestorationAttack:
         noise = standard_normal(random, model.shape).to(model.device)
         covered = self.kind == NOISE_AND_MASK
         seen = replace(Seen.of(x0, view, self.sigma, noise), encoded=encoded, covered=covered)
-        sources = model.encode(_planes(shard.pixels[which])) if self.restore.strength < 1 else None
+        sources = encode(model, shard.pixels[which]) if self.restore.strength < 1 else None
         return Hidden(seen, pixels, random, captions_of(bench, shard, batch), sources)
 
     def _basis(self, level: float, size: tuple[int, ...]) -> Cosines:
@@ -159,12 +159,8 @@ def _enlarged(gain: Tensor, model: Denoiser) -> Tensor:
 
 def _encoded(model: Denoiser, images: Images, view: View) -> Tensor:
     """Encode [N, H, W, 3] with hidden pixels in grey, so that a VAE sees nothing of them."""
-    return model.encode(torch.where(view.gain > 0, _planes(images), GREY).to(torch.uint8))
-
-
-def _planes(images: Images) -> Tensor:
-    """[N, H, W, 3] -> [N, 3, H, W], as models take images."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+    visible = view.gain.permute(0, 2, 3, 1).numpy() > 0
+    return encode(model, np.where(visible, images, np.uint8(GREY)))
 
 
 def _attack(kind: HidingKind, config: AttackConfig) -> RestorationAttack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ CHANCE = 1e-3  # below it boxes of the two sides are not by chance so different
 BOTH = "Give boxes of both sides, made in the same way"
 Shares = dict[str, list[float]]  # that boxes hide, by the id of the image
 FITS, LARGE, SMALL, OUTSIDE = "fits", "too large", "too small", "outside"
+NAMED = "named"  # images that are in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +107,11 @@ def open_boxes(data: DataConfig, hidings: tuple[Hiding, ...], listing: Listing) 
 
 def _expect_named(files: BoxFiles, listing: Listing) -> None:
     """Each name is of one image, of one side; raises DataError."""
-    sources: dict[tuple[int, str], set[tuple[Split, str]]] = defaultdict(set)
+    sources: dict[tuple[Named, str], set[tuple[Split, str]]] = defaultdict(set)
     for row in listing.rows:
         boxes = files.by_side[row.split]
         if name := boxes.name_of(row.entry.source):
-            sources[id(boxes), name].add((row.split, row.entry.source))
+            sources[boxes, name].add((row.split, row.entry.source))
     here = ", ".join(files.paths)
     if not sources:
         first = next(iter(files.by_side["member"].boxes), "none at all")
@@ -140,37 +141,37 @@ def frames_of(files: BoxFiles | None, pool: Pool, spec: BenchSpec, grid: tuple[i
         return Frames()
     resolution, asked = pool.candidates.view.resolution, spec.attack.restoration
     assert resolution is not None
-    rows, named, said = pool.representatives, 0, Counter[str]()
+    rows, said = pool.representatives, Counter[str]()
     found: dict[str, tuple[Frame, ...]] = {}
+    shares: Shares = {}
     for row in rows.to_dict("records"):
         own = files.by_side[row["split"]].of(row["source"])
-        named += own is not None
+        said[NAMED] += own is not None
         seen = Resized(row["width"], row["height"], resolution, spec.data.resize)
         frames = [seen.frame(box, own.size) for box in own.boxes] if own else []
-        said.update(_said_of(frame, grid, asked) for frame in frames)
-        kept = tuple(one for one in frames if one and _said_of(one, grid, asked) == FITS)
-        found |= {row["example_id"]: kept} if kept else {}
-    shares = {name: [one.hides(grid) for one in frames] for name, frames in found.items()}
-    record = _counted(files, shares, said, asked)
-    _expect_alike(rows, shares)
-    return Frames(found, replace(record, images=len(rows), named=named))
-
-
-def _counted(
-    files: BoxFiles, shares: Shares, said: Counter[str], asked: Restoration
-) -> BoxesRecord:
-    """What is kept of boxes; how many images there are is not known here."""
-    if not shares:
+        hiding = [(frame, frame.hides(grid)) for frame in frames if frame]
+        said[OUTSIDE] += len(frames) - len(hiding)
+        said.update(_size_of(share, asked) for _, share in hiding)
+        kept = [one for one in hiding if _size_of(one[1], asked) == FITS]
+        if kept:
+            found[row["example_id"]] = tuple(frame for frame, _ in kept)
+            shares[row["example_id"]] = [share for _, share in kept]
+    if not found:
         raise DataError(
             f"none of the boxes in {', '.join(files.paths)} hides between {asked.smallest:g} and "
             f"{asked.largest:g} of an image ({said[LARGE]} hide more, {said[SMALL]} less, "
             f"{said[OUTSIDE]} lie outside); give others, or --smallest-box and --largest-box"
         )
+    _expect_alike(rows, shares)
+    return Frames(found, _recorded(files, shares, said, len(rows)))
+
+
+def _recorded(files: BoxFiles, shares: Shares, said: Counter[str], images: int) -> BoxesRecord:
     return BoxesRecord(
         files=files.paths,
         digest=files.digest,
-        images=0,
-        named=0,
+        images=images,
+        named=said[NAMED],
         boxed=len(shares),
         too_large=said[LARGE],
         too_small=said[SMALL],
@@ -201,11 +202,8 @@ def _expect_alike(rows: pd.DataFrame, shares: Shares) -> None:
         )
 
 
-def _said_of(frame: Frame | None, grid: tuple[int, int], asked: Restoration) -> str:
-    """Whether a box hides as much as is asked for, or why it does not."""
-    if frame is None:
-        return OUTSIDE
-    share = frame.hides(grid)
+def _size_of(share: float, asked: Restoration) -> str:
+    """Whether a box hides as much as is asked for, more or less."""
     if share > asked.largest:
         return LARGE
     return SMALL if share < asked.smallest else FITS

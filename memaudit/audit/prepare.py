@@ -65,7 +65,7 @@ def prepare(
     copies = checked.copies
     denoiser = opened.loaded.denoiser
     sample = sample_of(pool, denoiser.resolution)
-    frames = frames_of(opened.boxes, pool, spec, opened.loaded.denoiser.shape[1:])
+    frames = frames_of(opened.boxes, pool, spec, denoiser.shape[1:])
     levels = _levels(spec, opened, pool, sample, frames.share)
     check = _self_check(spec, opened, sample)
     bench = make_bench(spec, opened, pool, sample, copies, frames)

@@ -72,7 +72,6 @@ class Restoration:
         low=0.001,
         high=100,
     )
-
     largest: float = option(
         0.5,
         "Of --corruption mask-object: boxes that hide more of an image are left out, and counted.",

@@ -68,7 +68,7 @@ def _unpaired(base: Observed, facts: Facts) -> str:
     if any(one.record.summary.conduct.adaptive for one in (base, facts.seen)):
         return "an adaptive scan has only some images in full; scan both with --full"
     attack = facts.seen.attack
-    if not base.levels_of(attack) & facts.seen.levels_of(attack):
+    if not base.asked_with(facts.seen, attack):
         return (
             f"this scan rests on {attack}, and the baseline, which rests on {base.attack}, did not "
             "ask by that at any level of it; scan both with the same --corruption, --reconstruct "

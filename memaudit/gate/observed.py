@@ -38,8 +38,11 @@ class Observed:
         """The attack that its claim of reproduction rests on."""
         return self.record.summary.attack
 
-    def levels_of(self, attack: str) -> set[float]:
-        """The levels at which an attack asked; none if it did not."""
+    def asked_with(self, other: Observed, attack: str) -> bool:
+        """Whether both asked by an attack, at one level or more."""
+        return bool(self._levels_of(attack) & other._levels_of(attack))
+
+    def _levels_of(self, attack: str) -> set[float]:
         return {one.level for one in self.record.summary.levels if one.attack == attack}
 
     @classmethod

@@ -44,4 +44,4 @@ def _is_paired(base: Observed, seen: Observed, policy: Policy) -> bool:
     """
     if policy.most_excess_increase is None or base.findings is None:
         return False
-    return bool(base.levels_of(seen.attack) & seen.levels_of(seen.attack))
+    return base.asked_with(seen, seen.attack)

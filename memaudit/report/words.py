@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from memaudit.config import ExecutionConfig
 from memaudit.report import plain
 from memaudit.report.covering import Covering, covering
 from memaudit.report.figure import upper
@@ -69,16 +70,17 @@ def describe(record: Record) -> str:
         *threshold_table(summary),
         "",
         *textwrap.wrap(LIMITS[verdict.outcome].format(copy=covering(record).copy), COLUMNS),
-        shown(f"Findings: {config.execution.out}/findings.csv"),
-        *(
-            [shown(f"Report: {config.execution.out}/report.html")]
-            if config.execution.report
-            else []
-        ),
+        *_places(config.execution),
     ]
     if verdict.outcome is Outcome.EVIDENCE:
         lines.insert(2, f"         {'; '.join(verdict.reasons)}")
     return "\n".join(lines)
+
+
+def _places(execution: ExecutionConfig) -> list[str]:
+    """Where the findings are, and the report if there is one."""
+    report = [f"Report: {execution.out}/report.html"] if execution.report else []
+    return [shown(one) for one in (f"Findings: {execution.out}/findings.csv", *report)]
 
 
 def row(name: str, text: str) -> str:
@@ -174,15 +176,19 @@ def _dataset(level: DatasetLevel | None, controls: int, way: Covering) -> list[s
             )
         )
     rows += [row(f"TPR at {point.fpr:.1%}", _roc(point)) for point in level.roc]
-    if any(one.tail.usable for one in level.extrapolated.tails):
-        rows.append(
-            row(
-                "extrapolated",
-                f"{level.extrapolated.groups} members would be flagged by a tail fitted to the "
-                "controls (model-based, no part of the verdict)",
-            )
+    return rows + _extrapolated(level)
+
+
+def _extrapolated(level: DatasetLevel) -> list[str]:
+    if not any(one.tail.usable for one in level.extrapolated.tails):
+        return []
+    return [
+        row(
+            "extrapolated",
+            f"{level.extrapolated.groups} members would be flagged by a tail fitted to the "
+            "controls (model-based, no part of the verdict)",
         )
-    return rows
+    ]
 
 
 def _roc(point: RocPoint) -> str:

@@ -26,8 +26,8 @@ NUMBERS = frozenset([
     *("recovered_from_snr_db", "level", "draw", "snr_db", "own_similarity", "own_rank", "margin"),
     *("nearest_other_similarity", "distance_ratio", "psnr", "ssim", "l2", "tile_l2", "l2_ratio"),
     *("adaptive_l2", "copy_similarity", "copy_l2", "copy_correlation", "fresh_correlation"),
-    *("reference_similarity", "similarity_gain", "width", "height", "bytes", "steps", "guidance"),
-    "strength",
+    *("reference_similarity", "similarity_gain", "width", "height", "bytes"),
+    *("steps", "guidance", "strength"),
 ])  # fmt: skip
 OF_FINDINGS = tuple(name for name, _ in (*ABOUT, *SAID))
 OF_POOL = (
