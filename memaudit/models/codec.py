@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memaudit.corruption.linear import Seen
 from memaudit.models.limits import naming
+from memaudit.models.vae import Vae
 
 VAE = "the VAE of the model"
 GREY = 128  # of a hidden pixel, where a VAE has to see something
@@ -57,17 +58,20 @@ class PixelCodec:
 
 @dataclass(frozen=True, eq=False)
 class LatentCodec:
-    """The mode of a VAE's posterior, times its scaling factor; the VAE of diffusers is in fp32."""
+    """The latents of a VAE, centred and scaled as its model works on them; the VAE is in fp32."""
 
-    vae: Any
+    vae: Vae
     resolution: tuple[int, int]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a latent; each block of the VAE but one halves a side."""
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        """Channels, height and width of a latent."""
         height, width = self.resolution
-        return int(self.vae.config.latent_channels), height // factor, width // factor
+        return self.vae.channels, height // self.vae.factor, width // self.vae.factor
+
+    @property
+    def _device(self) -> torch.device:
+        return cast(torch.device, next(self.vae.module.parameters()).device)
 
     @property
     def _at_a_time(self) -> int:
@@ -77,24 +81,21 @@ class LatentCodec:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> [B, *shape] float32."""
+        device = self._device
         with naming(VAE):
-            modes = [
-                self.vae.encode(encode_pixels(few.to(self.vae.device), 3)).latent_dist.mode()
+            latents = [
+                self.vae.encode(encode_pixels(few.to(device), 3))
                 for few in torch.split(images, self._at_a_time)
             ]
-            centred = torch.cat(modes) - (self.vae.config.shift_factor or 0.0)
-            return cast(Tensor, centred * self.vae.config.scaling_factor)
+            return (torch.cat(latents) - self.vae.centre.to(device)) * self.vae.scale.to(device)
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, 3, H, W] uint8."""
-        config = self.vae.config
         with naming(VAE):
-            latents = x / config.scaling_factor + (config.shift_factor or 0.0)
+            latents = x / self.vae.scale.to(x) + self.vae.centre.to(x)
             parts = torch.split(latents, self._at_a_time)
-            return torch.cat(
-                [decode_pixels(self.vae.decode(few, return_dict=False)[0]) for few in parts]
-            )
+            return torch.cat([decode_pixels(self.vae.decode(few)) for few in parts])
 
 
 class HasCodec(Protocol):

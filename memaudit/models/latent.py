@@ -1,104 +1,114 @@
-"""Stable Diffusion 1.x, 2.x and XL: text-to-image models, read as a denoiser of VAE latents."""
+"""Latent models of diffusers: a network over VAE latents, told a caption, read as a denoiser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from diffusers import (
-    StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLInpaintPipeline,
-    StableDiffusionXLPipeline,
-)
 from torch import Tensor
 
 from memaudit.models.denoiser import Conditioning, Denoiser
 from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
 
-REMEMBERED = 1024  # captions whose embeddings are kept
+REMEMBERED = 1 << 26  # numbers in the embeddings of captions that are kept
+
+type Told = Mapping[str, Tensor]  # what the text encoders make of one caption, by name, no batch
 
 
 @dataclass(frozen=True, eq=False)
-class Caption:
-    """What the text encoders make of a caption: [T, D], and the pooled [P] of XL."""
+class Backbone(ABC):
+    """The network of a pipeline and how it is asked: each family has its own; guidance is 1."""
 
-    tokens: Tensor
-    pooled: Tensor | None
+    pipeline: Any
+
+    @property
+    def network(self) -> Any:
+        """The part that answers."""
+        return self.pipeline.transformer
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What it is told."""
+        return "caption"
+
+    @abstractmethod
+    def encode(self, caption: str) -> Told:
+        """What the text encoders make of a caption."""
+
+    @abstractmethod
+    def ask(self, x_t: Tensor, time: Tensor, told: Sequence[Told]) -> Tensor:
+        """[B, C, h, w] in the network's dtype, [B], a caption each -> F [B, C, h, w]."""
+
+    def others(self) -> Iterator[tuple[str, Backbone]]:
+        """Other ways to ask the same network, by name, for the self-check."""
+        yield from ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentDenoiser(NetworkDenoiser):
-    """The UNet of a pipeline, over latents and told a caption; guidance is 1.
+    """The network of a pipeline over latents, told a caption."""
 
-    XL is told that its images were neither scaled nor cropped.
-    """
-
-    pipeline: (
-        StableDiffusionPipeline
-        | StableDiffusionXLPipeline
-        | StableDiffusionInpaintPipeline
-        | StableDiffusionXLInpaintPipeline
-    )
-    conditioning: Conditioning = "caption"
+    backbone: Backbone
     mask: None = None
-    _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
+    _captions: dict[str, Told] = field(default_factory=dict, repr=False)
+
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline of diffusers that the network is a part of."""
+        return self.backbone.pipeline
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the network is told."""
+        return self.backbone.conditioning
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return cast(torch.device, next(self.pipeline.unet.parameters()).device)
+        return cast(torch.device, next(self.backbone.network.parameters()).device)
 
     def denoise(self, x: Tensor, sigma: Tensor, prompts: Sequence[str] = ()) -> Tensor:
         """The posterior mean of the latents given x = x0 + sigma n and a caption each.
 
         Without `prompts` all captions are empty. fp32 in and out.
         """
-        told = self._conditions(list(prompts) or [""] * len(x))
+        told = [self._told(prompt) for prompt in list(prompts) or [""] * len(x)]
+        dtype = self.backbone.network.dtype
 
         def predict(x_t: Tensor, time: Tensor) -> Tensor:
-            unet = cast(Any, self.pipeline.unet)
-            with naming("the UNet of the model"):
-                shown = self._shown(x_t).to(unet.dtype)
-                return cast(Tensor, unet(shown, time, **told)[0]).float()
+            with naming("the network of the model"):
+                return self.backbone.ask(self._shown(x_t).to(dtype), time, told).float()
 
         return self.parameterization.x0(x, sigma, predict)
 
     def misreadings(self) -> Iterator[tuple[str, Denoiser]]:
-        """The same network under the other readings of its parameterization."""
+        """The same network, understood or asked in other ways."""
         for name, other in self.parameterization.others():
             yield name, replace(self, parameterization=other)
+        for name, backbone in self.backbone.others():
+            yield name, replace(self, backbone=backbone)
 
     def _shown(self, x_t: Tensor) -> Tensor:
         """What the network sees of noisy latents."""
         return x_t
 
-    def _conditions(self, prompts: list[str]) -> dict[str, Any]:
-        captions = [self._caption(prompt) for prompt in prompts]
-        told: dict[str, Any] = {"encoder_hidden_states": torch.stack([c.tokens for c in captions])}
-        pooled = [c.pooled for c in captions if c.pooled is not None]
-        if pooled:
-            sizes = [*self.resolution, 0, 0, *self.resolution]  # original, crop from, target
-            times = torch.tensor([sizes] * len(prompts), device=self.device)
-            told["added_cond_kwargs"] = {"text_embeds": torch.stack(pooled), "time_ids": times}
-        return told
-
     @torch.no_grad()
-    def _caption(self, prompt: str) -> Caption:
+    def _told(self, prompt: str) -> Told:
         known = self._captions.get(prompt)
         if known is None:
             with naming("the text encoder of the model"):
-                encoded = self.pipeline.encode_prompt(
-                    prompt=prompt,
-                    device=self.device,
-                    num_images_per_prompt=1,
-                    do_classifier_free_guidance=False,
-                )
-            pooled = encoded[2][0] if len(encoded) > 2 else None  # the second is the negative one
-            if len(self._captions) >= REMEMBERED:
+                known = self.backbone.encode(prompt)
+            size = max(1, sum(tensor.numel() for tensor in known.values()))
+            if len(self._captions) >= max(1, REMEMBERED // size):
                 self._captions.clear()
-            known = self._captions[prompt] = Caption(encoded[0][0], pooled)
+            self._captions[prompt] = known
         return known
+
+
+def stacked(told: Sequence[Told]) -> dict[str, Tensor]:
+    """What is told of a batch, by name; [B, ...] each."""
+    return {name: torch.stack([one[name] for one in told]) for name in told[0]}

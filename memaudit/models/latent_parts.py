@@ -1,17 +1,16 @@
-"""The networks of a Stable Diffusion pipeline, each loaded whole from its own folder."""
+"""The networks of a pipeline, each loaded whole from its own folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from torch import nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
@@ -28,29 +27,22 @@ from memaudit.models.weights import (
     staged,
     weight_files,
 )
+from memaudit.text import shown
 
 READ = (
     "it needs its config.json and weights in .safetensors (a pickle can run any code, so it is "
     "never loaded)"
 )
-STEMS = {UNet2DConditionModel: OF_DIFFUSERS, AutoencoderKL: OF_DIFFUSERS}  # else transformers'
-OF_BOTH: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModel,
-}
-OF_XL = {**OF_BOTH, "text_encoder_2": CLIPTextModelWithProjection}
-PARTS: dict[str, dict[str, Any]] = {  # of a pipeline: the networks that decide its answer
-    "StableDiffusionPipeline": OF_BOTH,
-    "StableDiffusionXLPipeline": OF_XL,
-    "StableDiffusionInpaintPipeline": OF_BOTH,
-    "StableDiffusionXLInpaintPipeline": OF_XL,
-}
+IN_FP32 = ("vae", "vqvae")
 
 
-def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
-    """Load one network of a pipeline, whole; raises ModelError if anything is missing."""
-    dtype = torch.float32 if kind is AutoencoderKL else DTYPES[options.dtype]
+def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOptions) -> nn.Module:
+    """Load one network of a pipeline, whole; raises ModelError if anything is missing.
+
+    It is of one of these classes: the one that `entry` of model_index.json names, or the first.
+    """
+    kind = _class_of(kinds, folder, entry)
+    dtype = torch.float32 if folder.name in IN_FP32 else DTYPES[options.dtype]
     files = part_files(kind, folder, options.variant)
     if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
         raise ModelError(
@@ -67,10 +59,10 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                **({"low_cpu_mem_usage": False} if kind in STEMS else {}),
+                **({"low_cpu_mem_usage": False} if of_diffusers(kind) else {}),
             )
     strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
-    if kind in STEMS:  # text encoders of old carry tensors nobody needs
+    if of_diffusers(kind):  # text encoders of old carry tensors nobody needs
         strays += report["unexpected_keys"]
     require_fitting(strays, folder)
     network: nn.Module = part
@@ -85,8 +77,25 @@ def part_files(kind: Any, folder: Path, variant: str | None) -> list[Path]:
     return weight_files(folder, variant if there else None, stem)
 
 
+def of_diffusers(kind: Any) -> bool:
+    """Whether a class of networks is of diffusers; else it is of transformers."""
+    return issubclass(kind, ModelMixin)
+
+
+def _class_of(kinds: Sequence[Any], folder: Path, entry: Any) -> Any:
+    """The class that a pipeline says a part is of, if it is one of those that are read."""
+    named = entry[-1] if isinstance(entry, list) and entry else None
+    by_name = {kind.__name__: kind for kind in kinds}
+    if named is not None and named not in by_name:
+        raise ModelError(
+            f"{folder.parent / 'model_index.json'} says that {folder.name} is a {shown(named)}, "
+            f"expected a {' or '.join(by_name)}: other networks are not read"
+        )
+    return by_name.get(named, kinds[0])
+
+
 def _stem(kind: Any) -> str:
-    return STEMS.get(kind, OF_TRANSFORMERS)
+    return OF_DIFFUSERS if of_diffusers(kind) else OF_TRANSFORMERS
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.families.registry import FAMILIES, Family
+from memaudit.models.families.registry import FAMILIES, PIPELINES, Family
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
-from memaudit.models.locate import locate, read_json
+from memaudit.models.locate import class_name, locate
+from memaudit.models.refused import refuse_pipeline
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
@@ -47,7 +48,9 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
             f"{place} holds no LoRA adapters: expected a .safetensors file with tensors such as "
             f"lora_A and lora_B, found {_names(place)}"
         )
-    return _asked_for((family or _nearest(place)).load(place, options), spec, revision)
+    if family is None:
+        refuse_pipeline(place)
+    return _asked_for((family or FAMILIES.load("pixel")).load(place, options), spec, revision)
 
 
 def _names(folder: Path) -> str:
@@ -61,15 +64,12 @@ def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded
 
 def _family_of(place: Path) -> Family | None:
     """The first family that owns a folder; a file can only be of adapters."""
-    for name in FAMILIES.available() if place.is_dir() else ("lora",):
+    pipeline = PIPELINES.get(class_name(place) or "")
+    if pipeline is not None:
+        return FAMILIES.load(pipeline)
+    asked = [name for name in FAMILIES.available() if name not in PIPELINES.values()]
+    for name in asked if place.is_dir() else ("lora",):
         family = FAMILIES.load(name)
         if family.owns is not None and family.owns(place):
             return family
     return None
-
-
-def _nearest(folder: Path) -> Family:
-    """The family that can best say why none owns a folder."""
-    index = folder / "model_index.json"
-    latent = index.is_file() and "vae" in read_json(index)
-    return FAMILIES.load("stable-diffusion" if latent else "pixel")

@@ -15,6 +15,8 @@ from memaudit.foreign import refusing
 from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
+INDEX = "model_index.json"  # which names the parts of a pipeline
+
 
 def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
     """Find a model: its folder or file, and the commit if it comes from the hub."""
@@ -45,6 +47,14 @@ def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             f"({type(error).__name__}); give a local folder, or check the id and the network"
         ) from error
     return Path(local), Path(local).name
+
+
+def class_name(folder: Path) -> str | None:
+    """The class of pipeline that a folder says it is; None if it says none."""
+    if not (folder / INDEX).is_file():
+        return None
+    name = read_json(folder / INDEX).get("_class_name")
+    return name if isinstance(name, str) else None
 
 
 def read_json(path: Path, *, lenient: bool = False) -> dict[str, Any]:

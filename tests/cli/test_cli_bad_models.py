@@ -119,9 +119,9 @@ def test_weights_with_more_than_the_config_asks_for_are_refused(refusal, pipelin
 
 
 def test_other_latent_pipelines_are_refused_by_name(refusal, pipeline):
-    parts = {"vae": ["diffusers", "AutoencoderKL"], "_class_name": "LDMPipeline"}
+    parts = {"vae": ["diffusers", "AutoencoderKL"], "_class_name": "LattePipeline"}
     change(pipeline / "model_index.json", **parts)
-    assert "is a LDMPipeline; expected a StableDiffusionPipeline" in refusal(pipeline)
+    assert "is a LattePipeline, which makes video" in refusal(pipeline)
 
 
 def test_class_conditional_models_are_refused(refusal, tmp_path):

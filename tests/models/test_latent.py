@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.closed_form import ClosedForm
-from memaudit.models.families.stable_diffusion import load_latent
+from memaudit.models.families.stable_diffusion import Unet, load_latent
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.loaded import ModelOptions
 
@@ -33,6 +34,13 @@ def denoiser(folder: Path) -> LatentDenoiser:
 @pytest.fixture
 def latents(denoiser: LatentDenoiser) -> Tensor:
     return torch.randn((3, *denoiser.shape), generator=torch.Generator().manual_seed(0))
+
+
+def conditions(denoiser: LatentDenoiser, latents: Tensor) -> dict[str, Any]:
+    """What the UNet is told of the captions."""
+    backbone = denoiser.backbone
+    assert isinstance(backbone, Unet)
+    return backbone.conditions(latents, [backbone.encode(caption) for caption in CAPTIONS])
 
 
 def test_the_space_is_that_of_the_vae(denoiser: LatentDenoiser) -> None:
@@ -62,7 +70,7 @@ def test_x0_is_that_of_the_scheduler_at_its_own_steps(
     for t in (10, 400, 900):
         sigma = denoiser.sigma_of_timestep(t)
         x_t = latents / (1 + sigma**2) ** 0.5
-        told = denoiser._conditions(CAPTIONS)
+        told = conditions(denoiser, latents)
         with torch.no_grad():
             output = denoiser.pipeline.unet(x_t, t, **told).sample
             ours = denoiser.denoise(latents, torch.full((3,), sigma), CAPTIONS)
@@ -80,14 +88,16 @@ def test_captions_reach_the_network_row_by_row(denoiser: LatentDenoiser, latents
     assert torch.allclose(untold[1], told[1], atol=1e-5)
 
 
-def test_the_conditions_are_those_of_the_pipeline(denoiser: LatentDenoiser) -> None:
+def test_the_conditions_are_those_of_the_pipeline(
+    denoiser: LatentDenoiser, latents: Tensor
+) -> None:
     encoded = denoiser.pipeline.encode_prompt(
         prompt=CAPTIONS,
         device="cpu",
         num_images_per_prompt=1,
         do_classifier_free_guidance=False,
     )
-    told = denoiser._conditions(CAPTIONS)
+    told = conditions(denoiser, latents)
     assert torch.allclose(told["encoder_hidden_states"], encoded[0], atol=1e-5)
     if "added_cond_kwargs" in told:
         assert torch.allclose(told["added_cond_kwargs"]["text_embeds"], encoded[2], atol=1e-5)

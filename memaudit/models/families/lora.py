@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from memaudit.errors import DependencyError, ModelError
 from memaudit.models.families.adapters import find_adapters, read_adapters
-from memaudit.models.families.registry import Family
-from memaudit.models.families.stable_diffusion import load_latent, provenance_of, with_ambient
+from memaudit.models.families.registry import FAMILIES, PIPELINES, Family
+from memaudit.models.latent import LatentDenoiser
 from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
-from memaudit.models.locate import locate, read_json
+from memaudit.models.locate import class_name, locate, read_json
+from memaudit.models.pipelines import with_ambient
 from memaudit.models.weights import freeze, sha256_file
 
 TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
@@ -33,7 +35,8 @@ def load(place: Path, options: ModelOptions) -> Loaded:
     folder = adapters.parent
     tensors = read_adapters(adapters)  # before the base, which may be large
     base, of_base = _base_folder(folder, options)
-    denoiser = load_latent(base, of_base)
+    opened = _open(base, of_base)
+    denoiser = cast(LatentDenoiser, opened.denoiser)
     with quiet(), naming(f"the adapters in {adapters}, put into {base},", TRAINED_FOR):
         denoiser.pipeline.load_lora_weights(tensors)
     parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
@@ -47,11 +50,22 @@ def load(place: Path, options: ModelOptions) -> Loaded:
             f"place there; {TRAINED_FOR}"
         )
     provenance = replace(
-        provenance_of(denoiser, base, of_base),
+        opened.provenance,
         base=str(base),
         adapters={adapters.name: sha256_file(adapters)},
     )
     return with_ambient(denoiser, folder, provenance)
+
+
+def _open(base: Path, options: ModelOptions) -> Loaded:
+    """Open the pipeline that adapters are put into; raises ModelError if it is none."""
+    family = PIPELINES.get(class_name(base) or "")
+    if family is None:
+        raise ModelError(
+            f"{base} is {class_name(base) or 'no pipeline folder'}, expected a pipeline of one of "
+            f"these classes, which adapters are put into: {', '.join(PIPELINES)}; {TRAINED_FOR}"
+        )
+    return FAMILIES.load(family).load(base, options)
 
 
 def _only(place: Path) -> Path:

@@ -10,11 +10,16 @@ from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.plugins import Plugins
 
 GROUP = "memaudit.families"
-BUILT_IN = {  # in the order in which they are asked; the last two are slow to import
-    "closed-form": "memaudit.models.families.closed_form:FAMILY",
-    "pixel": "memaudit.models.families.pixel:FAMILY",
-    "stable-diffusion": "memaudit.models.families.stable_diffusion:FAMILY",
-    "lora": "memaudit.models.families.lora:FAMILY",
+PIPELINES = {  # which family opens a pipeline, by the class that its model_index.json names
+    "StableDiffusionPipeline": "stable-diffusion",
+    "StableDiffusionXLPipeline": "stable-diffusion",
+    "StableDiffusionInpaintPipeline": "stable-diffusion",
+    "StableDiffusionXLInpaintPipeline": "stable-diffusion",
+}
+OTHERS = ("closed-form", "pixel", "lora")  # in the order in which they are asked
+BUILT_IN = {  # each is in the file of its name
+    name: f"memaudit.models.families.{name.replace('-', '_')}:FAMILY"
+    for name in dict.fromkeys((*OTHERS, *PIPELINES.values()))
 }
 
 

@@ -1,0 +1,173 @@
+"""Open the folder of a diffusers pipeline by its recipe: parts, tokenizers, scheduler, reading."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from diffusers import schedulers
+from torch import nn
+
+from memaudit.errors import ModelError
+from memaudit.models.ambient import read_ambient
+from memaudit.models.codec import LatentCodec
+from memaudit.models.families.registry import Family
+from memaudit.models.latent import LatentDenoiser
+from memaudit.models.latent_parts import load_part, part_files, quiet
+from memaudit.models.limits import SIDE, naming
+from memaudit.models.loaded import Loaded, ModelOptions
+from memaudit.models.locate import INDEX, class_name, read_config, read_json
+from memaudit.models.provenance import Provenance
+from memaudit.models.recipe import Recipe
+from memaudit.models.weights import sha256_file
+
+SCHEDULER = "scheduler_config.json"
+
+
+def family_of(*recipes: Recipe) -> Family:
+    """The family that opens the pipelines of these recipes."""
+    by_class = {recipe.pipeline.__name__: recipe for recipe in recipes}
+
+    def owns(folder: Path) -> bool:
+        return class_name(folder) in by_class
+
+    def load(folder: Path, options: ModelOptions) -> Loaded:
+        return open_pipeline(folder, by_class, options)
+
+    return Family(load, owns)
+
+
+def open_pipeline(folder: Path, recipes: Mapping[str, Recipe], options: ModelOptions) -> Loaded:
+    """Open a pipeline that is to be audited as it is; raises ModelError for what cannot be."""
+    name = class_name(folder)
+    if name is None or name not in recipes:
+        raise ModelError(
+            f"{folder} is {f'a {name}' if name else 'no pipeline folder: it holds no ' + INDEX}; "
+            f"expected a {' or '.join(recipes)}"
+        )
+    recipe = recipes[name]
+    denoiser = assemble(folder, recipe, options)
+    return with_ambient(denoiser, folder, _provenance(denoiser, folder, recipe, options))
+
+
+def with_ambient(denoiser: LatentDenoiser, folder: Path, provenance: Provenance) -> Loaded:
+    """Heed what a model says of the noise in its training images."""
+    ambient = read_ambient(folder)
+    if ambient is not None and ambient.mask is not None:
+        raise ModelError(
+            f"{folder} says that it was trained on masked images ({ambient.loss}), and latents are "
+            "never masked; remove its ambient.json if that is wrong"
+        )
+    if ambient is not None:
+        denoiser = replace(denoiser, lowest=ambient.lowest)
+        provenance = replace(provenance, ambient=ambient)
+    return Loaded(denoiser, provenance, ambient, folder)
+
+
+def assemble(folder: Path, recipe: Recipe, options: ModelOptions) -> LatentDenoiser:
+    """Load what a recipe names, only safetensors weights, and read it as a denoiser.
+
+    The VAE stays in fp32 whatever the dtype of the rest.
+    """
+    index = read_json(folder / INDEX)
+    parts = {
+        part: load_part(kinds, folder / part, index.get(part), options)
+        for part, kinds in recipe.parts.items()
+        if not _left_out(part, recipe, index)
+    }
+    pipeline = _pipeline(folder, recipe, parts)
+    recipe.check(pipeline, folder)
+    return recipe.denoiser(
+        codec=LatentCodec(recipe.vae(pipeline), _resolution(pipeline, recipe, options, folder)),
+        parameterization=recipe.reading(pipeline),
+        backbone=recipe.backbone(pipeline.to(options.device)),
+    )
+
+
+def _left_out(part: str, recipe: Recipe, index: Mapping[str, Any]) -> bool:
+    """Whether a pipeline says that it lacks a part, which its class can do without."""
+    entry = index.get(part)
+    return part in recipe.optional and (entry is None or entry == [None, None])
+
+
+def _pipeline(folder: Path, recipe: Recipe, parts: Mapping[str, nn.Module]) -> Any:
+    """Put a pipeline together with its tokenizers and its scheduler, and nothing else it names."""
+    advice = f"it needs the parts that its {INDEX} names: copy it again"
+    with quiet(), naming(f"the {recipe.pipeline.__name__} in {folder}", advice):
+        tokenizers = {
+            name: kind.from_pretrained(folder / name, local_files_only=True)
+            if name.replace("tokenizer", "text_encoder") in parts
+            else None
+            for name, kind in recipe.tokenizers.items()
+        }
+        missing = dict.fromkeys(recipe.parts.keys() - parts.keys())
+        return recipe.pipeline(
+            **parts,
+            **missing,
+            **tokenizers,
+            scheduler=_scheduler(folder / "scheduler"),
+            **recipe.extras,
+        )
+
+
+def _scheduler(folder: Path) -> Any:
+    """The scheduler, for its configuration; of the classes of diffusers and no other."""
+    name = read_config(folder / SCHEDULER, lenient=True).get("_class_name")
+    kind: Any = getattr(schedulers, str(name), None)
+    if not inspect.isclass(kind) or not issubclass(kind, schedulers.SchedulerMixin):
+        raise ModelError(
+            f"{folder / SCHEDULER} names no scheduler of diffusers but {name!r}; "
+            "expected one such as DDIMScheduler under _class_name. Copy the model again"
+        )
+    return cast(Any, kind).from_pretrained(folder, local_files_only=True)
+
+
+def _resolution(
+    pipeline: Any, recipe: Recipe, options: ModelOptions, folder: Path
+) -> tuple[int, int]:
+    """Height and width of the images, as the network's config.json or the user says."""
+    asked, size = options.resolution, recipe.side(pipeline)
+    if asked is None and not (isinstance(size, int) and size > 0):
+        raise ModelError(
+            f"the {recipe.network}'s config.json in {folder} gives sample_size {size!r}, expected "
+            "a whole number; say the side of the images with --resolution"
+        )
+    side = asked or size
+    if asked is None and side > SIDE:
+        raise ModelError(
+            f"the model in {folder} says that its images are {side} px wide, expected {SIDE} at "
+            "most; say the side of the images with --resolution"
+        )
+    factor = recipe.multiple(pipeline)
+    if side % factor:
+        raise ModelError(
+            f"the resolution is {side}, expected a multiple of {factor}: the VAE and the "
+            f"{recipe.network} make one cell of so many pixels a side; say it with --resolution"
+        )
+    return side, side
+
+
+def _provenance(
+    denoiser: LatentDenoiser, folder: Path, recipe: Recipe, options: ModelOptions
+) -> Provenance:
+    """What is kept of where a denoiser came from."""
+    pipeline = denoiser.pipeline
+    return Provenance(
+        family=recipe.family,
+        reading=denoiser.parameterization.described(),
+        dtype=options.dtype,
+        parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
+        weights={
+            f"{part}/{path.name}": sha256_file(path)
+            for part, kinds in recipe.parts.items()
+            if getattr(pipeline, part) is not None
+            for path in part_files(kinds[0], folder / part, options.variant)
+        },
+        details={
+            "class": recipe.pipeline.__name__,
+            "scheduler": dict(pipeline.scheduler.config),
+        },
+    )

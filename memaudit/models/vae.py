@@ -1,0 +1,88 @@
+"""The autoencoders of latent models, each as a map to latents and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from memaudit.errors import ModelError
+
+
+class Vae(Protocol):
+    """From pixels in [-1, 1] to latents, and back.
+
+    A model works on (latents - centre) * scale, which are numbers for all channels or [C, 1, 1].
+    """
+
+    @property
+    def module(self) -> Any:
+        """The network of diffusers."""
+
+    @property
+    def channels(self) -> int:
+        """Of a latent."""
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of a side make one cell of a latent."""
+
+    @property
+    def centre(self) -> Tensor:
+        """What is taken off latents."""
+
+    @property
+    def scale(self) -> Tensor:
+        """What they are multiplied by after that."""
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] in [-1, 1] -> [B, C, h, w]; where there is a posterior, its mode."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, 3, H, W]."""
+
+
+@dataclass(frozen=True, eq=False)
+class KlVae:
+    """An AutoencoderKL (Rombach et al. 2022, arXiv 2112.10752): scaled, and sometimes shifted."""
+
+    module: Any
+
+    def __post_init__(self) -> None:
+        """Raise ModelError for a scale that is no number above 0."""
+        factor = self.module.config.scaling_factor
+        if not isinstance(factor, int | float) or not factor > 0:
+            raise ModelError(
+                f"the VAE's config.json gives scaling_factor {factor!r}, expected a number above "
+                "0; copy the model again"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Of a latent."""
+        return int(self.module.config.latent_channels)
+
+    @property
+    def factor(self) -> int:
+        """Each block but one halves a side."""
+        return int(2 ** (len(self.module.config.block_out_channels) - 1))
+
+    @property
+    def centre(self) -> Tensor:
+        """The shift."""
+        return torch.tensor(float(self.module.config.get("shift_factor") or 0.0))
+
+    @property
+    def scale(self) -> Tensor:
+        """The scaling factor."""
+        return torch.tensor(float(self.module.config.scaling_factor))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """The mode of the posterior."""
+        return cast(Tensor, self.module.encode(pixels).latent_dist.mode())
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pixels."""
+        return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
