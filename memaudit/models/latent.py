@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memaudit.models.denoiser import Conditioning, Denoiser
+from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.network import NetworkDenoiser
 
@@ -100,7 +101,7 @@ class LatentDenoiser(NetworkDenoiser):
     def _told(self, prompt: str) -> Told:
         known = self._captions.get(prompt)
         if known is None:
-            with naming("the text encoder of the model"):
+            with quiet(), naming("the text encoder of the model"):
                 known = self.backbone.encode(prompt)
             size = max(1, sum(tensor.numel() for tensor in known.values()))
             if len(self._captions) >= max(1, REMEMBERED // size):

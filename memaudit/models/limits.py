@@ -17,8 +17,8 @@ from diffusers.configuration_utils import ConfigMixin
 from memaudit.errors import MemauditError, ModelError, out_of_memory
 from memaudit.foreign import reason
 
-NUMBER = 1_000_000  # no number of a configuration is larger, whatever its name
-ENTRIES = 64  # of a list
+NUMBER = 1_000_000  # no number of a configuration is larger, but for those that say so
+ENTRIES = 256  # of a list
 STEPS = 100_000  # of a noise schedule, whose betas may be listed one by one
 TEXT = 4096  # characters of a text
 DEPTH = 1024  # layers: blocks, times the layers in each, times the transformers in each of those
@@ -26,11 +26,17 @@ SPARE = 10_000_000  # parameters, 40 MB
 SIDE = 2048  # pixels of an image, where the model says how large its images are
 WHOLE = {  # whole numbers, each alone or in lists, and the range they must be in
     "sample_size": (1, SIDE),
-    "in_channels": (1, 256),
-    "out_channels": (1, 256),
+    "in_channels": (1, 4096),
+    "out_channels": (1, 4096),
     "latent_channels": (1, 256),
-    "block_out_channels": (1, 16_384),
+    "z_dim": (1, 256),
+    "patch_size": (1, 64),
+    **dict.fromkeys(
+        ("block_out_channels", "encoder_block_out_channels", "decoder_block_out_channels"),
+        (1, 16_384),
+    ),
     "layers_per_block": (1, 64),
+    **dict.fromkeys(("encoder_layers_per_block", "decoder_layers_per_block"), (0, 64)),
     "transformer_layers_per_block": (1, 64),
     "norm_num_groups": (1, 1024),
     "attn_norm_num_groups": (1, 1024),
@@ -38,14 +44,36 @@ WHOLE = {  # whole numbers, each alone or in lists, and the range they must be i
     "num_attention_heads": (1, 1024),
     "cross_attention_dim": (1, 16_384),
     "num_train_timesteps": (1, STEPS),
-    "num_hidden_layers": (1, 256),
-    "hidden_size": (1, 16_384),
-    "intermediate_size": (1, 65_536),
-    "max_position_embeddings": (1, 4096),
+    **dict.fromkeys(
+        (
+            *("num_hidden_layers", "num_layers", "num_decoder_layers", "num_single_layers"),
+            *("n_layers", "depth"),
+        ),
+        (1, 256),
+    ),
+    **dict.fromkeys(("num_refiner_layers", "n_refiner_layers", "num_res_blocks"), (0, 256)),
+    **dict.fromkeys(
+        (
+            *("num_heads", "n_heads", "n_kv_heads", "num_kv_heads", "num_key_value_heads"),
+            "num_cross_attention_heads",
+        ),
+        (1, 1024),
+    ),
+    **dict.fromkeys(
+        (
+            *("hidden_size", "d_model", "d_kv", "head_dim", "dim", "base_dim"),
+            *("cross_attention_head_dim", "joint_attention_dim", "caption_projection_dim"),
+            *("pooled_projection_dim", "caption_channels", "cap_feat_dim", "pos_embed_max_size"),
+        ),
+        (1, 65_536),
+    ),
+    **dict.fromkeys(("intermediate_size", "d_ff"), (1, 262_144)),
+    "max_position_embeddings": (1, NUMBER),
     "vocab_size": (1, NUMBER),
     "projection_dim": (1, 16_384),
 }
 LAYERS = ("block_out_channels", "layers_per_block", "transformer_layers_per_block")
+LARGE = {"rope_theta": (0, 1e12)}  # numbers that are no size of anything
 FLAGS = ("clip_sample", "rescale_betas_zero_snr")  # any text would be taken for true
 REFUSED = {  # fields that bring in other code, or other files than those that were resolved
     "quantization_config": "a quantized network",
@@ -56,7 +84,7 @@ REFUSED = {  # fields that bring in other code, or other files than those that w
 
 def check_config(config: Mapping[str, Any], path: Path) -> None:
     """Hold a configuration to the bounds, before anything is made of it; raises ModelError."""
-    for name, value in config.items():
+    for name, value in _named(config):
         if value is not None and name in REFUSED:
             raise ModelError(
                 f"{path} asks for {REFUSED[name]} ({name}), which is not read; remove that entry, "
@@ -67,7 +95,7 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
                 f"{path} gives {name} {short(value)}, expected true or false; correct it, or copy "
                 "the model again"
             )
-        low, high = WHOLE.get(name, (-NUMBER, NUMBER))
+        low, high = WHOLE.get(name) or LARGE.get(name, (-NUMBER, NUMBER))
         for leaf in _leaves(value, STEPS if name == "trained_betas" else ENTRIES):
             if not _fits(leaf, low, high, name in WHOLE):
                 kind = "a whole number" if name in WHOLE else "a number or a short text"
@@ -124,6 +152,15 @@ def _blank(kind: Any, config: Mapping[str, Any]) -> Any:
     if issubclass(kind, ConfigMixin):
         return kind.from_config(dict(config))
     return kind(kind.config_class.from_dict(dict(config)))
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a configuration gives, by name, and what those inside it give."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _named(value)
+        else:
+            yield name, value
 
 
 def _leaves(value: Any, entries: int) -> Iterator[Any]:

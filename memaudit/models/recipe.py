@@ -22,9 +22,10 @@ class Recipe:
 
     `parts` names the networks that decide its answer, each with the classes that it may be of, and
     `tokenizers` what splits captions; a part in `optional` may be missing, as model_index.json says
-    it is. `network` is the part that answers. `side` gives the side of its images in pixels, of
-    which it must be a multiple of `multiple`; `extras` are further arguments of the pipeline's
-    class, and `check` raises ModelError for pipelines that cannot be read.
+    it is. `network` is the part that answers. `cells` is a side of its latents where
+    the user asks for no resolution, and `grain` what that must be a multiple of; where they are not
+    given, the network's configuration says sample_size and patch_size. `extras` are further
+    arguments of the pipeline's class, and `check` raises ModelError for what cannot be read.
     """
 
     family: str
@@ -35,9 +36,21 @@ class Recipe:
     backbone: Callable[[Any], Backbone]
     vae: Callable[[Any], Vae]
     reading: Callable[[Any], Parameterization]
-    side: Callable[[Any], Any]
-    multiple: Callable[[Any], int]
     optional: frozenset[str] = frozenset()
     extras: Mapping[str, Any] = field(default_factory=dict)
+    cells: Callable[[Any], Any] | None = None
+    grain: Callable[[Any], int] | None = None
     check: Callable[[Any, Path], None] = _anything
     denoiser: Callable[..., LatentDenoiser] = LatentDenoiser
+
+    def side(self, pipeline: Any) -> Any:
+        """Of its images in pixels; no number where the configuration gives none."""
+        config = getattr(pipeline, self.network).config
+        cells = self.cells(pipeline) if self.cells else config.sample_size
+        return cells * self.vae(pipeline).factor if isinstance(cells, int) else cells
+
+    def multiple(self, pipeline: Any) -> int:
+        """What the sides of its images must be a multiple of, in pixels."""
+        config = getattr(pipeline, self.network).config
+        grain = self.grain(pipeline) if self.grain else int(config.patch_size)
+        return grain * self.vae(pipeline).factor

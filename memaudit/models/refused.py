@@ -56,8 +56,8 @@ def refuse_pipeline(folder: Path) -> None:
     name = parts.get("_class_name")
     if not isinstance(name, str):
         raise ModelError(
-            f"{folder / INDEX} names {shown(repr(name))}, a class that comes with the model or none "
-            "at all: no code of a model is run. Save it as a pipeline of diffusers itself, one of "
+            f"{folder / INDEX} names {shown(repr(name))}, a class that comes with the model, or "
+            "none: no code of a model is run. Save it as a pipeline of diffusers itself, one of "
             f"{_known()}"
         )
     for words, what, instead in KINDS:

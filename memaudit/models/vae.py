@@ -52,12 +52,7 @@ class KlVae:
 
     def __post_init__(self) -> None:
         """Raise ModelError for a scale that is no number above 0."""
-        factor = self.module.config.scaling_factor
-        if not isinstance(factor, int | float) or not factor > 0:
-            raise ModelError(
-                f"the VAE's config.json gives scaling_factor {factor!r}, expected a number above "
-                "0; copy the model again"
-            )
+        scaling(self.module)
 
     @property
     def channels(self) -> int:
@@ -77,7 +72,7 @@ class KlVae:
     @property
     def scale(self) -> Tensor:
         """The scaling factor."""
-        return torch.tensor(float(self.module.config.scaling_factor))
+        return scaling(self.module)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """The mode of the posterior."""
@@ -86,3 +81,14 @@ class KlVae:
     def decode(self, latents: Tensor) -> Tensor:
         """The pixels."""
         return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
+
+
+def scaling(module: Any) -> Tensor:
+    """The scaling factor of a VAE; raises ModelError if it is no number above 0."""
+    factor = module.config.scaling_factor
+    if not isinstance(factor, int | float) or not factor > 0:
+        raise ModelError(
+            f"the VAE's config.json gives scaling_factor {factor!r}, expected a number above 0; "
+            "copy the model again"
+        )
+    return torch.tensor(float(factor))

@@ -15,6 +15,17 @@ PIPELINES = {  # which family opens a pipeline, by the class that its model_inde
     "StableDiffusionXLPipeline": "stable-diffusion",
     "StableDiffusionInpaintPipeline": "stable-diffusion",
     "StableDiffusionXLInpaintPipeline": "stable-diffusion",
+    "StableDiffusion3Pipeline": "stable-diffusion-3",
+    "FluxPipeline": "flux",
+    "Flux2Pipeline": "flux2",
+    "Flux2KleinPipeline": "flux2",
+    "PixArtAlphaPipeline": "pixart",
+    "PixArtSigmaPipeline": "pixart",
+    "SanaPipeline": "sana",
+    "Lumina2Pipeline": "lumina2",
+    "QwenImagePipeline": "qwen-image",
+    "ZImagePipeline": "z-image",
+    "LDMPipeline": "latent-diffusion",
 }
 OTHERS = ("closed-form", "pixel", "lora")  # in the order in which they are asked
 BUILT_IN = {  # each is in the file of its name

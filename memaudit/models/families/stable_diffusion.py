@@ -91,8 +91,7 @@ def _recipe(kind: Any) -> Recipe:
         backbone=Unet,
         vae=lambda pipeline: KlVae(pipeline.vae),
         reading=_reading,
-        side=_side,
-        multiple=_multiple,
+        grain=lambda pipeline: int(2 ** (len(pipeline.unet.config.block_out_channels) - 1)),
         extras={"add_watermarker": False} if xl else WITHOUT,
         check=_check,
         denoiser=_inpainting if "Inpaint" in kind.__name__ else LatentDenoiser,
@@ -108,15 +107,6 @@ def _inpainting(backbone: Unet, **fields: Any) -> LatentDenoiser:
     plain = backbone.network.config.in_channels == backbone.pipeline.vae.config.latent_channels
     kind = LatentDenoiser if plain else InpaintingDenoiser
     return kind(backbone=backbone, **fields)
-
-
-def _side(pipeline: Any) -> Any:
-    size = pipeline.unet.config.sample_size
-    return size * pipeline.vae_scale_factor if isinstance(size, int) else size
-
-
-def _multiple(pipeline: Any) -> int:
-    return int(pipeline.vae_scale_factor * 2 ** (len(pipeline.unet.config.block_out_channels) - 1))
 
 
 def _check(pipeline: Any, folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""FLUX.1: a flow over packed latents, told by CLIP and T5, and in part by how much to be guided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
+
+from memaudit.errors import ModelError
+from memaudit.models.flow import flow_matching
+from memaudit.models.latent import Backbone, Told, stacked
+from memaudit.models.pipelines import family_of
+from memaudit.models.recipe import Recipe
+from memaudit.models.vae import KlVae
+
+PACKED = 4  # cells of a latent in one token, two by two
+OTHER_GUIDANCE = (3.5, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed(Backbone):
+    """The transformer sees tokens of two by two cells; `guidance` 1 is the model's own answer.
+
+    Models that guidance was distilled into (dev) are told it.
+    """
+
+    guidance: float = 1.0
+
+    def encode(self, caption: str) -> Told:
+        """Tokens [T, D], the pooled [P], and where tokens stand: nowhere, [T, 3] zeros."""
+        tokens, pooled, places = self.pipeline.encode_prompt(
+            caption, caption, device=self.network.device
+        )
+        return {"tokens": tokens[0], "pooled": pooled[0], "places": places}
+
+    def ask(self, x_t: Tensor, time: Tensor, told: Sequence[Told]) -> Tensor:
+        """The transformer's answer, unpacked."""
+        count, channels, height, width = x_t.shape
+        pipeline, batch = self.pipeline, stacked(told)
+        answer = self.network(
+            pipeline._pack_latents(x_t, count, channels, height, width),
+            timestep=time,
+            guidance=x_t.new_full((count,), self.guidance) if self._guided else None,
+            pooled_projections=batch["pooled"],
+            encoder_hidden_states=batch["tokens"],
+            txt_ids=told[0]["places"],
+            img_ids=pipeline._prepare_latent_image_ids(
+                count, height // 2, width // 2, x_t.device, x_t.dtype
+            ),
+            return_dict=False,
+        )[0]
+        sides = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
+        return cast(Tensor, pipeline._unpack_latents(answer, *sides, pipeline.vae_scale_factor))
+
+    @property
+    def _guided(self) -> bool:
+        return bool(self.network.config.guidance_embeds)
+
+    def others(self) -> Iterator[tuple[str, Backbone]]:
+        """The same transformer, told other guidance."""
+        for guidance in OTHER_GUIDANCE if self._guided else ():
+            yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
+
+
+def _check(pipeline: Any, folder: Path) -> None:
+    """Refuse transformers that see further images."""
+    found, latents = pipeline.transformer.config.in_channels, pipeline.vae.config.latent_channels
+    if found != PACKED * latents:
+        raise ModelError(
+            f"the transformer in {folder} takes {found} channels, expected {PACKED * latents}, "
+            f"{PACKED} for each of the {latents} of its VAE's latents: models that see further "
+            "images (Fill, Depth, Canny, ...) are not audited"
+        )
+
+
+FAMILY = family_of(
+    Recipe(
+        family="flux",
+        pipeline=FluxPipeline,
+        network="transformer",
+        parts={
+            "transformer": (FluxTransformer2DModel,),
+            "vae": (AutoencoderKL,),
+            "text_encoder": (CLIPTextModel,),
+            "text_encoder_2": (T5EncoderModel,),
+        },
+        tokenizers={"tokenizer": CLIPTokenizer, "tokenizer_2": T5TokenizerFast},
+        backbone=Packed,
+        vae=lambda pipeline: KlVae(pipeline.vae),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler.config),
+        cells=lambda pipeline: pipeline.default_sample_size,
+        grain=lambda _: 2,
+        check=_check,
+    )
+)
