@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -15,6 +15,8 @@ from memaudit.models.parameterization import Predict
 from memaudit.text import shown
 
 FLOW = "FlowMatch"  # begins the names of the schedulers of diffusers
+FlowPrediction = Literal["flow", "epsilon", "sample"]
+PREDICTIONS: tuple[FlowPrediction, ...] = get_args(FlowPrediction)
 OTHER_SCALES = {"time as u": 1.0, "time as 1000 u": 1000.0, "time as u/1000": 1e-3}
 
 
@@ -32,7 +34,7 @@ class FlowMatching:
     scale: float = 1.0
     reversed: bool = False
     sign: float = 1.0
-    prediction: Literal["flow", "epsilon", "sample"] = "flow"
+    prediction: FlowPrediction = "flow"
     steps: int = 1000
 
     @property
@@ -71,8 +73,9 @@ class FlowMatching:
         for name, scale in OTHER_SCALES.items():
             if scale != self.scale:
                 yield name, replace(self, scale=scale)
-        yield "prediction type epsilon", replace(self, prediction="epsilon")
-        yield "prediction type sample", replace(self, prediction="sample")
+        for prediction in PREDICTIONS:
+            if prediction != self.prediction:
+                yield f"prediction type {prediction}", replace(self, prediction=prediction)
 
     def described(self) -> dict[str, str]:
         """What is predicted, at what time."""

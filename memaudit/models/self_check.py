@@ -24,7 +24,8 @@ from torch import Tensor
 
 from memaudit.errors import MisreadModelError
 from memaudit.models.ambient import MARGIN
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, Told
+from memaudit.models.rescaled import rescaled
 
 DECLARED = "as declared"
 LEVELS = 4
@@ -105,7 +106,9 @@ def self_check(
     images = len(tasks[0].target)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((images, *x0.shape[1:]), generator=generator).to(x0)
-    readings = {DECLARED: denoiser, **dict(denoiser.misreadings())}
+    readings: dict[str, Told] = {DECLARED: denoiser, **dict(denoiser.misreadings())}
+    if len(readings) > 1:  # something is read
+        readings |= dict(rescaled(denoiser, x0))
     return _judge(_errors(readings, noise, tasks, batch_size), noise, tasks, _spread(x0))
 
 
@@ -159,7 +162,7 @@ class _Task:
         """The noise that is added to the target to make it that of the level."""
         return math.sqrt(self.sigma**2 - self.held**2)
 
-    def errors(self, reading: Denoiser, noise: Tensor, rows: slice) -> Tensor:
+    def errors(self, reading: Told, noise: Tensor, rows: slice) -> Tensor:
         """Mean squared error of some rows of a reading's estimate of the target."""
         target = self.target[rows]
         x = target + self.added * noise[rows]
@@ -189,7 +192,7 @@ def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
 
 
 def _errors(
-    readings: Mapping[str, Denoiser], noise: Tensor, tasks: list[_Task], batch_size: int
+    readings: Mapping[str, Told], noise: Tensor, tasks: list[_Task], batch_size: int
 ) -> dict[str, Tensor]:
     """Mean squared error of each image under each reading: name -> [levels, B]."""
     rows: dict[str, list[Tensor]] = {name: [] for name in readings}
