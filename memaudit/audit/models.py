@@ -24,7 +24,7 @@ def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfi
         dtype=target.dtype,
         device=str(device),
         local_files_only=execution.local_files_only,
-        resolution=target.resolution,
+        resolution=target.sides,
         base=target.base_model,
         data=data,
     )

@@ -54,8 +54,9 @@ def open_reference(spec: BenchSpec, loaded: Loaded) -> Loaded | None:
     if name is None:
         return None
     _refuse_controls(spec)
-    side = loaded.denoiser.resolution[0] if name.startswith(CLOSED_FORM) else spec.target.resolution
-    target = ModelConfig(spec=name, resolution=side, dtype=spec.target.dtype)
+    exact = name.startswith(CLOSED_FORM)  # has no size of its own
+    sides = loaded.denoiser.resolution if exact else spec.target.resolution
+    target = ModelConfig(spec=name, resolution=sides, dtype=spec.target.dtype)
     try:
         reference = open_model(target, replace(spec.data, split=None), spec.execution)
     except ModelError as error:

@@ -47,6 +47,11 @@ class FlowMatching:
         """The noise of the last step but one; that of the last is infinite."""
         return float(self.steps - 1)
 
+    @property
+    def middle(self) -> float:
+        """The noise at u = 1/2, where signal and noise are alike."""
+        return 1.0
+
     def x0(self, x: Tensor, sigma: Tensor, predict: Predict) -> Tensor:
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
         u = sigma / (1 + sigma)
@@ -98,7 +103,7 @@ def flow_matching(
     name, prediction = str(config.get("_class_name")), config.get("prediction_type")
     if not (name.startswith(FLOW) or prediction == "flow_prediction"):
         raise ModelError(
-            f"the scheduler is a {shown(name)} with prediction_type {prediction!r}, expected one of "
+            f"the scheduler is a {shown(name)} of prediction_type {prediction!r}, expected one of "
             "flow matching (FlowMatchEulerDiscreteScheduler, or prediction_type flow_prediction); "
             "take the scheduler_config.json that the model was trained with"
         )

@@ -24,8 +24,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class ModelOptions:
     """How to load a model; the words are those of diffusers.
 
-    `base` is the pipeline that LoRA adapters are put into, where they do not say which; `data` says
-    how images are found and resized, where they are what a model is made of.
+    `resolution` is the side of its images, or their height and width. `base` is the pipeline that
+    LoRA adapters are put into, where they do not say which; `data` says how images are found and
+    resized, where they are what a model is made of.
     """
 
     revision: str | None = None
@@ -33,9 +34,15 @@ class ModelOptions:
     dtype: str = "float32"
     device: str = "cpu"
     local_files_only: bool = False
-    resolution: int | None = None
+    resolution: int | tuple[int, int] | None = None
     base: str | None = None
     data: DataOptions = field(default_factory=DataOptions)
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width that are asked for."""
+        asked = self.resolution
+        return (asked, asked) if isinstance(asked, int) else asked
 
     def __post_init__(self) -> None:
         """Raise ModelError for names that lead out of a folder."""

@@ -128,26 +128,34 @@ def _scheduler(folder: Path) -> Any:
 def _resolution(
     pipeline: Any, recipe: Recipe, options: ModelOptions, folder: Path
 ) -> tuple[int, int]:
-    """Height and width of the images, as the network's config.json or the user says."""
-    asked, size = options.resolution, recipe.side(pipeline)
-    if asked is None and not (isinstance(size, int) and size > 0):
-        raise ModelError(
-            f"the {recipe.network}'s config.json in {folder} gives sample_size {size!r}, expected "
-            "a whole number; say the side of the images with --resolution"
-        )
-    side = asked or size
-    if asked is None and side > SIDE:
-        raise ModelError(
-            f"the model in {folder} says that its images are {side} px wide, expected {SIDE} at "
-            "most; say the side of the images with --resolution"
-        )
+    """Height and width of the images, as the user or the network's config.json says."""
+    sides = options.sides or _own_sides(pipeline, recipe, folder)
     factor = recipe.multiple(pipeline)
-    if side % factor:
+    if any(side % factor for side in sides):
+        said = " x ".join(map(str, dict.fromkeys(sides)))
         raise ModelError(
-            f"the resolution is {side}, expected a multiple of {factor}: the VAE and the "
+            f"the resolution is {said}, expected a multiple of {factor}: the VAE and the "
             f"{recipe.network} make one cell of so many pixels a side; say it with --resolution"
         )
-    return side, side
+    return sides
+
+
+def _own_sides(pipeline: Any, recipe: Recipe, folder: Path) -> tuple[int, int]:
+    """Height and width of the images, by the latents that the network says it was trained on."""
+    cells = recipe.cells_of(pipeline)
+    each = cells if isinstance(cells, list | tuple) else (cells, cells)
+    if len(each) != 2 or not all(isinstance(n, int) and n > 0 for n in each):
+        raise ModelError(
+            f"the {recipe.network}'s config.json in {folder} gives sample_size {cells!r}, expected "
+            "a whole number; say the side of the images with --resolution"
+        )
+    height, width = (n * recipe.vae(pipeline).factor for n in each)
+    if max(height, width) > SIDE:
+        raise ModelError(
+            f"the model in {folder} says that its images are {max(height, width)} px wide, "
+            f"expected {SIDE} at most; say the side of the images with --resolution"
+        )
+    return height, width
 
 
 def _provenance(

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(params=list(WRITERS))
-def opened(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Iterator[Loaded]:
-    yield load_model(str(folder(request.param)), ModelOptions(resolution=32))
+def opened(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Loaded:
+    return load_model(str(folder(request.param)), ModelOptions(resolution=32))
 
 
 def latent(loaded: Loaded) -> LatentDenoiser:
@@ -268,6 +268,22 @@ def test_images_come_back_from_the_space_of_the_model_as_from_the_vae(opened: Lo
     expected = ((pixels.clamp(-1, 1) + 1) * 127.5).round().int()
     found = denoiser.decode(denoiser.encode(images)).int()
     assert int((found - expected).abs().max()) <= 1
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
+def test_images_need_not_be_square(name: str, folder: Callable[[str], Path]) -> None:
+    denoiser = load_model(str(folder(name)), ModelOptions(resolution=(48, 32))).denoiser
+    images = torch.randint(0, 256, (2, 3, 48, 32), dtype=torch.uint8)
+    x0 = denoiser.encode(images)
+    assert x0.shape[1:] == denoiser.shape
+    assert denoiser.resolution == (48, 32)
+    with torch.no_grad():
+        found = denoiser.denoise(x0, torch.tensor([0.5, 2.0]))
+        turned = denoiser.denoise(x0.roll(1, 2), torch.tensor([0.5, 2.0]))
+    assert found.shape == x0.shape
+    assert found.isfinite().all()
+    assert not torch.equal(found, turned)
+    assert denoiser.decode(found).shape == images.shape
 
 
 @pytest.mark.parametrize("name", list(WRITERS))

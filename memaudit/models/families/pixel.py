@@ -57,7 +57,7 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
     network = _load_unet(unet_folder, weights, options)
     ambient = read_ambient(folder)
     told = ambient is not None and ambient.told_its_mask
-    denoiser = wrap(network, scheduler_config, options.resolution, told)
+    denoiser = wrap(network, scheduler_config, options.sides, told)
     if ambient is not None:
         denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
     provenance = Provenance(
@@ -76,7 +76,7 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
 def wrap(
     network: UNet2DModel,
     scheduler_config: Mapping[str, Any],
-    resolution: int | None = None,
+    resolution: tuple[int, int] | None = None,
     masked: bool = False,
 ) -> PixelDenoiser:
     """Read a UNet2DModel through its scheduler's configuration.
@@ -176,7 +176,7 @@ def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet
     return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
 
 
-def _resolution(config: Any, override: int | None) -> tuple[int, int]:
+def _resolution(config: Any, override: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width, as the UNet's config.json or the user says."""
     size = config.sample_size if override is None else override
     if size is None:
