@@ -382,3 +382,8 @@ def test_the_bounds_of_configurations_are_those_that_are_stated():
         for name in re.findall(r"`(\w+)`", names) or ["any"]
     }
     assert stated == {**WHOLE, "any": (-NUMBER, NUMBER)}
+
+
+def test_the_smallest_family_is_shown_as_it_is():
+    shown = between(read("CONTRIBUTING.md"), "`models/families/lumina2.py`", "An option of a scan")
+    assert read("memaudit/models/families/lumina2.py") == between(shown, "```python\n", "```")
