@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from memaudit.corruption.noise import per_row
@@ -94,13 +95,14 @@ class FlowMatching:
 
 
 def flow_matching(
-    config: Mapping[str, Any], scale: float = 1.0, *, backwards: bool = False
+    scheduler: SchedulerMixin, scale: float = 1.0, *, backwards: bool = False
 ) -> FlowMatching:
-    """Read a flow whose scheduler has this configuration; raises ModelError if it has another.
+    """Read a flow that this scheduler samples; raises ModelError for one of another kind.
 
     `backwards`: the network's time runs from noise to image, and its answer from image to noise.
     """
-    name, prediction = str(config.get("_class_name")), config.get("prediction_type")
+    config: Any = scheduler.config
+    name, prediction = type(scheduler).__name__, config.get("prediction_type")
     if not (name.startswith(FLOW) or prediction == "flow_prediction"):
         raise ModelError(
             f"the scheduler is a {shown(name)} of prediction_type {prediction!r}, expected one of "

@@ -112,7 +112,7 @@ def _recipe(pipeline: Any, encoder: Any, tokenizer: Any) -> Recipe:
         tokenizers={"tokenizer": tokenizer},
         backbone=Patched,
         vae=lambda pipeline: PatchedVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size // 2,
     )
 
