@@ -141,7 +141,7 @@ def test_a_pipeline_is_scanned_in_the_latents_of_its_vae(
     assert len(result.findings) == MEMBERS + CONTROLS
     assert len(result.scores) == 2 * (MEMBERS + CONTROLS)
     assert result.scores["own_similarity"].notna().all()
-    assert result.prepared.model.family == "latent"
+    assert result.prepared.model.family == "stable-diffusion"
     assert {name.split("/")[0] for name in result.prepared.model.weights} >= {
         "unet",
         "vae",

@@ -15,6 +15,7 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import locate, read_json
+from memaudit.models.parts import adapters_in
 from memaudit.models.weights import freeze, sha256_file
 
 TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
@@ -46,10 +47,14 @@ def load(place: Path, options: ModelOptions) -> Loaded:
             f"the adapters in {adapters} do not fit {base}: {placed} of {there} tensors have a "
             f"place there; {TRAINED_FOR}"
         )
+    of_pipeline = provenance_of(denoiser, base, of_base)
+    added = adapters_in(denoiser.pipeline.components, adapters)
     provenance = replace(
-        provenance_of(denoiser, base, of_base),
+        of_pipeline,
+        family="lora",
         base=str(base),
         adapters={adapters.name: sha256_file(adapters)},
+        parts={**of_pipeline.parts, "adapters": added},
     )
     return with_ambient(denoiser, folder, provenance)
 

@@ -28,6 +28,7 @@ from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_config, read_json
 from memaudit.models.parameterization import variance_preserving
+from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.weights import sha256_file
 
@@ -168,16 +169,18 @@ def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions)
     """What is kept of where a denoiser came from."""
     unet: Any = denoiser.pipeline.unet
     name = type(denoiser.pipeline).__name__
+    files = {
+        f"{part}/{path.name}": path
+        for part, kind in PARTS[name].items()
+        for path in part_files(kind, folder / part, options.variant)
+    }
     return Provenance(
-        family="latent",
+        family="stable-diffusion",
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in unet.parameters()),
-        weights={
-            f"{part}/{path.name}": sha256_file(path)
-            for part, kind in PARTS[name].items()
-            for path in part_files(kind, folder / part, options.variant)
-        },
+        weights={name: sha256_file(path) for name, path in files.items()},
+        parts=parts_of(denoiser.pipeline.components, files),
         details={"class": name, "scheduler": dict(denoiser.pipeline.scheduler.config)},
     )
 
