@@ -26,6 +26,15 @@ def say(text: str) -> None:
         click.echo(_fit(line))
 
 
+def can_show(text: str) -> bool:
+    """Whether the output has a letter for all of it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def say_brief(brief: Brief) -> None:
     """Print the last lines of a command: laid out in a terminal, a line each elsewhere."""
     if not sys.stdout.isatty():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -70,6 +70,18 @@ class LatentCodec:
         return int(self.vae.config.latent_channels), height // factor, width // factor
 
     @property
+    def scaling_factor(self) -> float:
+        """What a latent of the VAE is multiplied by."""
+        with naming(VAE):
+            return float(self.vae.config.scaling_factor)
+
+    @property
+    def shift_factor(self) -> float:
+        """What is taken off it before."""
+        with naming(VAE):
+            return float(self.vae.config.shift_factor or 0.0)
+
+    @property
     def _at_a_time(self) -> int:
         """Images in the VAE together."""
         return max(1, PIXELS // (self.resolution[0] * self.resolution[1]))
@@ -82,15 +94,13 @@ class LatentCodec:
                 self.vae.encode(encode_pixels(few.to(self.vae.device), 3)).latent_dist.mode()
                 for few in torch.split(images, self._at_a_time)
             ]
-            centred = torch.cat(modes) - (self.vae.config.shift_factor or 0.0)
-            return cast(Tensor, centred * self.vae.config.scaling_factor)
+            return (torch.cat(modes) - self.shift_factor) * self.scaling_factor
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, 3, H, W] uint8."""
-        config = self.vae.config
         with naming(VAE):
-            latents = x / config.scaling_factor + (config.shift_factor or 0.0)
+            latents = x / self.scaling_factor + self.shift_factor
             parts = torch.split(latents, self._at_a_time)
             return torch.cat(
                 [decode_pixels(self.vae.decode(few, return_dict=False)[0]) for few in parts]
