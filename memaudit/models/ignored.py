@@ -126,7 +126,7 @@ def _lists(path: str) -> Iterator[str]:
 def _unread(read: _Read, below: str) -> Iterator[Ignored]:
     for entry in sorted(os.scandir(read.folder / below), key=lambda one: one.name):
         path = f"{below}{entry.name}"
-        if entry.is_dir():
+        if Path(entry.path).is_dir():  # an entry's own raises for a link to itself
             if path in read.folders:
                 continue
             if read.lead_through(path):

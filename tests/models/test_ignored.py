@@ -132,8 +132,9 @@ def test_links_that_lead_elsewhere_or_nowhere_are_named_and_not_followed(sd):
     (sd / "all").symlink_to("/")
     (sd / "unet" / "loop").symlink_to(sd)
     (sd / "gone").symlink_to(sd / "nowhere")
+    (sd / "itself").symlink_to(sd / "itself")
     found = beside(sd)
-    assert set(found) == {"all/", "unet/loop/", "gone"}
+    assert set(found) == {"all/", "unet/loop/", "gone", "itself"}
     assert {one.bytes for one in found.values()} == {0}
     assert found["all/"].reason == "a link that leads to another folder"
 
