@@ -18,6 +18,7 @@ from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
 from memaudit.cli.gate import gate
 from memaudit.cli.index import index
+from memaudit.cli.inspect import inspect
 from memaudit.cli.plan import plan
 from memaudit.cli.report import report
 from memaudit.cli.scan import scan
@@ -43,7 +44,7 @@ def cli() -> None:
 
 for command in (
     *(scan, plan, calibrate, compare, report, verify, gate),
-    *(split, train, index, demo, doctor),
+    *(inspect, split, train, index, demo, doctor),
 ):
     cli.add_command(command)
 

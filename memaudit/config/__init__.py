@@ -31,6 +31,7 @@ from memaudit.config.hiding import (
     HidingKind,
     Restoration,
 )
+from memaudit.config.inspect import InspectConfig
 from memaudit.config.report import Format, ReportConfig
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -82,6 +83,7 @@ __all__ = [
     "GateConfig",
     "Hiding",
     "HidingKind",
+    "InspectConfig",
     "LossName",
     "Mask",
     "MaskKind",

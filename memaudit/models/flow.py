@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from diffusers import SchedulerMixin
 from torch import Tensor
@@ -37,6 +37,7 @@ class FlowMatching:
     sign: float = 1.0
     prediction: FlowPrediction = "flow"
     steps: int = 1000
+    first_step: ClassVar[int] = 1  # of the first, 0, the noise is none
 
     @property
     def sigma_min(self) -> float:

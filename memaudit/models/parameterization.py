@@ -81,6 +81,16 @@ class VariancePreserving:
         """The highest finite noise of the schedule."""
         return self.schedule.sigma_max
 
+    @property
+    def steps(self) -> int:
+        """How many steps of finite noise the schedule has."""
+        return len(self.schedule.log_sigmas)
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether one more step is noise alone."""
+        return self.schedule.ends_in_noise
+
     def time(self, sigma: Tensor) -> Tensor:
         """[B] sigma -> [B] the network's time argument."""
         t = self.schedule.timestep(sigma)

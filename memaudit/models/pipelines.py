@@ -20,6 +20,7 @@ from memaudit.models.latent_parts import load_part, part_files, quiet
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import INDEX, class_name, read_config, read_json
+from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
 from memaudit.models.weights import sha256_file
@@ -163,17 +164,19 @@ def _provenance(
 ) -> Provenance:
     """What is kept of where a denoiser came from."""
     pipeline = denoiser.pipeline
+    files = {
+        f"{part}/{path.name}": path
+        for part, kinds in recipe.parts.items()
+        if getattr(pipeline, part) is not None
+        for path in part_files(kinds[0], folder / part, options.variant)
+    }
     return Provenance(
         family=recipe.family,
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        weights={
-            f"{part}/{path.name}": sha256_file(path)
-            for part, kinds in recipe.parts.items()
-            if getattr(pipeline, part) is not None
-            for path in part_files(kinds[0], folder / part, options.variant)
-        },
+        weights={name: sha256_file(path) for name, path in files.items()},
+        parts=parts_of(pipeline.components, files),
         details={
             "class": recipe.pipeline.__name__,
             "scheduler": dict(pipeline.scheduler.config),

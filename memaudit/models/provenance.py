@@ -7,6 +7,7 @@ from typing import Any
 
 from memaudit.config import digest
 from memaudit.models.ambient import Ambient
+from memaudit.models.parts import Part
 
 DIGITS = 12  # of a digest that tells models apart
 
@@ -29,9 +30,10 @@ class Provenance:
 
     `model` is MODEL as it was asked for, `revision` the commit of the hub; `load_model` adds both.
     `base` is the pipeline that LoRA adapters are in. `weights` and `adapters` hold the sha256 (hex)
-    of each file, by name. `reading` is what the parameterization is called, `mask` in words through
-    what a network of masked images is asked. `details` are further plain values of the family's
-    own, such as the configuration of a scheduler.
+    of each file, by name; `parts` are what was read of the model, by the names of its components.
+    `parameters` are those of the network that is asked. `reading` is what the parameterization is
+    called, `mask` in words through what a network of masked images is asked. `details` are further
+    plain values of the family's own, such as the configuration of a scheduler.
     """
 
     family: str = ""
@@ -47,6 +49,7 @@ class Provenance:
     adapters: dict[str, str] = field(default_factory=dict)
     memorized: Memorized | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import class_name, locate, read_json
+from memaudit.models.parts import adapters_in
 from memaudit.models.pipelines import with_ambient
 from memaudit.models.weights import freeze, sha256_file
 
@@ -49,10 +50,13 @@ def load(place: Path, options: ModelOptions) -> Loaded:
             f"the adapters in {adapters} do not fit {base}: {placed} of {there} tensors have a "
             f"place there; {TRAINED_FOR}"
         )
+    added = adapters_in(denoiser.pipeline.components, adapters)
     provenance = replace(
         opened.provenance,
+        family="lora",
         base=str(base),
         adapters={adapters.name: sha256_file(adapters)},
+        parts={**opened.provenance.parts, "adapters": added},
     )
     return with_ambient(denoiser, folder, provenance)
 

@@ -20,6 +20,7 @@ from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_config, read_json
 from memaudit.models.parameterization import variance_preserving
+from memaudit.models.parts import Part, part_of
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.provenance import Provenance
 from memaudit.models.weights import (
@@ -69,6 +70,10 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
         parameters=sum(p.numel() for p in network.parameters()),
         weights={path.name: sha256_file(path) for path in weights},
         details={"class": config["_class_name"], "scheduler": dict(scheduler_config)},
+        parts={
+            "unet": part_of("unet", network, {path.name: path for path in weights}),
+            **_scheduler_part(scheduler_config),
+        },
     )
     return Loaded(denoiser, provenance, ambient, folder)
 
@@ -96,6 +101,12 @@ def wrap(
         parameterization=variance_preserving(scheduler_config),
         clip=_clip(scheduler_config),
     )
+
+
+def _scheduler_part(config: Mapping[str, Any]) -> dict[str, Part]:
+    if "assumed" in config:
+        return {}
+    return {"scheduler": Part("scheduler", str(config.get("_class_name", "")))}
 
 
 def _describe(mask: Tensor | None) -> str | None:
