@@ -10,6 +10,7 @@ from memaudit.models.families.registry import FAMILIES, Family
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import locate, read_json
+from memaudit.models.weights import PICKLED
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
@@ -36,6 +37,11 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
         raise ConfigError(
             f"--base-model is the pipeline of LoRA adapters, and {place} is a model by itself: "
             "leave it out, or give the file of the adapters as MODEL"
+        )
+    if place.is_file() and any(map(place.match, PICKLED)):
+        raise ModelError(
+            f"{place} is a pickled file, which can run any code and is never loaded. Convert it "
+            "with memaudit convert, and give the folder of a diffusers model that holds the result"
         )
     if family is None and place.is_file():
         raise ModelError(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,8 +104,8 @@ def _shards(index: Path) -> list[Path]:
             raise ModelError(
                 f"{index} names {name!r}, expected plain names of .safetensors files beside it: a "
                 "pickle can run any code and is never loaded, and a model does not reach outside "
-                "its folder. Convert it where it is trusted: load the model there and call "
-                "save_pretrained(folder, safe_serialization=True)"
+                "its folder. Convert each of its files with memaudit convert, and name what that "
+                "wrote in the index"
             )
         if not (index.parent / name).is_file():
             raise ModelError(
@@ -148,18 +149,21 @@ def _no_weights(folder: Path, expected: str) -> ModelError:
             f"{folder / expected} is {'a link that leads nowhere' if broken else 'no regular file'}"
             ", expected weights; copy or download the model again"
         )
+    pickled = sorted(path for pattern in PICKLED for path in folder.glob(pattern))
+    twins = [path for path in pickled if f"{path.stem}.safetensors" == expected]
     others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if others:
+    if others and not twins:
         return ModelError(
             f"{folder} holds {', '.join(others)}, expected {expected}; name another variant with "
             "--variant, or none, or rename the file"
         )
-    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled:
+        names = ", ".join(path.name for path in twins or pickled)
+        paths = (str((twins or pickled)[0]), str(folder / expected))
         return ModelError(
-            f"{folder} holds pickled weights only ({', '.join(pickled)}), expected {expected}; "
-            "a pickle can run any code, so it is never loaded. Convert it where it is trusted: "
-            "load the model there and call save_pretrained(folder, safe_serialization=True)"
+            f"{folder} holds pickled weights only ({names}), expected {expected}; a pickle can "
+            "run any code, so it is never loaded. Convert it: "
+            f"{shlex.join(('memaudit', 'convert', *paths))}"
         )
     return ModelError(
         f"{folder} holds no weights, expected {expected}; copy or download the model again"
