@@ -19,6 +19,7 @@ from torch import nn
 from memaudit.errors import ModelError
 from memaudit.foreign import open_regular, refusing
 from memaudit.models.locate import read_json
+from memaudit.models.names import bare_names, show
 
 OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
 OF_TRANSFORMERS = "model"  # and transformers
@@ -57,20 +58,22 @@ def staged(folder: Path, files: Sequence[Path], stem: str = OF_DIFFUSERS) -> Ite
     """Show a library these weights and the folder's config.json, and nothing else that lies there.
 
     Yields a temporary folder of links under the library's own names, with an index of our own where
-    there are several files: what an index of the model says is never followed.
+    there are several files: what an index of the model says is never followed. A file with wrappers
+    in the names of its tensors is copied without them.
     """
+    names = bare_names({path: tensors_in(path) for path in files})
     with TemporaryDirectory(prefix="memaudit-") as made:
         stage = Path(made)
         (stage / "config.json").symlink_to((folder / "config.json").resolve())
         if len(files) == 1:
-            (stage / f"{stem}.safetensors").symlink_to(files[0].resolve())
+            show(files[0], names[files[0]], stage / f"{stem}.safetensors")
             yield stage
             return
         places: dict[str, str] = {}
         for number, path in enumerate(files, start=1):
             name = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
-            (stage / name).symlink_to(path.resolve())
-            places |= dict.fromkeys(tensors_in(path), name)
+            show(path, names[path], stage / name)
+            places |= dict.fromkeys(names[path].values(), name)
         index = {"metadata": {"total_size": 0}, "weight_map": places}
         (stage / f"{stem}.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
         yield stage
@@ -131,6 +134,11 @@ def tensors_in(path: Path) -> list[str]:
             f"{path} ({path.stat().st_size} bytes) is not a whole .safetensors file: {error}; "
             "copy or download it again"
         ) from error
+
+
+def names_in(files: Sequence[Path]) -> list[str]:
+    """Names of the tensors in several files."""
+    return [name for path in files for name in tensors_in(path)]
 
 
 def numbers_in(files: Sequence[Path]) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from memaudit.errors import ModelError
 from memaudit.foreign import parse_json, refusing
 from memaudit.models.locate import read_json
+from memaudit.models.names import bare_names
 from memaudit.models.weights import tensors_in
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
@@ -73,7 +74,8 @@ def read_adapters(path: Path) -> dict[str, Tensor]:
         )
     with refusing(ModelError, f"{path} cannot be read"):
         tensors = load_file(path)
-    placed = {_placed(name, path): tensor for name, tensor in tensors.items()}
+    found = bare_names({path: names})[path]
+    placed = {_placed(found[name], path): tensor for name, tensor in tensors.items()}
     said = _said(path)
     return {name: tensor * _scale(name, tensor, said, path) for name, tensor in placed.items()}
 

@@ -15,7 +15,8 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import locate, read_json
-from memaudit.models.weights import freeze, sha256_file
+from memaudit.models.names import say_dropped
+from memaudit.models.weights import freeze, sha256_file, tensors_in
 
 TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
 RECORD = "lora.json"  # which base they belong to
@@ -51,6 +52,7 @@ def load(place: Path, options: ModelOptions) -> Loaded:
         base=str(base),
         adapters={adapters.name: sha256_file(adapters)},
     )
+    provenance = say_dropped(provenance, {"adapters": tensors_in(adapters)})
     return with_ambient(denoiser, folder, provenance)
 
 

@@ -19,11 +19,13 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_config, read_json
+from memaudit.models.names import say_dropped
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.provenance import Provenance
 from memaudit.models.weights import (
     freeze,
+    names_in,
     numbers_in,
     require_fitting,
     sha256_file,
@@ -70,6 +72,7 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
         weights={path.name: sha256_file(path) for path in weights},
         details={"class": config["_class_name"], "scheduler": dict(scheduler_config)},
     )
+    provenance = say_dropped(provenance, {"unet": names_in(weights)})
     return Loaded(denoiser, provenance, ambient, folder)
 
 
