@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
+from memaudit.models.chosen import Chosen, Network, choose
 from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, ModelOptions
 from memaudit.models.locate import read_config
@@ -26,7 +28,6 @@ from memaudit.models.weights import (
     numbers_in,
     require_fitting,
     staged,
-    weight_files,
 )
 
 READ = (
@@ -51,7 +52,8 @@ PARTS: dict[str, dict[str, Any]] = {  # of a pipeline: the networks that decide 
 def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
     """Load one network of a pipeline, whole; raises ModelError if anything is missing."""
     dtype = torch.float32 if kind is AutoencoderKL else DTYPES[options.dtype]
-    files = part_files(kind, folder, options.variant)
+    chosen = part_weights(kind, folder, options)
+    files, folder = chosen.files, chosen.configured
     if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
@@ -78,11 +80,12 @@ def load_part(kind: Any, folder: Path, options: ModelOptions) -> nn.Module:
     return network
 
 
-def part_files(kind: Any, folder: Path, variant: str | None) -> list[Path]:
-    """The weight files of a part; parts that have none of a variant are taken plain."""
-    stem = _stem(kind)
-    there = variant is not None and has_weights(folder, variant, stem)
-    return weight_files(folder, variant if there else None, stem)
+def part_weights(kind: Any, folder: Path, options: ModelOptions) -> Chosen:
+    """The weights of a part; parts that have none of a variant are taken plain."""
+    stem, variant = _stem(kind), options.variant
+    if variant is not None and not has_weights(folder, variant, stem):
+        options = replace(options, variant=None)
+    return choose(Network(folder.name, folder, stem), options)
 
 
 def _stem(kind: Any) -> str:

@@ -44,6 +44,7 @@ WHOLE = {  # whole numbers, each alone or in lists, and the range they must be i
     "max_position_embeddings": (1, 4096),
     "vocab_size": (1, NUMBER),
     "projection_dim": (1, 16_384),
+    "optimization_step": (0, 1_000_000_000),  # of a training, which EMA weights come with
 }
 LAYERS = ("block_out_channels", "layers_per_block", "transformer_layers_per_block")
 FLAGS = ("clip_sample", "rescale_betas_zero_snr")  # any text would be taken for true

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -136,7 +136,7 @@ def tensors_in(path: Path) -> list[str]:
         ) from error
 
 
-def names_in(files: Sequence[Path]) -> list[str]:
+def names_in(files: Iterable[Path]) -> list[str]:
     """Names of the tensors in several files."""
     return [name for path in files for name in tensors_in(path)]
 

@@ -87,6 +87,7 @@ def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOption
         if options.base
         else said["revision"] or None,  # options.revision is the adapters'
         variant=said["variant"] or options.variant,
+        weights=options.weights or "plain",  # those that adapters are trained for
     )
     if not model:
         raise ModelError(

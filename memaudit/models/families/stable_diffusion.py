@@ -19,18 +19,17 @@ from transformers import CLIPTokenizer
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.chosen import recorded
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.inpainting import InpaintingDenoiser
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import PARTS, load_part, part_files, quiet
+from memaudit.models.latent_parts import PARTS, load_part, part_weights, quiet
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import read_config, read_json
-from memaudit.models.names import say_dropped
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.provenance import Provenance
-from memaudit.models.weights import names_in, sha256_file
 
 CLASSES: dict[str, Any] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
@@ -169,22 +168,15 @@ def provenance_of(denoiser: LatentDenoiser, folder: Path, options: ModelOptions)
     """What is kept of where a denoiser came from."""
     unet: Any = denoiser.pipeline.unet
     name = type(denoiser.pipeline).__name__
-    files = {
-        part: part_files(kind, folder / part, options.variant) for part, kind in PARTS[name].items()
-    }
+    chosen = [part_weights(kind, folder / part, options) for part, kind in PARTS[name].items()]
     provenance = Provenance(
         family="latent",
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in unet.parameters()),
-        weights={
-            f"{part}/{path.name}": sha256_file(path)
-            for part, paths in files.items()
-            for path in paths
-        },
         details={"class": name, "scheduler": dict(denoiser.pipeline.scheduler.config)},
     )
-    return say_dropped(provenance, {part: names_in(paths) for part, paths in files.items()})
+    return recorded(provenance, chosen, folder)
 
 
 def _class_name(folder: Path) -> str:
