@@ -1,7 +1,8 @@
 """The process that opens a pickled checkpoint: the one place where anything is unpickled.
 
 It is started by `memaudit.convert.pipeline` as `python -m memaudit.convert.child FILE OUT [KEY]`,
-and tells on stdout, in JSON, what it wrote to OUT, or why it wrote nothing. The unpickler is that
+and tells on stdout, in JSON, what it wrote to OUT, which lies in a folder made for it, or why it
+wrote nothing. The unpickler is that
 of torch for weights alone, which makes tensors, numbers, texts and containers and calls nothing
 else. So that a file made for it cannot fill this machine, memory is limited by its size.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import resource
 import sys
@@ -133,10 +135,14 @@ def _write(tensors: dict[str, Tensor], out: Path, metadata: dict[str, str]) -> N
     """Write the file and read its header again."""
     try:
         save_file(tensors, out, metadata={"format": "pt", **metadata})
+        out.chmod(0o666 & ~os.umask(0o077))  # safetensors lets nobody else read it
         with safe_open(out, framework="pt") as written:
             there = set(written.keys())
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"the result cannot be written: {reason(error)}") from error
+        raise ModelError(
+            f"the result cannot be written into {out.parent.parent}: {reason(error)}; give another "
+            "place"
+        ) from error
     if there != tensors.keys():
         raise ModelError("the result lacks tensors after it was written; try another disk")
 
@@ -150,7 +156,7 @@ def _written(content: Any, taken: StateDict, tensors: Mapping[str, Tensor], sha2
         dtypes=dict(Counter(str(one.dtype).removeprefix("torch.") for one in tensors.values())),
         left_out=tuple(beside),
         more=sum(1 for _ in left_out(content, taken)) - len(beside),
-        both=all(any(name.startswith(one) for name in tensors) for one in (EMA, RAW)),
+        ema_beside_raw=all(any(name.startswith(one) for name in tensors) for one in (EMA, RAW)),
         sha256=sha256,
     )
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,12 +53,15 @@ def convert(config: ConvertConfig) -> Converted:
     file, out = Path(config.file), Path(config.out)
     _check_file(file)
     _check_out(out)
-    with in_place(out) as temporary:
-        answer = _ask(file, temporary, config.take)
+    # A killed process leaves files under names of its own choice, too: it gets a folder for them.
+    with in_place(out) as temporary, TemporaryDirectory(dir=out.parent, prefix=".memaudit-") as at:
+        made = Path(at) / out.name
+        answer = _ask(file, made, config.take)
         if answer.written is None:
             raise ModelError(f"{file} is not converted: {answer.refused}")
-        with temporary.open("rb") as made:
-            sha256 = hashlib.file_digest(made, "sha256").hexdigest()
+        with made.open("rb") as whole:
+            sha256 = hashlib.file_digest(whole, "sha256").hexdigest()
+        made.replace(temporary)
     return Converted(str(file), str(out), sha256, answer.written)
 
 

@@ -28,7 +28,7 @@ class Written:
     dtypes: dict[str, int]
     left_out: tuple[LeftOut, ...]
     more: int
-    both: bool  # EMA weights beside raw ones under names of their own
+    ema_beside_raw: bool  # under names of their own, in one set of weights
     sha256: str
 
 

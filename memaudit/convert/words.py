@@ -20,7 +20,7 @@ def describe(converted: Converted) -> str:
         f"{shown(converted.out)}: {written.tensors} tensors{taken}, {written.numbers} numbers "
         f"({dtypes})"
     ]
-    if written.both:
+    if written.ema_beside_raw:
         lines.append("EMA weights (model_ema.) stand beside raw ones (model.): both were kept")
     if written.left_out:
         lines.append(f"left out: {_left_out(converted)}")

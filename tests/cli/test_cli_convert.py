@@ -43,7 +43,7 @@ def test_json_has_the_same(memaudit_command, checkpoint):
         "numbers": 24,
         "dtypes": {"float32": 4},
         "more": 0,
-        "both": False,
+        "ema_beside_raw": False,
     }
 
 

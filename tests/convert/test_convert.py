@@ -91,6 +91,7 @@ def test_the_tensors_of_a_lightning_checkpoint_come_out_as_they_are(tmp_path, op
         said = {"format": "pt", "source_sha256": sha256_file(file), "taken": "state_dict"}
         assert opened.metadata() == said
     assert sorted(tmp_path.iterdir()) == [file, out]
+    assert out.stat().st_mode == file.stat().st_mode
 
 
 def test_of_several_sets_of_weights_one_is_taken_by_its_name(tmp_path):
@@ -108,7 +109,7 @@ def test_ema_weights_beside_raw_ones_under_names_of_their_own_are_both_kept(tmp_
     content = {raw: torch.ones(2), ema: torch.zeros(2), **counted}
     torch.save({"state_dict": content, "global_step": 7}, tmp_path / "full.ckpt")
     done = converted(tmp_path / "full.ckpt", tmp_path / "full.safetensors")
-    assert done.written.both
+    assert done.written.ema_beside_raw
     assert set(load_file(tmp_path / "full.safetensors")) == set(content)
 
 
@@ -201,6 +202,7 @@ def test_a_place_that_is_taken_or_missing_is_refused(tmp_path, out, said):
         ("echo broken >&2; exit 7", r"ended with code 7 and no answer \(broken\)"),
         ("echo no json", r"ended with code 0 and no answer \(it said nothing\)"),
         ('echo half > "${7}"; exit 1', "ended with code 1"),
+        ('cd "${7%/*}"; echo half > .tmp; kill -9 $$', "was ended by SIGKILL"),
     ],
 )
 def test_a_process_that_dies_ends_in_one_line(tmp_path, monkeypatch, script, said):
