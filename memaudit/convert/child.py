@@ -2,9 +2,9 @@
 
 It is started by `memaudit.convert.pipeline` as `python -m memaudit.convert.child FILE OUT [KEY]`,
 and tells on stdout, in JSON, what it wrote to OUT, which lies in a folder made for it, or why it
-wrote nothing. The unpickler is that
-of torch for weights alone, which makes tensors, numbers, texts and containers and calls nothing
-else. So that a file made for it cannot fill this machine, memory is limited by its size.
+wrote nothing. The unpickler is that of torch for weights alone, which makes tensors, numbers, texts
+and containers and calls nothing else. So that a file made for it cannot fill this machine, memory
+is limited by its size.
 """
 
 from __future__ import annotations
