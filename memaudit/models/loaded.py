@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -25,7 +26,8 @@ class ModelOptions:
     """How to load a model; the words are those of diffusers.
 
     `base` is the pipeline that LoRA adapters are put into, where they do not say which; `data` says
-    how images are found and resized, where they are what a model is made of.
+    how images are found and resized, where they are what a model is made of. `weights` chooses
+    where EMA weights lie beside raw ones; "plain" are those that diffusers takes by itself.
     """
 
     revision: str | None = None
@@ -35,6 +37,7 @@ class ModelOptions:
     local_files_only: bool = False
     resolution: int | None = None
     base: str | None = None
+    weights: Literal["ema", "raw", "plain"] | None = None
     data: DataOptions = field(default_factory=DataOptions)
 
     def __post_init__(self) -> None:
