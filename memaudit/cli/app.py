@@ -14,6 +14,7 @@ import memaudit
 from memaudit.cli import INTERRUPTED
 from memaudit.cli.calibrate import calibrate
 from memaudit.cli.compare import compare
+from memaudit.cli.convert import convert
 from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
 from memaudit.cli.gate import gate
@@ -44,7 +45,7 @@ def cli() -> None:
 
 for command in (
     *(scan, plan, calibrate, compare, report, verify, gate),
-    *(inspect, split, train, index, demo, doctor),
+    *(inspect, convert, split, train, index, demo, doctor),
 ):
     cli.add_command(command)
 

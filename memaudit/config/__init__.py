@@ -18,6 +18,7 @@ from memaudit.config.attack import (
 from memaudit.config.base import Base
 from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
+from memaudit.config.convert import ConvertConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
@@ -74,6 +75,7 @@ __all__ = [
     "CalibrationConfig",
     "CompareConfig",
     "Consistency",
+    "ConvertConfig",
     "DataConfig",
     "DataOptions",
     "Device",

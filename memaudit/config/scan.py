@@ -14,6 +14,7 @@ from memaudit.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Weights = Literal["ema", "raw"]
 WORDS = (None, BESIDE, NO_COPIES, UNRELATED)  # are no paths
 
 
@@ -35,6 +36,11 @@ class ModelConfig:
         "The pipeline that a folder of LoRA adapters belongs to; default: what its lora.json says.",
         metavar="MODEL",
         path=True,
+    )
+    weights: Weights | None = option(
+        None,
+        "Which weights of a model that holds EMA weights beside raw ones; default: ema, and those "
+        "at the plain place of a model that holds one set.",
     )
     dtype: Dtype = option(
         "float32",

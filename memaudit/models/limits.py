@@ -71,6 +71,7 @@ WHOLE = {  # whole numbers, each alone or in lists, and the range they must be i
     "max_position_embeddings": (1, NUMBER),
     "vocab_size": (1, NUMBER),
     "projection_dim": (1, 16_384),
+    "optimization_step": (0, 1_000_000_000),  # of a training, which EMA weights come with
 }
 LAYERS = ("block_out_channels", "layers_per_block", "transformer_layers_per_block")
 LARGE = {"rope_theta": (0, 10**12)}  # numbers that are no size of anything

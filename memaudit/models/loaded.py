@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -26,7 +27,8 @@ class ModelOptions:
 
     `resolution` is the side of its images, or their height and width. `base` is the pipeline that
     LoRA adapters are put into, where they do not say which; `data` says how images are found and
-    resized, where they are what a model is made of.
+    resized, where they are what a model is made of. `weights` chooses where EMA weights lie beside
+    raw ones; "plain" are those that diffusers takes by itself.
     """
 
     revision: str | None = None
@@ -36,6 +38,7 @@ class ModelOptions:
     local_files_only: bool = False
     resolution: int | tuple[int, int] | None = None
     base: str | None = None
+    weights: Literal["ema", "raw", "plain"] | None = None
     data: DataOptions = field(default_factory=DataOptions)
 
     @property

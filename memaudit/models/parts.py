@@ -37,14 +37,12 @@ class Part:
     bytes: dict[str, int] = field(default_factory=dict)
 
 
-def parts_of(components: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Part]:
-    """Describe the components of a pipeline that are there; `files` are named "component/file"."""
+def parts_of(
+    components: Mapping[str, Any], files: Mapping[str, Mapping[str, Path]]
+) -> dict[str, Part]:
+    """Describe the components of a pipeline that are there; `files` are by component and name."""
     return {
-        name: part_of(
-            name,
-            component,
-            {key: path for key, path in files.items() if key.startswith(f"{name}/")},
-        )
+        name: part_of(name, component, files.get(name, {}))
         for name, component in components.items()
         if component is not None
     }

@@ -13,17 +13,17 @@ from torch import nn
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.chosen import recorded
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import load_part, part_files, quiet
+from memaudit.models.latent_parts import load_part, part_weights, quiet
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import INDEX, class_name, read_config, read_json
 from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
-from memaudit.models.weights import sha256_file
 
 SCHEDULER = "scheduler_config.json"
 
@@ -164,21 +164,20 @@ def _provenance(
 ) -> Provenance:
     """What is kept of where a denoiser came from."""
     pipeline = denoiser.pipeline
-    files = {
-        f"{part}/{path.name}": path
+    chosen = [
+        part_weights(kinds[0], folder / part, options)
         for part, kinds in recipe.parts.items()
         if getattr(pipeline, part) is not None
-        for path in part_files(kinds[0], folder / part, options.variant)
-    }
-    return Provenance(
+    ]
+    provenance = Provenance(
         family=recipe.family,
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        weights={name: sha256_file(path) for name, path in files.items()},
-        parts=parts_of(pipeline.components, files),
+        parts=parts_of(pipeline.components, {one.part: one.named(folder) for one in chosen}),
         details={
             "class": recipe.pipeline.__name__,
             "scheduler": dict(pipeline.scheduler.config),
         },
     )
+    return recorded(provenance, chosen, folder)

@@ -66,7 +66,7 @@ def test_pickled_weights_are_refused_and_never_opened(refusal, pipeline):
     (pipeline / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"no pickle either")
     message = refusal(pipeline)
     assert "pickled weights only (diffusion_pytorch_model.bin)" in message
-    assert "safe_serialization=True" in message
+    assert "Convert it: memaudit convert " in message
 
 
 def test_a_folder_without_weights_is_refused(refusal, pipeline):
