@@ -133,7 +133,7 @@ def test_membership_is_asked_beside_what_is_hidden(asked):
 
 
 def test_batches_and_shards_change_nothing(asked):
-    kinds = {"corruption": ("mask-random:.9", "blur:3"), "power": False}
+    kinds = {"corruption": KINDS, "power": False}
     one = scan(asked("whole", **kinds))
     other = scan(asked("pieces", **kinds, batch_size=3, shard_size=7))
     keys = ["example_id", "attack", "level", "draw"]
@@ -147,7 +147,7 @@ def test_batches_and_shards_change_nothing(asked):
 
 
 def test_a_label_swap_moves_no_score(asked, tmp_path):
-    config = asked("as-is", corruption=("mask-half",), power=False)
+    config = asked("as-is", corruption=KINDS, power=False)
     one = scan(config)
     swapped = replace(
         config,
@@ -168,10 +168,10 @@ def test_an_interrupted_scan_goes_on_to_the_same(asked):
         if stage == "scan" and done >= 20:
             raise KeyboardInterrupt
 
-    config = asked("broken", corruption=("mask-half",), power=False, shard_size=10)
+    config = asked("broken", corruption=KINDS, power=False, shard_size=10)
     with pytest.raises(KeyboardInterrupt):
         scan(config, broken)
-    whole = scan(asked("unbroken", corruption=("mask-half",), power=False, shard_size=10))
+    whole = scan(asked("unbroken", corruption=KINDS, power=False, shard_size=10))
     assert_same_findings(scan(config).findings.assign(**BLANK), whole.findings.assign(**BLANK))
 
 
@@ -195,13 +195,13 @@ def test_a_run_is_replayed_and_calibrated_again(boxes):
 
 def test_an_adaptive_scan_restores_what_stands_out(asked):
     how = {"adaptive": True, "fraction": 0.2, "restoration": Restoration(draws=2, steps=12)}
-    result = scan(asked("adaptive", corruption=("mask-half",), attacks=(MEMBERSHIP,), **how))
+    result = scan(asked("adaptive", corruption=KINDS, attacks=(MEMBERSHIP,), **how))
     assert result.summary.conduct.effort.saved > 1
     assert result.summary.flagged.groups == MEMBERS
 
 
 def test_a_reference_restores_the_same(asked):
-    config = asked("reference", corruption=("mask-half",), power=False)
+    config = asked("reference", corruption=KINDS, power=False)
     others = config.data.dataset.replace("members", "others")
     told = {"reference": f"closed-form:{others}", "reference_trained_on": others}
     result = scan(replace(config, **told))
