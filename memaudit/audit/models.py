@@ -26,6 +26,7 @@ def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfi
         local_files_only=execution.local_files_only,
         resolution=target.resolution,
         base=target.base_model,
+        prediction=target.prediction,
         data=data,
     )
     return load_model(target.spec, options)

@@ -38,6 +38,7 @@ from memaudit.config.scan import (
     Dtype,
     ExecutionConfig,
     ModelConfig,
+    Prediction,
     ScanConfig,
 )
 from memaudit.config.split import SplitConfig
@@ -45,7 +46,6 @@ from memaudit.config.train import (
     RESOLUTION,
     LossName,
     Precision,
-    Prediction,
     ScheduleName,
     TrainConfig,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from memaudit.config import DataOptions
+from memaudit.config import DataOptions, Prediction
 from memaudit.errors import ModelError
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
@@ -24,8 +24,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class ModelOptions:
     """How to load a model; the words are those of diffusers.
 
-    `base` is the pipeline that LoRA adapters are put into, where they do not say which; `data` says
-    how images are found and resized, where they are what a model is made of.
+    `base` is the pipeline that LoRA adapters are put into, where they do not say which, or that a
+    single file takes from what it lacks; `prediction` is what the network of a single file
+    predicts; `data` says how images are found and resized, where they are what a model is made of.
     """
 
     revision: str | None = None
@@ -35,6 +36,7 @@ class ModelOptions:
     local_files_only: bool = False
     resolution: int | None = None
     base: str | None = None
+    prediction: Prediction | None = None
     data: DataOptions = field(default_factory=DataOptions)
 
     def __post_init__(self) -> None:

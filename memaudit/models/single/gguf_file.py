@@ -1,0 +1,61 @@
+"""GGUF: weights in blocks of few bits, read as the numbers that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memaudit.errors import DependencyError, ModelError
+from memaudit.foreign import open_regular, refusing
+from memaudit.models.single.stored import Stored
+
+FOLDED = "comfy.gguf.orig_shape."  # begins the field with the shape of what was folded into blocks
+
+
+class GgufFile:
+    """A GGUF file, read by the package gguf; raises DependencyError if that is not installed."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from gguf import GGUFReader, quants
+        except ImportError as error:
+            raise DependencyError(
+                f"{path} is a GGUF file, and the package gguf, which reads them, is not installed: "
+                "pip install 'memaudit-diffusion[gguf]', or give the model as .safetensors"
+            ) from error
+        with refusing(ModelError, f"{path} is not a whole GGUF file; copy or download it again"):
+            with open_regular(path):
+                reader = GGUFReader(path)
+            self._tensors = {one.name: one for one in reader.tensors}
+            self._shapes = {
+                name: (
+                    reader.fields[FOLDED + name].contents()
+                    if FOLDED + name in reader.fields
+                    else [*reversed(one.shape)]
+                )
+                for name, one in self._tensors.items()
+            }
+        self._dequantize = quants.dequantize
+        self.metadata: Mapping[str, str] = {}
+
+    def stored(self) -> dict[str, Stored]:
+        """Shapes as they were before blocks were made."""
+        return {
+            name: Stored(tuple(map(int, self._shapes[name])), one.tensor_type.name)
+            for name, one in self._tensors.items()
+        }
+
+    def tensor(self, name: str) -> Tensor:
+        """The numbers that the blocks stand for, float32."""
+        one = self._tensors[name]
+        numbers = np.array(self._dequantize(one.data, one.tensor_type))
+        return torch.from_numpy(numbers).reshape([*map(int, self._shapes[name])])
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file is called a GGUF file."""
+    return path.suffix == ".gguf"
