@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            from gguf import GGUFReader, quants
+            from gguf import quants
         except ImportError as error:
             raise DependencyError(
                 f"{path} is a GGUF file, and the package gguf, which reads them, is not installed: "
@@ -29,14 +30,10 @@ class GgufFile:
             ) from error
         with refusing(ModelError, f"{path} is not a whole GGUF file; copy or download it again"):
             with open_regular(path):
-                reader = GGUFReader(path)
+                reader = _reader(path)
             self._tensors = {one.name: one for one in reader.tensors}
             self._shapes = {
-                name: (
-                    reader.fields[FOLDED + name].contents()
-                    if FOLDED + name in reader.fields
-                    else [*reversed(one.shape)]
-                )
+                name: _shape(one, reader.fields.get(FOLDED + name))
                 for name, one in self._tensors.items()
             }
         self._dequantize = quants.dequantize
@@ -45,7 +42,7 @@ class GgufFile:
     def stored(self) -> dict[str, Stored]:
         """Shapes as they were before blocks were made."""
         return {
-            name: Stored(tuple(map(int, self._shapes[name])), one.tensor_type.name)
+            name: Stored(self._shapes[name], one.tensor_type.name)
             for name, one in self._tensors.items()
         }
 
@@ -53,9 +50,29 @@ class GgufFile:
         """The numbers that the blocks stand for, float32."""
         one = self._tensors[name]
         numbers = np.array(self._dequantize(one.data, one.tensor_type))
-        return torch.from_numpy(numbers).reshape([*map(int, self._shapes[name])])
+        return torch.from_numpy(numbers).reshape(self._shapes[name])
 
 
 def is_gguf(path: Path) -> bool:
     """Whether a file is called a GGUF file."""
-    return path.suffix == ".gguf"
+    return path.suffix.lower() == ".gguf"
+
+
+def _shape(tensor: Any, folded: Any) -> tuple[int, ...]:
+    """The sides of a tensor, which GGUF gives from the last to the first."""
+    sides = folded.contents() if folded is not None else reversed(tensor.shape)
+    return tuple(int(side) for side in sides)
+
+
+def _reader(path: Path) -> Any:
+    """A reader that ends where the file does, whatever lengths its header gives."""
+    from gguf import GGUFReader
+
+    class Whole(GGUFReader):  # type: ignore[misc]
+        def _get(self, offset: int, dtype: Any, count: int = 1, *more: Any, **named: Any) -> Any:
+            found = super()._get(offset, dtype, count, *more, **named)
+            if len(found) < int(count):
+                raise ValueError("it ends inside of its header or of a tensor")
+            return found
+
+    return Whole(path)
