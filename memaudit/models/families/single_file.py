@@ -43,10 +43,9 @@ def _load(opened: Opened, options: ModelOptions) -> Loaded:
     parts: dict[str, nn.Module] = {
         part: build(each, checkpoint, options) for part, each in opened.planned.items()
     }
-    index = frame.index
     for part in opened.lacking:
         kinds = frame.recipe.parts[part]
-        parts[part] = load_part(kinds, frame.folder / part, index.get(part), options)
+        parts[part] = load_part(kinds, frame.folder / part, frame.index.get(part), options)
     denoiser = put_together(frame.folder, frame.recipe, parts, options, frame.said)
     if frame.base is None:
         expect_schedule(checkpoint, denoiser.parameterization)

@@ -117,7 +117,11 @@ def _refuse_others(place: Path) -> None:
             f"{place} is a pickle, which can run any code, so it is never loaded; make a "
             f".safetensors file of it: memaudit convert {place} {place.with_suffix('.safetensors')}"
         )
-    if place.suffix.lower() != ".safetensors" and not place.name.endswith(INDEX) and not is_gguf(place):
+    if (
+        place.suffix.lower() != ".safetensors"
+        and not place.name.endswith(INDEX)
+        and not is_gguf(place)
+    ):
         raise ModelError(
             f"{place} is a file; give the folder of a diffusers model (model_index.json with its "
             "sub-folders, or config.json with its .safetensors), a model in one .safetensors or "

@@ -28,7 +28,8 @@ class Frame:
     """A folder as diffusers writes it, perhaps without weights, and how it is read.
 
     `base` is where the parts are taken from that the file lacks, None if nowhere. `name` says whose
-    configuration it is, and `said` what is known of the scheduler beside it.
+    configuration it is, `said` what is known of the scheduler beside it, and `index` what its
+    model_index.json says of the parts.
     """
 
     folder: Path
@@ -36,12 +37,8 @@ class Frame:
     layout: Layout
     name: str
     said: Mapping[str, Any]
+    index: Mapping[str, Any]
     base: Path | None = None
-
-    @property
-    def index(self) -> dict[str, Any]:
-        """What model_index.json says of the parts."""
-        return read_json(self.folder / INDEX)
 
     def lacking(self, parts: Mapping[str, Any]) -> list[str]:
         """The parts that are wanted beside these."""
@@ -106,7 +103,8 @@ def framed(
         raise prediction_wanted(checkpoint)
     layout = _only(layouts, known.pipeline)
     with written(known) as folder:
-        yield Frame(folder, recipe_of(known.pipeline), layout, f"memaudit: {known.name}", said)
+        recipe, index = recipe_of(known.pipeline), read_json(folder / INDEX)
+        yield Frame(folder, recipe, layout, f"memaudit: {known.name}", said, index)
 
 
 def recipe_of(pipeline: str) -> Recipe:
@@ -134,7 +132,8 @@ def _of_base(
             f"folder of a {' or '.join(expected)}"
         )
     layout = _only(layouts, pipeline)
-    return Frame(folder, recipe_of(pipeline), layout, f"--base-model {base}", said, folder)
+    recipe, index = recipe_of(pipeline), read_json(folder / INDEX)
+    return Frame(folder, recipe, layout, f"--base-model {base}", said, index, folder)
 
 
 def _known(checkpoint: Checkpoint, layouts: Sequence[Layout]) -> Known:

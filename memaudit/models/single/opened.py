@@ -65,9 +65,8 @@ def hold(checkpoint: Checkpoint, frame: Frame) -> Opened:
     """Hold the parts of a file to their configuration; raises ModelError for all that is amiss."""
     contents = sort(checkpoint, frame.layout)
     frame.expect_whole(checkpoint, contents.parts)
-    index = frame.index
     planned = {
-        part: plan(each, frame.recipe, frame.folder, index.get(part), checkpoint)
+        part: plan(each, frame.recipe, frame.folder, frame.index.get(part), checkpoint)
         for part, each in contents.parts.items()
     }
     dropped = [name for each in planned.values() for name in each.dropped]
