@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -10,12 +11,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from memaudit.errors import ModelError
-from memaudit.models.limits import naming
+from memaudit.foreign import reason
 from memaudit.models.single.converters import Tensors
 from memaudit.models.single.layouts import Held
 from memaudit.models.single.stored import Stored
 
 SHOWN = 3  # names of a message
+ADVICE = (
+    "copy the file again if it is not whole, or name the folder of the same model with --base-model"
+)
 
 
 class Traced(Tensor):
@@ -58,23 +62,27 @@ def dropped(part: Held, stored: Mapping[str, Stored], network: Any, what: str) -
         name: Traced.of(source, stored[source].shape) for name, source in part.names.items()
     }
     try:
-        with naming(what):
-            made = converted(part, traced, network)
-    except ModelError as error:
-        if isinstance(error.__cause__, KeyError):
-            raise ModelError(f"{what} lacks {error.__cause__.args[0]}; it is not whole") from error
-        raise
+        made = converted(part, traced, network)
+    except Exception as error:  # whatever a converter raises over tensors that it does not expect
+        raise ModelError(f"{what}: {_why(error)}; {ADVICE}") from error
     expected = {name: tuple(one.shape) for name, one in network.state_dict().items()}
     found = {name: tuple(one.shape) for name, one in made.items()}
     strays = sorted(name for name in expected | found if _stray(name, expected, found, network))
     if strays:
         raise ModelError(
-            f"{what} does not fit its configuration: {len(strays)} tensors are missing, left over "
-            f"or of another shape, first {', '.join(strays[:SHOWN])}"
+            f"{what}: {len(strays)} tensors are missing, left over or of another shape, first "
+            f"{', '.join(strays[:SHOWN])}; {ADVICE}"
         )
     used = frozenset().union(*(one.sources for one in made.values() if isinstance(one, Traced)))
-    _expect_all_of(used, made, stored, what)
+    into = sum(one.numel() for one in made.values() if isinstance(one, Traced))
+    numbers = sum(math.prod(stored[name].shape) for name in used)
+    if into != numbers:  # a converter took a tensor apart for another width
+        raise ModelError(f"{what}: {into} of its {numbers} numbers find a place; {ADVICE}")
     return [source for source in part.names.values() if source not in used]
+
+
+def _why(error: Exception) -> str:
+    return f"it lacks {error.args[0]}" if isinstance(error, KeyError) else reason(error)
 
 
 def _stray(name: str, expected: Mapping[str, Any], found: Mapping[str, Any], network: Any) -> bool:
@@ -83,16 +91,3 @@ def _stray(name: str, expected: Mapping[str, Any], found: Mapping[str, Any], net
     if name not in found and isinstance(tied, dict) and tied.get(name) in found:
         return False
     return expected.get(name) != found.get(name)
-
-
-def _expect_all_of(
-    used: frozenset[str], made: Tensors, stored: Mapping[str, Stored], what: str
-) -> None:
-    """Raise ModelError if tensors went in with a part of their numbers, or twice."""
-    into = sum(one.numel() for one in made.values() if isinstance(one, Traced))
-    numbers = sum(torch.Size(stored[name].shape).numel() for name in used)
-    if into != numbers:
-        raise ModelError(
-            f"{what} has tensors of {numbers} numbers, of which {into} find a place; it is of "
-            "another architecture than its configuration"
-        )

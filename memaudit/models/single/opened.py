@@ -65,10 +65,7 @@ def hold(checkpoint: Checkpoint, frame: Frame) -> Opened:
     """Hold the parts of a file to their configuration; raises ModelError for all that is amiss."""
     contents = sort(checkpoint, frame.layout)
     frame.expect_whole(checkpoint, contents.parts)
-    planned = {
-        part: plan(each, frame.recipe, frame.folder, frame.index.get(part), checkpoint)
-        for part, each in contents.parts.items()
-    }
+    planned = {part: plan(each, frame, checkpoint) for part, each in contents.parts.items()}
     dropped = [name for each in planned.values() for name in each.dropped]
     unused = contents.unused(checkpoint, frame.layout, dropped)
     return Opened(checkpoint, frame, contents, planned, unused)

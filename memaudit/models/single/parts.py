@@ -14,9 +14,9 @@ from memaudit.models.latent_parts import IN_FP32, class_of, of_diffusers, quiet
 from memaudit.models.limits import blank, naming
 from memaudit.models.loaded import DTYPES, ModelOptions
 from memaudit.models.locate import read_config
-from memaudit.models.recipe import Recipe
 from memaudit.models.single.checkpoint import Checkpoint
 from memaudit.models.single.fit import converted, dropped
+from memaudit.models.single.frame import Frame
 from memaudit.models.single.layouts import Held
 from memaudit.models.single.quantized import refuse_packed
 from memaudit.models.weights import freeze, require_fitting
@@ -33,19 +33,16 @@ class Planned:
     dropped: tuple[str, ...]  # tensors in the file that the network does without
 
 
-def plan(held: Held, recipe: Recipe, folder: Path, entry: Any, checkpoint: Checkpoint) -> Planned:
-    """Hold a part of a file to its configuration in a folder; raises ModelError if it is another.
-
-    `entry` is what model_index.json says of the part.
-    """
-    config = folder / held.part
-    kind = class_of(recipe.parts[held.part], config, entry)
-    what = f"the {kind.__name__} in {checkpoint.place}"
+def plan(held: Held, frame: Frame, checkpoint: Checkpoint) -> Planned:
+    """Hold a part of a file to its configuration; raises ModelError if that is another's."""
+    config = frame.folder / held.part
+    kind = class_of(frame.recipe.parts[held.part], config, frame.index.get(held.part))
+    what = f"the {kind.__name__} in {checkpoint.place} does not fit its configuration"
     values = read_config(config / "config.json")
     with naming(f"the {kind.__name__} that {config} describes"), torch.device("meta"):
         network = blank(kind, values)
     refuse_packed(checkpoint, held.names.values())
-    left = dropped(held, checkpoint.tensors, network, what)
+    left = dropped(held, checkpoint.tensors, network, f"{what} ({frame.name})")
     return Planned(held, kind, network, config, tuple(left))
 
 

@@ -31,7 +31,8 @@ class Stranger:
     def of(self, names: Mapping[str, Stored]) -> bool:
         """Whether a file is of this kind."""
         found = re.compile(self.pattern)
-        return (all if self.all_ else any)(found.search(name) is not None for name in names)
+        fitting = [name for name in names if found.search(name)]
+        return bool(fitting) and (not self.all_ or len(fitting) == len(names))
 
 
 BASED = "it is a part of a model: give the file of its UNet or transformer as MODEL"
