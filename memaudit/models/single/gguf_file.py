@@ -28,7 +28,10 @@ class GgufFile:
                 f"{path} is a GGUF file, and the package gguf, which reads them, is not installed: "
                 "pip install 'memaudit-diffusion[gguf]', or give the model as .safetensors"
             ) from error
-        with refusing(ModelError, f"{path} is not a whole GGUF file; copy or download it again"):
+        advice = "copy or download it again"
+        with refusing(
+            lambda why: ModelError(f"{why}; {advice}"), f"{path} is not a whole GGUF file"
+        ):
             with open_regular(path):
                 reader = _reader(path)
             self._tensors = {one.name: one for one in reader.tensors}
