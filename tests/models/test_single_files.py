@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
-from single_files import HELD, NETWORK, T5, VAE, Tensors, of_class, open_clip, single, write
+from single_files import HELD, NETWORK, T5, VAE, of_class, single, write
+from single_names import Tensors, open_clip
 from tiny import write_sd, write_sdxl
 from tiny_families import WRITERS
 from torch import Tensor

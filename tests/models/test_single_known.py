@@ -6,8 +6,9 @@ import open_clip
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
-from single_files import HELD, NETWORK, flux
-from single_files import open_clip as as_open_clip
+from single_files import HELD, NETWORK
+from single_names import flux
+from single_names import open_clip as as_open_clip
 from transformers import CLIPTokenizer
 
 from memaudit.errors import ConfigError, ModelError

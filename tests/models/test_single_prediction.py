@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from single_files import Tensors, of_class, write
+from single_files import of_class, write
+from single_names import Tensors
 from tiny import SCHEDULE, write_sd
 from tiny_families import write_flux, write_sdxl
 

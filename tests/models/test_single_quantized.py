@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from single_files import HELD, NETWORK, Tensors, of_class, single, write
+from single_files import HELD, NETWORK, of_class, single, write
+from single_names import Tensors
 from tiny import write_sd
 from tiny_families import write_flux
 

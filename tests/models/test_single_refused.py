@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from single_files import NETWORK, VAE, Tensors, of_class, write
+from single_files import NETWORK, VAE, of_class, write
+from single_names import Tensors
 from tiny import write_sd
 from tiny_families import write_flux, write_sdxl
 
@@ -139,6 +140,7 @@ STRANGERS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
         {"clip_txt_mapper.weight": (2048, 4)},
         "is stable_cascade_stage_c, by diffusers' reckoning",
     ),
+    "no text": ({FIRST: (128, 3, 3, 3)}, r"of no architecture that is known here (it holds model"),
     "unknown": ({"layer.weight": (4, 4)}, r"of no architecture that is known here (it holds layer"),
 }
 

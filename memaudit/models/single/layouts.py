@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ T5 = {"text_encoders.t5xxl.transformer.": converters.same}
 class Layout:
     """An architecture: `marks` are tensors of its network that no other has, one of each writer.
 
-    `network` is the part that answers and `convert` makes its names; `beside` says of the other
-    parts under which prefixes they may stand.
+    A `*` in a mark is a number. `network` is the part that answers and `convert` makes its names;
+    `beside` says of the other parts under which prefixes they may stand.
     """
 
     name: str
@@ -30,7 +31,10 @@ class Layout:
     beside: Mapping[str, Mapping[str, Convert]]
 
 
-UNET_MARKS = ("input_blocks.0.0.weight", "time_embedding.linear_1.weight")
+UNET_MARKS = (  # what hears the text
+    "input_blocks.*.1.transformer_blocks.0.attn2.to_k.weight",
+    "down_blocks.*.attentions.0.transformer_blocks.0.attn2.to_k.weight",
+)
 LAYOUTS = (
     Layout(
         "Stable Diffusion 1 or 2",
@@ -146,13 +150,12 @@ def layouts_of(names: Iterable[str]) -> tuple[Layout, ...]:
 
 def prefix_of(layout: Layout, names: set[str]) -> str | None:
     """What stands before the names of the network, if that is there."""
-    found = (
-        name.removesuffix(mark)
-        for mark in layout.marks
-        for name in sorted(names)
-        if name == mark or name.endswith(f".{mark}")
-    )
-    return next(found, None)
+    for mark in layout.marks:
+        pattern = re.compile(r"(.*\.)?" + re.escape(mark).replace(r"\*", r"\d+"))
+        match = next(filter(None, map(pattern.fullmatch, sorted(names))), None)
+        if match is not None:
+            return match[1] or ""
+    return None
 
 
 def held(layout: Layout, names: Iterable[str]) -> dict[str, Held]:
