@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from memaudit.errors import ConfigError, ModelError
+from memaudit.models.chosen import expect_choice
 from memaudit.models.families.registry import FAMILIES, PIPELINES, Family
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
@@ -32,7 +33,7 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
     if colon and name in FAMILIES.available():
         asked = FAMILIES.load(name)
         if asked.owns is None:
-            return _asked_for(asked.load(Path(rest), options), spec)
+            return _asked_for(asked.load(Path(rest), options), spec, options)
     place, revision = locate(spec, options)
     family = _family_of(place)
     _refuse_unheeded(place, family, options)
@@ -43,7 +44,8 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
         )
     if family is None:
         refuse_pipeline(place)
-    return _asked_for((family or FAMILIES.load("pixel")).load(place, options), spec, revision)
+    loaded = (family or FAMILIES.load("pixel")).load(place, options)
+    return _asked_for(loaded, spec, options, revision)
 
 
 def _refuse_unheeded(place: Path, family: Family | None, options: ModelOptions) -> None:
@@ -64,7 +66,10 @@ def _names(folder: Path) -> str:
     return ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing"
 
 
-def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded:
+def _asked_for(
+    loaded: Loaded, spec: str, options: ModelOptions, revision: str | None = None
+) -> Loaded:
+    expect_choice(loaded.provenance, options, spec)
     said = replace(loaded.provenance, model=spec, revision=revision)
     return replace(loaded, provenance=said)
 

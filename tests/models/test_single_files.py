@@ -13,8 +13,11 @@ from tiny import write_sd, write_sdxl
 from tiny_families import WRITERS
 from torch import Tensor
 
+from memaudit.errors import ModelError
+from memaudit.models.describing import describe
 from memaudit.models.load import load_model
 from memaudit.models.loaded import Loaded, ModelOptions
+from memaudit.models.provenance import Choice
 from memaudit.models.weights import sha256_file
 
 CAPTIONS = ["a cat", "two cats on a mat"]
@@ -193,27 +196,71 @@ def averages(tensors: Tensors) -> Tensors:
     }
 
 
-def test_whole_averages_are_what_is_audited(sd: Path, tmp_path: Path) -> None:
+def test_whole_averages_are_audited_unless_the_others_are_asked_for(
+    sd: Path, tmp_path: Path
+) -> None:
     tensors = of_class(sd)
     counts = {"model_ema.decay": torch.tensor(0.9), "model_ema.num_updates": torch.tensor(3)}
     file = write(tmp_path / "model.safetensors", tensors | averages(tensors) | counts)
-    made = opened(file, sd)
     twice = {name: 2 * one if name.startswith(NETWORK) else one for name, one in tensors.items()}
     alone = opened(write(tmp_path / "averages.safetensors", twice), sd)
-    assert torch.equal(answers(made)[0], answers(alone)[0])
-    said = made.provenance.details["single_file"]
-    assert said["weights"] == "averages of training (model_ema.)"
-    assert said["unused"]["weights that are not audited"] == len(averages(tensors))
+    for asked, why in ((None, "default"), ("ema", "asked")):
+        made = opened(file, sd, weights=asked)
+        assert torch.equal(answers(made)[0], answers(alone)[0])
+        assert made.provenance.choices == (Choice("unet", "ema", "model_ema.*", ("model.*",), why),)
+    unused = made.provenance.details["single_file"]["unused"]
+    assert unused["weights that are not audited"] == len(averages(tensors))
+    for asked, why in (("raw", "asked"), ("plain", "plain")):
+        made = opened(file, sd, weights=asked)
+        assert torch.equal(answers(made)[0], expected(sd)[0])
+        assert made.provenance.choices == (Choice("unet", "raw", "model.*", ("model_ema.*",), why),)
 
 
-def test_averages_that_are_not_whole_are_passed_over_and_said(sd: Path, tmp_path: Path) -> None:
+def test_averages_that_are_not_whole_are_not_passed_over_in_silence(
+    sd: Path, tmp_path: Path
+) -> None:
     tensors = of_class(sd)
-    some = dict(list(averages(tensors).items())[1:])
-    made = expect_same(write(tmp_path / "model.safetensors", tensors | some), sd)
-    assert (
-        "averages beside them (model_ema.) are not whole"
-        in (made.provenance.details["single_file"]["weights"])
-    )
+    whole = averages(tensors)
+    for broken in (
+        dict(list(whole.items())[1:]),
+        whole | {"model_ema.diffusion_modelmore": torch.ones(1)},
+        {name: one[None] for name, one in whole.items()},
+    ):
+        file = write(tmp_path / "model.safetensors", tensors | broken)
+        for asked in (None, "ema"):
+            with pytest.raises(ModelError, match="used unless --weights raw asks for the others"):
+                opened(file, sd, weights=asked)
+        assert torch.equal(answers(opened(file, sd, weights="raw"))[0], expected(sd)[0])
+
+
+def test_a_file_without_averages_refuses_to_choose(sd: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "model.safetensors", of_class(sd))
+    with pytest.raises(ModelError, match=r"--weights ema: .* holds no EMA weights beside raw ones"):
+        opened(file, sd, weights="ema")
+
+
+def test_names_of_wrappers_are_dropped_and_said(sd: Path, tmp_path: Path) -> None:
+    tensors = {
+        name.replace(NETWORK, f"{NETWORK}_orig_mod."): one for name, one in of_class(sd).items()
+    }
+    said = expect_same(write(tmp_path / "model.safetensors", tensors), sd).provenance
+    assert said.details["dropped_prefixes"] == {"unet": ["_orig_mod"]}
+
+
+def test_the_parts_of_a_file_are_told_with_their_sizes(sd: Path, tmp_path: Path) -> None:
+    tensors = {name: one for name, one in of_class(sd).items() if not name.startswith(VAE)}
+    file = write(tmp_path / "model.safetensors", tensors)
+    inspection = describe(opened(file, sd))
+    sizes = {part.name: part.bytes for part in inspection.parts}
+    unet = sum(one.nbytes for name, one in tensors.items() if name.startswith(NETWORK))
+    assert sizes["unet"] == unet
+    assert sizes["vae"] == (sd / "vae" / "diffusion_pytorch_model.safetensors").stat().st_size
+    told = {one.name: (one.part, one.bytes) for one in inspection.weights}
+    assert told == {
+        "model.safetensors": (None, sum(one.nbytes for one in tensors.values())),
+        "vae/diffusion_pytorch_model.safetensors": ("vae", sizes["vae"]),
+    }
+    assert inspection.bytes == sum(size for _, size in told.values())
 
 
 def test_a_vae_of_half_precision_is_read_in_float32(sd: Path, tmp_path: Path) -> None:

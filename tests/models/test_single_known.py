@@ -73,7 +73,7 @@ def held(stored: dict[str, Stored], options: ModelOptions = OPTIONS) -> Opened:
     """A file held to its configuration, which is memaudit's own."""
     checkpoint = file_of(stored)
     with framed(checkpoint, layouts_of(stored), options) as frame:
-        return hold(checkpoint, frame)
+        return hold(checkpoint, frame, options)
 
 
 def options_of(known: Known) -> ModelOptions:

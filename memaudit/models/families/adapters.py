@@ -15,6 +15,7 @@ from torch import Tensor
 from memaudit.errors import ModelError
 from memaudit.foreign import parse_json, refusing
 from memaudit.models.locate import read_json
+from memaudit.models.names import bare, bare_names
 from memaudit.models.weights import tensors_in
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
@@ -73,7 +74,8 @@ def read_adapters(path: Path) -> dict[str, Tensor]:
         )
     with refusing(ModelError, f"{path} cannot be read"):
         tensors = load_file(path)
-    placed = {_placed(name, path): tensor for name, tensor in tensors.items()}
+    found = bare_names({path: names})[path]
+    placed = {_placed(found[name], path): tensor for name, tensor in tensors.items()}
     said = _said(path)
     return {name: tensor * _scale(name, tensor, said, path) for name, tensor in placed.items()}
 
@@ -119,7 +121,8 @@ def _scale(name: str, tensor: Tensor, said: Mapping[str, Any], path: Path) -> fl
     rank = tensor.shape[1]
     alpha, patterns = get("lora_alpha"), get("alpha_pattern")
     for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
-        if f".{module}".endswith(f".{pattern}"):  # a name, though peft takes it for an expression
+        # It is a name, though peft takes it for an expression.
+        if f".{module}".endswith(f".{bare(pattern)}"):
             alpha = own
     alpha = rank if alpha is None else alpha
     known = isinstance(alpha, int | float) and not isinstance(alpha, bool)

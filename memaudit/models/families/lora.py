@@ -16,8 +16,10 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import class_name, locate, read_json
+from memaudit.models.names import say_dropped
+from memaudit.models.parts import adapters_in
 from memaudit.models.pipelines import with_ambient
-from memaudit.models.weights import freeze, sha256_file
+from memaudit.models.weights import freeze, sha256_file, tensors_in
 
 TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
 RECORD = "lora.json"  # which base they belong to
@@ -49,11 +51,15 @@ def load(place: Path, options: ModelOptions) -> Loaded:
             f"the adapters in {adapters} do not fit {base}: {placed} of {there} tensors have a "
             f"place there; {TRAINED_FOR}"
         )
+    added = adapters_in(denoiser.pipeline.components, adapters)
     provenance = replace(
         opened.provenance,
+        family="lora",
         base=str(base),
         adapters={adapters.name: sha256_file(adapters)},
+        parts={**opened.provenance.parts, "adapters": added},
     )
+    provenance = say_dropped(provenance, {"adapters": tensors_in(adapters)})
     return with_ambient(denoiser, folder, provenance)
 
 
@@ -99,6 +105,7 @@ def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOption
         if options.base
         else said["revision"] or None,  # options.revision is the adapters'
         variant=said["variant"] or options.variant,
+        weights=options.weights or "plain",  # those that adapters are trained for
     )
     if not model:
         raise ModelError(

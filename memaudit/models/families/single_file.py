@@ -35,7 +35,7 @@ def load(place: Path, options: ModelOptions) -> Loaded:
     if not layouts:
         raise unknown(checkpoint)
     with framed(checkpoint, layouts, options) as frame:
-        return _load(hold(checkpoint, frame), options)
+        return _load(hold(checkpoint, frame, options), options)
 
 
 def _load(opened: Opened, options: ModelOptions) -> Loaded:
@@ -49,20 +49,20 @@ def _load(opened: Opened, options: ModelOptions) -> Loaded:
     denoiser = put_together(frame.folder, frame.recipe, parts, options, frame.said)
     if frame.base is None:
         expect_schedule(checkpoint, denoiser.parameterization)
-    provenance = Provenance(
+    pipeline = denoiser.pipeline
+    said = Provenance(
         family=frame.recipe.family,
         base=None if frame.base is None else str(frame.base),
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        weights=opened.weights(options.variant),
         details={
-            "class": type(denoiser.pipeline).__name__,
-            "scheduler": dict(denoiser.pipeline.scheduler.config),
+            "class": type(pipeline).__name__,
+            "scheduler": dict(pipeline.scheduler.config),
             "single_file": opened.told(),
         },
     )
-    return Loaded(denoiser, provenance)
+    return Loaded(denoiser, opened.recorded(said, pipeline.components, options))
 
 
 FAMILY = Family(load, owns, on_base=True, predicted=True)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from memaudit.errors import ModelError
-from memaudit.models.single.averages import choose
+from memaudit.models.loaded import WeightsAsked
+from memaudit.models.provenance import Choice
+from memaudit.models.single.averages import AVERAGES, choose
 from memaudit.models.single.checkpoint import Checkpoint
 from memaudit.models.single.layouts import Held, Layout, held
 from memaudit.models.single.leftovers import beside, inside
@@ -18,13 +20,13 @@ PASSED_OVER = "weights that are not audited"
 
 @dataclass(frozen=True)
 class Contents:
-    """The parts that a file holds, which weights of its network they are, and what is left.
+    """The parts that a file holds, which weights of its network were chosen, and what is left.
 
     `ignored` gives the tensors that nothing needs, with the reason; `strays` have none.
     """
 
     parts: Mapping[str, Held]
-    weights: str
+    choice: Choice | None
     ignored: Mapping[str, str]
     strays: tuple[str, ...]
 
@@ -48,14 +50,14 @@ class Contents:
         return dict(sorted(Counter([*self.ignored.values(), *excused.values()]).items()))
 
 
-def sort(checkpoint: Checkpoint, layout: Layout) -> Contents:
+def sort(checkpoint: Checkpoint, layout: Layout, weights: WeightsAsked) -> Contents:
     """Say what the tensors of a file of this architecture are for."""
     ignored = beside(checkpoint.tensors)
-    averages = {name for name in checkpoint.tensors if name.startswith("model_ema.")}
+    averages = {name for name in checkpoint.tensors if name.startswith(AVERAGES)}
     parts = held(layout, [n for n in checkpoint.tensors if n not in ignored.keys() | averages])
-    chosen = choose(parts[layout.network], checkpoint.tensors)
+    chosen = choose(checkpoint.place, parts[layout.network], checkpoint.tensors, weights)
     parts = {**parts, layout.network: chosen.network}
     ignored |= dict.fromkeys(sorted(chosen.other), PASSED_OVER)
     taken = {name for part in parts.values() for name in part.names.values()}
     strays = [name for name in checkpoint.tensors if name not in taken and name not in ignored]
-    return Contents(parts, chosen.said, ignored, tuple(strays))
+    return Contents(parts, chosen.choice, ignored, tuple(strays))

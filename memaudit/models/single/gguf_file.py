@@ -45,7 +45,7 @@ class GgufFile:
     def stored(self) -> dict[str, Stored]:
         """Shapes as they were before blocks were made."""
         return {
-            name: Stored(self._shapes[name], one.tensor_type.name)
+            name: Stored(self._shapes[name], one.tensor_type.name, int(one.n_bytes))
             for name, one in self._tensors.items()
         }
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Stored:
-    """How a tensor stands in a file: its shape, and its number format as the file calls it."""
+    """How a tensor stands in a file: its shape, number format as the file calls it, and size."""
 
     shape: tuple[int, ...]
     format: str
+    bytes: int = 0
 
 
 class Reader(Protocol):
