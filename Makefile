@@ -21,7 +21,7 @@ help:
 	@echo "make schema       write the JSON Schemas of the package anew"
 	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
-	@echo "make benchmark-models  train the models whose memorized images are known (one to two hours on two cores)"
+	@echo "make benchmark-models  train the models whose memorized images are known (two to three hours on two cores)"
 
 setup: $(STAMP)
 ifeq ($(GPU),1)
@@ -125,6 +125,9 @@ benchmark-models: setup benchmark-data
 		photos-report-1000 photos-report-2000 icons-report-1000 & \
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/models.py icons-choice icons-report \
 		icons-report-2000 clothes-report & \
+	wait
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/inpainting.py & \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/families.py & \
 	wait
 
 clean:

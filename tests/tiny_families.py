@@ -59,6 +59,7 @@ from transformers import (
 )
 
 WORDS = ["a photo of a cat", "two cats on a mat", "a red boat at sea", "a house, by night"] * 20
+TOKENS, T5_TOKENS = 310, 34  # rows of the text encoders; a little more than there are tokens
 HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
 SMALL = {"hidden_size": WIDTH, "intermediate_size": 48, **HEADS}
 CHAT = (
@@ -146,7 +147,7 @@ def write_flux2(folder: Path) -> Path:
 
 def write_flux2_klein(folder: Path) -> Path:
     """Told by a Qwen3 of twenty-eight layers."""
-    config = Qwen3Config(**SMALL, num_hidden_layers=28, vocab_size=600)
+    config = Qwen3Config(**SMALL, num_hidden_layers=28, vocab_size=TOKENS)
     return _save(
         folder,
         Flux2KleinPipeline,
@@ -302,7 +303,7 @@ def write_z_image(folder: Path) -> Path:
         folder,
         ZImagePipeline,
         vae=_vae(16, scaling_factor=0.3611, shift_factor=0.1159),
-        text_encoder=Qwen3Model(Qwen3Config(**SMALL, num_hidden_layers=2, vocab_size=600)),
+        text_encoder=Qwen3Model(Qwen3Config(**SMALL, num_hidden_layers=2, vocab_size=TOKENS)),
         tokenizer=_bpe(Qwen2Tokenizer),
         transformer=ZImageTransformer2DModel(
             in_channels=16,
@@ -444,8 +445,8 @@ def _transformer_of_flux2(guided: bool) -> Flux2Transformer2DModel:
 
 
 def _t5(width: int) -> T5Config:
-    return T5Config(vocab_size=140, d_model=width, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    return T5Config(vocab_size=T5_TOKENS, d_model=width, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
 
 
 def _gemma() -> Gemma2Config:
-    return Gemma2Config(**SMALL, num_hidden_layers=2, vocab_size=600, query_pre_attn_scalar=16)
+    return Gemma2Config(**SMALL, num_hidden_layers=2, vocab_size=TOKENS, query_pre_attn_scalar=16)

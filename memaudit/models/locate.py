@@ -15,6 +15,10 @@ from memaudit.foreign import refusing
 from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
+DOWNLOADED = [  # of a model on the hub
+    *("*.json", "*.safetensors", "*/merges.txt"),
+    *("*/spiece.model", "*/tokenizer.model", "*/*.jinja"),  # of tokenizers
+]
 INDEX = "model_index.json"  # which names the parts of a pipeline
 
 
@@ -30,7 +34,7 @@ def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             spec,
             revision=options.revision,
             local_files_only=options.local_files_only,
-            allow_patterns=["*.json", "*.safetensors", "*/merges.txt"],
+            allow_patterns=DOWNLOADED,
         )
     except HFValidationError as error:
         raise ModelError(

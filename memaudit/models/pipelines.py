@@ -25,6 +25,7 @@ from memaudit.models.locate import INDEX, class_name, read_config, read_json
 from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
+from memaudit.models.tokenizing import load_tokenizer
 
 SCHEDULER = "scheduler_config.json"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -116,10 +117,9 @@ def _pipeline(folder: Path, recipe: Recipe, parts: Mapping[str, nn.Module]) -> A
     advice = f"it needs the parts that its {INDEX} names: copy it again"
     with quiet(), naming(f"the {recipe.pipeline.__name__} in {folder}", advice):
         tokenizers = {
-            name: kind.from_pretrained(folder / name, local_files_only=True)
-            if name.replace("tokenizer", "text_encoder") in parts
-            else None
+            name: None if encoder is None else load_tokenizer(kind, folder / name, encoder)
             for name, kind in recipe.tokenizers.items()
+            for encoder in [parts.get(name.replace("tokenizer", "text_encoder"))]
         }
         missing = dict.fromkeys(recipe.parts.keys() - parts.keys())
         return recipe.pipeline(

@@ -1,0 +1,41 @@
+"""The tokenizers of a pipeline: what splits captions for its text encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from memaudit.errors import ModelError
+from memaudit.models.limits import naming
+
+VOCABULARIES = (  # the files of which a tokenizer needs one set; transformers makes a blank without
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("spiece.model",),
+    ("tokenizer.model",),
+)
+LEAST = 0.9  # of what a text encoder knows; the rest of its rows is padding
+ADVICE = "copy the model again, with all files of that folder"
+
+
+def load_tokenizer(kind: Any, folder: Path, encoder: nn.Module) -> Any:
+    """Load what splits captions for an encoder; raises ModelError if it is missing or another's.
+
+    A caption split by a blank or foreign vocabulary says nothing, and no error tells of it.
+    """
+    if not any(all((folder / name).is_file() for name in names) for names in VOCABULARIES):
+        expected = "; or ".join(" and ".join(names) for names in VOCABULARIES)
+        raise ModelError(f"{folder} holds no vocabulary, expected {expected}; {ADVICE}")
+    with naming(f"the {kind.__name__} in {folder}", ADVICE):
+        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        known = len(getattr(tokenizer, "tokenizer", tokenizer))
+        embeddings: Any = encoder.get_input_embeddings()  # type: ignore[operator]
+        rows = int(embeddings.num_embeddings)
+    if not LEAST * rows <= known <= rows:
+        raise ModelError(
+            f"the tokenizer in {folder} knows {known} tokens, and its text encoder {rows}: they are "
+            "not of one model; take both from one"
+        )
+    return tokenizer
