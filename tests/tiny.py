@@ -1,10 +1,7 @@
 """Tiny Stable Diffusion pipelines with random weights, real tokenizer and real schedulers."""
 
-import gzip
-import json
 from pathlib import Path
 
-import open_clip
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -20,6 +17,8 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
+
+from memaudit.models.single.clip_tokenizer import write_clip_tokenizer
 
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 WIDTH = 32  # of a token
@@ -70,18 +69,8 @@ def write_sdxl(folder: Path, kind: type = StableDiffusionXLPipeline, channels: i
 
 def write_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer of CLIP, from the vocabulary that open_clip ships."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
-    with gzip.open(source, "rt", encoding="utf-8") as file:
-        merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
-    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
-    words = [*letters, *(letter + "</w>" for letter in letters)]
-    words += ["".join(merge.split()) for merge in merges]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: k for k, word in enumerate(words)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]), encoding="utf-8")
-    return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+    write_clip_tokenizer(folder)
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 def text_config() -> CLIPTextConfig:

@@ -40,6 +40,7 @@ def open_model(target: ModelConfig, data: DataOptions, execution: Execution) -> 
         local_files_only=execution.local_files_only,
         resolution=target.sides,
         base=target.base_model,
+        prediction=target.prediction,
         weights=target.weights,
         data=data,
     )

@@ -40,6 +40,7 @@ from memaudit.config.scan import (
     Dtype,
     ExecutionConfig,
     ModelConfig,
+    Prediction,
     ScanConfig,
 )
 from memaudit.config.split import SplitConfig
@@ -47,7 +48,6 @@ from memaudit.config.train import (
     RESOLUTION,
     LossName,
     Precision,
-    Prediction,
     ScheduleName,
     TrainConfig,
 )

@@ -14,6 +14,7 @@ from memaudit.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Prediction = Literal["epsilon", "v_prediction", "sample"]
 Weights = Literal["ema", "raw"]
 WORDS = (None, BESIDE, NO_COPIES, UNRELATED)  # are no paths
 
@@ -33,9 +34,15 @@ class ModelConfig:
     variant: str | None = option(None, "Variant of the weights, for instance fp16.")
     base_model: str | None = option(
         None,
-        "The pipeline that a folder of LoRA adapters belongs to; default: what its lora.json says.",
+        "The pipeline that LoRA adapters belong to (default: what their lora.json says), or a "
+        "folder with what a model in one file lacks.",
         metavar="MODEL",
         path=True,
+    )
+    prediction: Prediction | None = option(
+        None,
+        "What the network of a model in one file predicts, where neither the file nor --base-model "
+        "says it.",
     )
     weights: Weights | None = option(
         None,

@@ -10,11 +10,10 @@ from memaudit.config.checks import absolute, digest
 from memaudit.config.corrupted import Consistency, Mask
 from memaudit.config.data import DataOptions
 from memaudit.config.fields import LARGEST, check, option
-from memaudit.config.scan import Device
+from memaudit.config.scan import Device, Prediction
 from memaudit.errors import ConfigError
 
 LossName = Literal["clean", "ambient", "ambient-mixed", "ambient-mask", "sure", "gsure"]
-Prediction = Literal["epsilon", "v_prediction", "sample"]
 ScheduleName = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 Precision = Literal["float32", "bfloat16"]
 NOISY = ("ambient", "ambient-mixed", "sure", "gsure")  # losses on noisy copies

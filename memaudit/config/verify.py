@@ -29,7 +29,7 @@ class ReplayConfig:
         None, "With --replay: the reference model; default: where the scan found it."
     )
     base_model: str | None = option(
-        None, "With --replay: the pipeline of LoRA adapters; default: where the scan found it."
+        None, "With --replay: --base-model of the scan; default: where the scan found it."
     )
     noisy_copies: str | None = option(
         None, "With --replay: the noisy copies; default: where the scan found them."

@@ -143,12 +143,17 @@ def _parts(said: Provenance) -> tuple[PartRecord, ...]:
 
 
 def _weights(said: Provenance) -> tuple[WeightFile, ...]:
-    of_part = {file: name for name, part in said.parts.items() for file in part.bytes}
-    sizes = {file: size for part in said.parts.values() for file, size in part.bytes.items()}
     return tuple(
-        WeightFile(file, of_part.get(file), sizes.get(file), sha256)
+        _weight_file(file, sha256, said)
         for file, sha256 in {**said.weights, **said.adapters}.items()
     )
+
+
+def _weight_file(name: str, sha256: str, said: Provenance) -> WeightFile:
+    """A file; that of a model in one file holds several parts."""
+    sizes = {part: one.bytes[name] for part, one in said.parts.items() if name in one.bytes}
+    part = next(iter(sizes)) if len(sizes) == 1 else None
+    return WeightFile(name, part, sum(sizes.values()) if sizes else None, sha256)
 
 
 def _adapters(said: Provenance) -> Adapters | None:

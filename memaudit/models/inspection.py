@@ -80,7 +80,10 @@ class Conditioned:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of weights, or of adapters; part and size are null where its family does not say."""
+    """One file of weights, or of adapters; part and size are null where its family does not say.
+
+    The part is null, too, where a file holds several; its size is then that of what is read of it.
+    """
 
     name: str
     part: str | None

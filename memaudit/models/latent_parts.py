@@ -42,7 +42,7 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
 
     It is of one of these classes: the one that `entry` of model_index.json names, or the first.
     """
-    kind = _class_of(kinds, folder, entry)
+    kind = class_of(kinds, folder, entry)
     dtype = torch.float32 if folder.name in IN_FP32 else DTYPES[options.dtype]
     chosen = part_weights(kind, folder, options)
     files, folder = chosen.files, chosen.configured
@@ -85,7 +85,7 @@ def of_diffusers(kind: Any) -> bool:
     return issubclass(kind, ModelMixin)
 
 
-def _class_of(kinds: Sequence[Any], folder: Path, entry: Any) -> Any:
+def class_of(kinds: Sequence[Any], folder: Path, entry: Any) -> Any:
     """The class that a pipeline says a part is of, if it is one of those that are read."""
     named = entry[-1] if isinstance(entry, list) and entry else None
     by_name = {kind.__name__: kind for kind in kinds}

@@ -114,7 +114,7 @@ def check_size(kind: Any, config: Mapping[str, Any], held: int, folder: Path) ->
     they are loaded. Raises ModelError.
     """
     with naming(f"the {kind.__name__} in {folder}"), torch.device("meta"):
-        network = _blank(kind, config)
+        network = blank(kind, config)
     asked = sum(parameter.numel() for parameter in network.parameters())
     if asked > 2 * held + SPARE:
         raise ModelError(
@@ -148,7 +148,7 @@ def naming(
         ) from error
 
 
-def _blank(kind: Any, config: Mapping[str, Any]) -> Any:
+def blank(kind: Any, config: Mapping[str, Any]) -> Any:
     """A network without weights: diffusers' and transformers' classes are made differently."""
     if issubclass(kind, ConfigMixin):
         return kind.from_config(dict(config))

@@ -12,16 +12,17 @@ from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import class_name, locate
 from memaudit.models.refused import refuse_pipeline
-from memaudit.models.weights import PICKLED
+
+OF_FILES = ("lora", "single-file")
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
     """Load a model: a folder, a hub id, or NAME:PLACE of a family that is asked for by name.
 
-    Built in are unconditional pixel models (a pipeline or a bare UNet2DModel), Stable Diffusion
-    pipelines (1.x, 2.x, XL), LoRA adapters for one, and the perfect memorizer of images. Raises
-    ModelError for other families, pickled weights, NaN weights and folders that are not models.
-    Nothing is ever unpickled and no code of the model is run.
+    Built in are unconditional pixel models (a pipeline or a bare UNet2DModel), the pipelines of
+    `PIPELINES`, LoRA adapters for one, models in one file, and the perfect memorizer of images.
+    Raises ModelError for other families, pickled weights, NaN weights and what is no model. Nothing
+    is ever unpickled and no code of the model is run.
     """
     with naming(f"the model {spec}"):
         return _load(spec, options)
@@ -35,21 +36,7 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
             return _asked_for(asked.load(Path(rest), options), spec, options)
     place, revision = locate(spec, options)
     family = _family_of(place)
-    if options.base is not None and family is not None and not family.on_base:
-        raise ConfigError(
-            f"--base-model is the pipeline of LoRA adapters, and {place} is a model by itself: "
-            "leave it out, or give the file of the adapters as MODEL"
-        )
-    if place.is_file() and any(map(place.match, PICKLED)):
-        raise ModelError(
-            f"{place} is a pickled file, which can run any code and is never loaded. Convert it "
-            "with memaudit convert, and give the folder of a diffusers model that holds the result"
-        )
-    if family is None and place.is_file():
-        raise ModelError(
-            f"{place} is a file; give the folder of a diffusers model (model_index.json with its "
-            "sub-folders, or config.json with its .safetensors), or a file of LoRA adapters"
-        )
+    _refuse_unheeded(place, family, options)
     if family is None and options.base is not None:
         raise ModelError(
             f"{place} holds no LoRA adapters: expected a .safetensors file with tensors such as "
@@ -59,6 +46,20 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
         refuse_pipeline(place)
     loaded = (family or FAMILIES.load("pixel")).load(place, options)
     return _asked_for(loaded, spec, options, revision)
+
+
+def _refuse_unheeded(place: Path, family: Family | None, options: ModelOptions) -> None:
+    """Raise ConfigError for options that models of a family do not heed."""
+    if options.base is not None and family is not None and not family.on_base:
+        raise ConfigError(
+            f"--base-model is the pipeline of LoRA adapters or of a model in one file, and {place} "
+            "is a model by itself: leave it out, or give the file as MODEL"
+        )
+    if options.prediction is not None and not (family is not None and family.predicted):
+        raise ConfigError(
+            f"--prediction is for models in one file, and the configuration in {place} says what "
+            "its network predicts; leave it out"
+        )
 
 
 def _names(folder: Path) -> str:
@@ -74,12 +75,12 @@ def _asked_for(
 
 
 def _family_of(place: Path) -> Family | None:
-    """The first family that owns a folder; a file can only be of adapters."""
+    """The first family that owns a folder; a file is of adapters, or a whole model."""
     pipeline = PIPELINES.get(class_name(place) or "")
     if pipeline is not None:
         return FAMILIES.load(pipeline)
     asked = [name for name in FAMILIES.available() if name not in PIPELINES.values()]
-    for name in asked if place.is_dir() else ("lora",):
+    for name in asked if place.is_dir() else OF_FILES:
         family = FAMILIES.load(name)
         if family.owns is not None and family.owns(place):
             return family

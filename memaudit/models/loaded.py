@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from memaudit.config import DataOptions
+from memaudit.config import DataOptions, Prediction
 from memaudit.errors import ModelError
 from memaudit.models.ambient import Ambient
 from memaudit.models.denoiser import Denoiser
@@ -18,6 +18,7 @@ from memaudit.models.provenance import Provenance
 PART = r"(?!\.)[^/\\\0-\x1f]+"  # of a branch or tag
 REVISION = re.compile(rf"(?=.{{1,250}}$){PART}(/{PART})*")
 VARIANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+WeightsAsked = Literal["ema", "raw", "plain"] | None
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -26,9 +27,10 @@ class ModelOptions:
     """How to load a model; the words are those of diffusers.
 
     `resolution` is the side of its images, or their height and width. `base` is the pipeline that
-    LoRA adapters are put into, where they do not say which; `data` says how images are found and
-    resized, where they are what a model is made of. `weights` chooses where EMA weights lie beside
-    raw ones; "plain" are those that diffusers takes by itself.
+    LoRA adapters are put into, where they do not say which, or that a single file takes from what
+    it lacks; `prediction` is what the network of a single file predicts. `data` says how images are
+    found and resized, where they are what a model is made of. `weights` chooses where EMA weights
+    lie beside raw ones; "plain" are those that diffusers takes by itself.
     """
 
     revision: str | None = None
@@ -38,7 +40,8 @@ class ModelOptions:
     local_files_only: bool = False
     resolution: int | tuple[int, int] | None = None
     base: str | None = None
-    weights: Literal["ema", "raw", "plain"] | None = None
+    prediction: Prediction | None = None
+    weights: WeightsAsked = None
     data: DataOptions = field(default_factory=DataOptions)
 
     @property

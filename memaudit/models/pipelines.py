@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from diffusers import schedulers
@@ -27,6 +28,7 @@ from memaudit.models.recipe import Recipe
 from memaudit.models.tokenizing import load_tokenizer
 
 SCHEDULER = "scheduler_config.json"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def family_of(*recipes: Recipe) -> Family:
@@ -39,7 +41,7 @@ def family_of(*recipes: Recipe) -> Family:
     def load(folder: Path, options: ModelOptions) -> Loaded:
         return open_pipeline(folder, by_class, options)
 
-    return Family(load, owns)
+    return Family(load, owns, recipes=by_class)
 
 
 def open_pipeline(folder: Path, recipes: Mapping[str, Recipe], options: ModelOptions) -> Loaded:
@@ -78,9 +80,24 @@ def assemble(folder: Path, recipe: Recipe, options: ModelOptions) -> LatentDenoi
     parts = {
         part: load_part(kinds, folder / part, index.get(part), options)
         for part, kinds in recipe.parts.items()
-        if not _left_out(part, recipe, index)
+        if not left_out(part, recipe, index)
     }
+    return put_together(folder, recipe, parts, options)
+
+
+def put_together(
+    folder: Path,
+    recipe: Recipe,
+    parts: Mapping[str, nn.Module],
+    options: ModelOptions,
+    said: Mapping[str, Any] = NOTHING,
+) -> LatentDenoiser:
+    """Read loaded parts as a denoiser, with the tokenizers and the scheduler of a folder.
+
+    `said` is what is known of the scheduler's configuration and does not stand in the folder.
+    """
     pipeline = _pipeline(folder, recipe, parts)
+    pipeline.scheduler.register_to_config(**said)
     recipe.check(pipeline, folder)
     return recipe.denoiser(
         codec=LatentCodec(recipe.vae(pipeline), _resolution(pipeline, recipe, options, folder)),
@@ -89,7 +106,7 @@ def assemble(folder: Path, recipe: Recipe, options: ModelOptions) -> LatentDenoi
     )
 
 
-def _left_out(part: str, recipe: Recipe, index: Mapping[str, Any]) -> bool:
+def left_out(part: str, recipe: Recipe, index: Mapping[str, Any]) -> bool:
     """Whether a pipeline says that it lacks a part, which its class can do without."""
     entry = index.get(part)
     return part in recipe.optional and (entry is None or entry == [None, None])

@@ -49,12 +49,13 @@ class Provenance:
     """What the family that opened a model says of it; blank, null or empty where it does not say.
 
     `model` is MODEL as it was asked for, `revision` the commit of the hub; `load_model` adds both.
-    `base` is the pipeline that LoRA adapters are in. `weights` and `adapters` hold the sha256 (hex)
-    of each file, by name; `choices` tell of EMA and raw weights which they are, and `parts` what
-    was read of the model, by the names of its components. `parameters` are those of the network
-    that is asked. `reading` is what the parameterization is called, `mask` in words through what a
-    network of masked images is asked. `details` are further plain values of the family's own, such
-    as the configuration of a scheduler.
+    `base` is the pipeline that LoRA adapters are in, or what gave a single file what it lacks.
+    `weights` and `adapters` hold the sha256 (hex) of each file, by name; `choices` tell of EMA and
+    raw weights which they are, and `parts` what was read of the model, by the names of its
+    components. `parameters` are those of the network that is asked. `reading` is what the
+    parameterization is called, `mask` in words through what a network of masked images is asked.
+    `details` are further plain values of the family's own, such as the configuration of a
+    scheduler.
     """
 
     family: str = ""

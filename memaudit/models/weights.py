@@ -37,7 +37,7 @@ def weight_files(folder: Path, variant: str | None, stem: str = OF_DIFFUSERS) ->
     single = folder / f"{_with(stem, variant)}.safetensors"
     index = next(filter(Path.is_file, _indexes(folder, variant, stem)), None)
     if index is not None and (stem == OF_DIFFUSERS or not single.is_file()):
-        files = _shards(index)
+        files = shards(index)
     elif single.is_file():
         files = [single]
     else:
@@ -93,7 +93,7 @@ def _indexes(folder: Path, variant: str | None, stem: str) -> list[Path]:
     ]
 
 
-def _shards(index: Path) -> list[Path]:
+def shards(index: Path) -> list[Path]:
     """The files that an index names; they lie beside it, whatever it says."""
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.plugins import Plugins
+
+if TYPE_CHECKING:
+    from memaudit.models.recipe import Recipe
 
 GROUP = "memaudit.families"
 PIPELINES = {  # which family opens a pipeline, by the class that its model_index.json names
@@ -27,7 +31,7 @@ PIPELINES = {  # which family opens a pipeline, by the class that its model_inde
     "ZImagePipeline": "z-image",
     "LDMPipeline": "latent-diffusion",
 }
-OTHERS = ("closed-form", "pixel", "lora")  # in the order in which they are asked
+OTHERS = ("closed-form", "pixel", "lora", "single-file")  # in the order in which they are asked
 BUILT_IN = {  # each is in the file of its name
     name: f"memaudit.models.families.{name.replace('-', '_')}:FAMILY"
     for name in dict.fromkeys((*OTHERS, *PIPELINES.values()))
@@ -40,11 +44,15 @@ class Family:
 
     `owns` reads no weights. A family without it is asked for by name: MODEL is `NAME:PLACE`, and
     `load` gets the place. `on_base`: its models are put into another, which --base-model names.
+    `predicted`: its models may not say what they predict, so that --prediction does.
+    `recipes` are those of its pipelines, by the class that each is of.
     """
 
     load: Callable[[Path, ModelOptions], Loaded]
     owns: Callable[[Path], bool] | None = None
     on_base: bool = False
+    predicted: bool = False
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
 
 FAMILIES = Plugins[Family]("family", GROUP, BUILT_IN)
