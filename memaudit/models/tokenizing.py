@@ -35,7 +35,7 @@ def load_tokenizer(kind: Any, folder: Path, encoder: nn.Module) -> Any:
         rows = int(embeddings.num_embeddings)
     if not LEAST * rows <= known <= rows:
         raise ModelError(
-            f"the tokenizer in {folder} knows {known} tokens, and its text encoder {rows}: they are "
-            "not of one model; take both from one"
+            f"the tokenizer in {folder} knows {known} tokens, and its text encoder {rows}: they "
+            "are not of one model; take both from one"
         )
     return tokenizer
