@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from memaudit.models.families.adapters import read_adapters
+from memaudit.models.families.lora import adapt
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
@@ -49,18 +52,34 @@ def opened(model: Path, base: Path | None = None, **options: Any) -> LatentDenoi
     return denoiser
 
 
+def copied(denoiser: LatentDenoiser) -> LatentDenoiser:
+    """The same pipeline with networks of its own, which is quicker than to open it again."""
+    pipeline = copy.copy(denoiser.pipeline)
+    for name, part in denoiser.pipeline.components.items():
+        if isinstance(part, nn.Module):
+            setattr(pipeline, name, copy.deepcopy(part))
+    return replace(denoiser, backbone=replace(denoiser.backbone, pipeline=pipeline), _captions={})
+
+
+def with_file(denoiser: LatentDenoiser, file: Path) -> LatentDenoiser:
+    """A copy of a pipeline with the adapters of a file in it, as a scan puts them there."""
+    own = copied(denoiser)
+    adapt(own, read_adapters(file), f"the adapters in {file}, put into a pipeline,")
+    return own
+
+
 @torch.no_grad()
 def ask(denoiser: LatentDenoiser) -> Tensor:
+    denoiser._captions.clear()
     x = torch.randn(1, *denoiser.shape, generator=torch.Generator().manual_seed(1))
     return denoiser.denoise(x, torch.tensor([1.0]), [PROMPT])
 
 
-def network_of(denoiser: LatentDenoiser) -> str:
-    return next(
-        name
-        for name, part in denoiser.pipeline.components.items()
-        if part is denoiser.backbone.network
-    )
+def expect_same(found: Tensor, expected: Tensor, before: Tensor) -> None:
+    """Equal but for rounding, which is far smaller than what the adapters change."""
+    changed = (expected - before).norm()
+    assert changed > 1e-3 * before.norm()
+    assert (found - expected).norm() < 1e-4 * changed + 1e-6 * before.norm()
 
 
 def layers_of(module: nn.Module) -> dict[str, nn.Module]:
@@ -129,5 +148,7 @@ def dotted(
 def write(path: Path, tensors: Tensors, **metadata: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {name: json.dumps(value) for name, value in metadata.items()}
-    save_file({name: one.contiguous() for name, one in tensors.items()}, path, {"format": "pt"} | said)
+    save_file(
+        {name: one.contiguous() for name, one in tensors.items()}, path, {"format": "pt"} | said
+    )
     return path

@@ -47,13 +47,22 @@ def holds_adapters(path: Path) -> bool:
 def find_adapters(place: Path) -> list[Path]:
     """The files of adapters at a place: itself, or those of a folder."""
     if place.is_file():
-        return [place] * (holds_adapters(place) or place.name in PICKLED)
+        mine = place.name in PICKLED or holds_adapters(place) or _is_damaged(place)
+        return [place] * mine
     if (place / ADAPTERS).is_file():
         return [place / ADAPTERS]
     found = (path for path in sorted(place.glob("*.safetensors")) if path.is_file())
     return [path for path in found if holds_adapters(path)] or [
         place / name for name in PICKLED if (place / name).is_file()
     ]
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a file should hold tensors and cannot be read: what is wrong is said on reading."""
+    try:
+        return path.suffix == ".safetensors" and not tensors_in(path)
+    except ModelError:
+        return True
 
 
 def read_adapters(path: Path) -> tuple[Adapter, ...]:

@@ -1,6 +1,7 @@
 """Names that trainers give layers as a model's authors do, where diffusers reads no adapters by it.
 
-Stable Diffusion 3 (sd-scripts) and Lumina 2 (of which diffusers reads whole sets of layers only).
+Stable Diffusion 3 (sd-scripts), Lumina 2 (of which diffusers reads whole sets of layers only), and
+some layers of FLUX.2.
 """
 
 from __future__ import annotations
@@ -47,7 +48,17 @@ AROUND_LUMINA2 = {
     "final_layer_adaLN_modulation_1": ("norm_out.linear_1",),
     "final_layer_linear": ("norm_out.linear_2",),
 }
+AROUND_FLUX2 = {
+    "guidance_in_in_layer": ("time_guidance_embed.guidance_embedder.linear_1",),
+    "guidance_in_out_layer": ("time_guidance_embed.guidance_embedder.linear_2",),
+    "single_stream_modulation_lin": ("single_stream_modulation.linear",),
+    "double_stream_modulation_img_lin": ("double_stream_modulation_img.linear",),
+    "double_stream_modulation_txt_lin": ("double_stream_modulation_txt.linear",),
+    "final_layer_adaLN_modulation_1": ("norm_out.linear",),
+}
+NONE = r"(?!)"  # begins no name
 BLOCKS = {  # of the network's class: what begins a block's name, what it becomes, the two tables
+    "Flux2Transformer2DModel": (NONE, "", {}, AROUND_FLUX2),
     "SD3Transformer2DModel": (
         r"joint_blocks_(\d+)_",
         r"transformer_blocks.\1.",

@@ -36,7 +36,6 @@ BEGINNINGS = (  # of a layer's name, and the parts of the pipeline that have it
 )
 WRAPPED = "base_model.model."  # how peft begins the names of a network by itself
 OF_COMFY = "transformer."  # and ComfyUI those of a text encoder
-ADAPTED = (nn.Linear, nn.Conv2d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,7 @@ class Places:
     def _layers(self) -> dict[str, dict[str, str]]:
         """The names of layers by what they are without dots, for each part."""
         return {
-            part: {_flat(n): n for n, one in module.named_modules() if isinstance(one, ADAPTED)}
+            part: {_flat(name): name for name, one in module.named_modules() if _adaptable(one)}
             for part, module in self.parts.items()
         }
 
@@ -169,6 +168,13 @@ class Places:
         return Place(place.part, place.layer, rows.roll(len(rows) // 2))
 
 
+def _adaptable(layer: nn.Module) -> bool:
+    """Whether peft changes a layer as trainers do: it forgets dilation and mixes groups."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.groups == 1 and set(layer.dilation) == {1}
+    return isinstance(layer, nn.Linear)
+
+
 def _flat(name: str) -> str:
     return name.replace(".", "_")
 
@@ -183,10 +189,8 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def _respelled(adapter: Adapter, name: str) -> Iterator[tuple[str, str]]:
-    """Names of both halves: the file's own, those of kohya, and those of ComfyUI."""
+    """Names of both halves: the file's own, and as kohya has them."""
     if "up" in adapter.names:
         yield adapter.names["down"], adapter.names["up"]
     kohya = f"lora_unet_{_flat(name)}"
     yield f"{kohya}.lora_down.weight", f"{kohya}.lora_up.weight"
-    comfy = f"diffusion_model.{name}"
-    yield f"{comfy}.lora_A.weight", f"{comfy}.lora_B.weight"
