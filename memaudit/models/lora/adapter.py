@@ -39,7 +39,7 @@ class Adapter:
         """How many outputs the layer has."""
         if "up" in self.tensors:
             return len(self.tensors["up"])
-        w1, w2 = self.factors
+        w1, w2 = factors(self.tensors)
         return len(w1) * len(w2)
 
     @property
@@ -47,24 +47,8 @@ class Adapter:
         """The inputs of the layer, with its kernel if that is known."""
         if "up" in self.tensors:
             return tuple(self.tensors["down"].shape[1:])
-        w1, w2 = self.factors
+        w1, w2 = factors(self.tensors)
         return (w1.shape[1] * w2.shape[1], *w2.shape[2:])
-
-    @property
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """Both matrices of LoKr, whole."""
-        w1, w2 = (self._factor(name) for name in ("lokr_w1", "lokr_w2"))
-        return w1, w2
-
-    def _factor(self, name: str) -> Tensor:
-        whole = self.tensors.get(name)
-        if whole is not None:
-            return whole
-        left, right = self.tensors[f"{name}_a"], self.tensors[f"{name}_b"]
-        core = self.tensors.get("lokr_t2") if name == "lokr_w2" else None
-        if core is not None:
-            return torch.einsum("ij...,io,jn->on...", core, left, right)
-        return left @ right
 
     @property
     def rank(self) -> int:
@@ -75,7 +59,7 @@ class Adapter:
     def idle(self) -> bool:
         """Whether it changes nothing: a half or a factor of it is zero."""
         if self.kind == "LoKr":
-            return not all(bool(each.any()) for each in self.factors)
+            return not all(bool(each.any()) for each in factors(self.tensors))
         if "magnitude" in self.tensors or bool(self.tensors.get("bias", torch.zeros(1)).any()):
             return False
         return not (self.tensors["up"].any() and self.tensors["down"].any())
@@ -88,3 +72,16 @@ class Adapter:
     def inputs(self) -> int:
         """How many numbers one output is made of."""
         return math.prod(self.columns)
+
+
+def factors(tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Both matrices of LoKr, whole; the second may have the kernel of a convolution."""
+    return _factor(tensors, "lokr_w1"), _factor(tensors, "lokr_w2", tensors.get("lokr_t2"))
+
+
+def _factor(tensors: Mapping[str, Tensor], name: str, core: Tensor | None = None) -> Tensor:
+    whole = tensors.get(name)
+    if whole is not None:
+        return whole
+    left, right = tensors[f"{name}_a"], tensors[f"{name}_b"]
+    return left @ right if core is None else torch.einsum("ij...,io,jn->on...", core, left, right)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from memaudit.errors import ModelError
 from memaudit.models.lora.fitted import Fitted
+from memaudit.models.lora.proof import expect_as_written
 from memaudit.text import shown
 
 NAME = "file"  # begins what peft calls the adapters
@@ -25,17 +26,18 @@ def put(adapters: Sequence[Fitted], network: nn.Module, what: str) -> None:
     Layers are made by peft for rank 1 and scale 1 and get the tensors afterwards, in the dtype of
     the network, so that no number of a file is taken for one of peft's.
     """
-    for number, (kind, biased) in enumerate(
-        [(k, b) for k in ("LoRA", "DoRA", "LoKr") for b in (False, True)]
-    ):
-        some = [
-            one
-            for one in adapters
-            if one.adapter.kind == kind and ("bias" in one.tensors) == biased
-        ]
-        if some:
-            _put(some, network, f"{NAME}_{number}", what)
+    kinds: dict[tuple[str, bool], list[Fitted]] = {}
+    for one in adapters:
+        kinds.setdefault((one.adapter.kind, "bias" in one.tensors), []).append(one)
+    for number, some in enumerate(kinds.values()):
+        _put(some, network, f"{NAME}_{number}", what)
+    for number, some in enumerate(kinds.values()):  # peft keeps those active that came last
+        for one in some:
+            layer: Any = network.get_submodule(one.layer)
+            layer.set_adapter(f"{NAME}_{number}")
     network.requires_grad_(False).eval()
+    for one in adapters:
+        expect_as_written(network.get_submodule(one.layer), one, what)
 
 
 def _put(adapters: Sequence[Fitted], network: nn.Module, name: str, what: str) -> None:
