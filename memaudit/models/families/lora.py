@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+
 from memaudit.errors import DependencyError, ModelError
 from memaudit.models.families.adapters import find_adapters, read_adapters
 from memaudit.models.families.registry import FAMILIES, PIPELINES, Family
@@ -17,7 +19,7 @@ from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import class_name, locate, read_json
 from memaudit.models.lora.adapter import Adapter
-from memaudit.models.lora.effect import answer, expect_change, told
+from memaudit.models.lora.effect import ask, encode, expect_change, rounding
 from memaudit.models.lora.fitted import TRAINED_FOR, Fitted, fit
 from memaudit.models.lora.names import layout_of
 from memaudit.models.lora.places import Places
@@ -60,26 +62,28 @@ def adapt(denoiser: LatentDenoiser, adapters: Sequence[Adapter], what: str) -> S
     """Put adapters into the pipeline of a denoiser, part by part, and expect each to change it."""
     places = Places(denoiser.pipeline, denoiser.backbone.network)
     fitted = fit(adapters, places, what)
-    encoded = before = told(denoiser)
-    answered = answer(denoiser, encoded)
-    network, *encoders = places.parts
-    for part in [*encoders, network]:
-        own = [one for one in fitted if one.part == part]
-        if not own:
-            continue
-        module = places.parts[part]
-        dtype = next(module.parameters()).dtype
-        put(own, module, what)
-        if part == network:
-            expect_change(answered, answer(denoiser, encoded), part, dtype, what)
-        else:
-            after = told(denoiser)
-            expect_change(before, after, part, dtype, what)
-            before = after
-    if before is not encoded:
-        dtype = denoiser.backbone.network.dtype
-        expect_change(answered, answer(denoiser, before), network, dtype, what)
+    own, *encoders = places.parts
+    told = encode(denoiser)
+    answer = ask(denoiser, told)
+    least = rounding(denoiser, told, answer)
+    tells = told
+    for part in encoders:
+        if _put(part, fitted, places, what):
+            before, tells = tells, encode(denoiser)
+            half = torch.finfo(next(places.parts[part].parameters()).dtype).eps / 2
+            expect_change(before, tells, half, part, what)
+    if _put(own, fitted, places, what):
+        expect_change({own: answer}, {own: ask(denoiser, told)}, least, own, what)
+    if tells is not told:
+        expect_change({own: answer}, {own: ask(denoiser, tells)}, least, own, what)
     return fitted
+
+
+def _put(part: str, fitted: Sequence[Fitted], places: Places, what: str) -> bool:
+    """Put the adapters of one part into it; whether there are any."""
+    own = [one for one in fitted if one.part == part]
+    put(own, places.parts[part], what)
+    return bool(own)
 
 
 def _described(adapters: Sequence[Adapter], fitted: Sequence[Fitted]) -> dict[str, Any]:

@@ -19,6 +19,12 @@ def adapter_of(
 ) -> Adapter:
     """The adapter that these tensors make, by role; raises ModelError for those that do not fit."""
     found = Adapter(layer, {role: one.float() for role, one in tensors.items()}, names)
+    if _by_columns(found.tensors):
+        raise ModelError(
+            f"{said.path} holds a DoRA of {shown(layer)} that scales columns (dora_scale "
+            f"{list(found.tensors['dora_scale'].shape)}), expected one of rows, [out, 1]; merge it "
+            "into its model with the tool that trained it"
+        )
     if not (_lokr_fits(found.tensors) if found.kind == "LoKr" else _lora_fits(found.tensors)):
         raise ModelError(
             f"{said.path} holds an adapter of {shown(layer)} with {found.described()}, whose "
@@ -26,6 +32,12 @@ def adapter_of(
             "or factors of LoKr; copy or download it again"
         )
     return _lokr(found, said) if found.kind == "LoKr" else _lora(found, said)
+
+
+def _by_columns(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether lengths are those of columns, which is another formula, even if in and out agree."""
+    scale = tensors.get("dora_scale")
+    return scale is not None and scale.dim() > 1 and scale.shape[0] == 1 < scale.numel()
 
 
 def _lora_fits(tensors: Mapping[str, Tensor]) -> bool:
@@ -37,11 +49,9 @@ def _lora_fits(tensors: Mapping[str, Tensor]) -> bool:
     if mid is not None:
         flat = flat and mid.dim() == 4 and all(side == 1 for side in down.shape[2:])
         flat, inner = flat and mid.shape[1] == inner, mid.shape[0]
-    vectors = [tensors[role] for role in ("bias", "magnitude") if role in tensors]
-    scale = tensors.get("dora_scale")
-    # A scale [1, in] is that of another formula, by columns, even where in and out are alike.
-    by_rows = scale is None or (scale.dim() > 0 and scale.shape[0] == scale.numel() == len(up))
-    fits = all(vector.numel() == len(up) for vector in vectors) and by_rows
+    roles = tensors.keys() & {"bias", "magnitude", "dora_scale"}
+    vectors = [tensors[role] for role in roles]
+    fits = all(vector.numel() == len(up) for vector in vectors)
     return flat and fits and 0 < rank <= RANK and rank == inner and min(down.shape) > 0 < len(up)
 
 

@@ -81,7 +81,7 @@ def is_of_adapter(tensor: str) -> bool:
     said = named(tensor)
     if said is not None:
         return said.role != "alpha"
-    return any("adapter" in kind and ending.search(tensor) for ending, kind in OTHERS)
+    return any(kind != WORDS and ending.search(tensor) for ending, kind in OTHERS)
 
 
 def kind_of_other(tensor: str) -> str:
