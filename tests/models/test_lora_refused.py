@@ -102,13 +102,20 @@ def halves(layer: str, out: int = 32, into: int = 32, rank: int = 2) -> dict[str
         ("lora_unet_conv_in.diff", "a whole change of weights"),
         ("lora_unet_conv_norm_out.w_norm", "a whole change of weights"),
         ("lora_unet_conv_in.lokr_t1", "a factor of LoKr that has no place"),
-        ("double_blocks.0.img_attn.norm.query_norm.scale", "control LoRA .* further image"),
-        ("bundle_emb.style.clip_l", r"embeddings of words \(textual inversion\).*Merge it into"),
+        (
+            "double_blocks.0.img_attn.norm.query_norm.scale",
+            "control LoRA .* further image, and are not",
+        ),
+        (
+            "bundle_emb.style.clip_l",
+            r"embeddings of words \(textual inversion\).*Save the adapters without",
+        ),
         ("emb_params", "embeddings of words"),
         ("<style>", "embeddings of words"),
         ("unet.conv_in.weight", "holds unet.conv_in.weight, no part of an adapter"),
-        ("text_encoder.embeddings.lora_embedding_A", "an adapter of a table of words"),
+        ("text_encoder.embeddings.lora_embedding_A", r"another kind \(of a table of words\)"),
         ("\x1b[31mred.weight", r"holds \\x1b\[31mred.weight, no part of"),
+        (f"unet.{'a' * 10_000}.lora_A.weight", r"holds unet.a{495}, no part of an adapter"),
     ],
 )
 def test_what_is_no_adapter_that_is_read_is_named(refused, changes, name, words):

@@ -13,7 +13,7 @@ from memaudit.errors import ModelError
 from memaudit.foreign import refusing
 from memaudit.models.lora.adapter import Adapter
 from memaudit.models.lora.made import adapter_of
-from memaudit.models.lora.names import is_of_adapter, kind_of_other, named
+from memaudit.models.lora.names import LONG, is_of_adapter, named, other
 from memaudit.models.lora.scale import said_of
 from memaudit.models.weights import tensors_in
 from memaudit.text import shown
@@ -28,9 +28,6 @@ WHOLE = (  # roles that make one adapter, and those that may stand beside them
         for left in ({"lokr_w1"}, {"lokr_w1_a", "lokr_w1_b"})
         for right, core in (({"lokr_w2"}, set()), ({"lokr_w2_a", "lokr_w2_b"}, {"lokr_t2"}))
     ),
-)
-MERGE = (
-    "Merge it into its model with the tool that trained it, and give the folder of the merged model"
 )
 
 
@@ -102,9 +99,10 @@ def _layers(path: Path) -> dict[str, dict[str, str]]:
     for name in tensors_in(path):
         said = named(name)
         if said is None:
+            kind, advice = other(name)
             raise ModelError(
-                f"{path} holds {shown(name)}, {kind_of_other(name)}; expected adapters alone "
-                f"(LoRA, LoCon, DoRA or LoKr). {MERGE}"
+                f"{path} holds {shown(name[:LONG])}, {kind}; expected adapters alone (LoRA, LoCon, "
+                f"DoRA or LoKr). {advice}"
             )
         roles = layers.setdefault(said.layer, {})
         if said.role in roles:

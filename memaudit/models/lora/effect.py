@@ -98,8 +98,8 @@ def expect_change(before: Told, after: Told, least: float, part: str, what: str)
     if change <= least:
         raise ModelError(
             f"{what} change what its {part} answers by {change:.1e} of its length, expected more "
-            f"than {least:.1e}, which rounding does: a scan would be one of the base alone. Take "
-            "--dtype float32 if it is another, or the file of a later step"
+            f"than {least:.1e}, which rounding does: a scan would be one of the base alone. Use "
+            "--dtype float32 where that is not done yet, or take the file of a later step"
         )
 
 

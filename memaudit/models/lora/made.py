@@ -52,6 +52,7 @@ def _lora_fits(tensors: Mapping[str, Tensor]) -> bool:
     roles = tensors.keys() & {"bias", "magnitude", "dora_scale"}
     vectors = [tensors[role] for role in roles]
     fits = all(vector.numel() == len(up) for vector in vectors)
+    fits = fits and not roles >= {"magnitude", "dora_scale"}
     return flat and fits and 0 < rank <= RANK and rank == inner and min(down.shape) > 0 < len(up)
 
 

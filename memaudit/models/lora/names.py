@@ -24,25 +24,39 @@ ROLES = (  # what follows the name of the layer, by role
 )
 # XLabs has two streams in one processor, so that the layer has a number behind its `lora`.
 OF_XLABS = re.compile(r"^(.*\.processor\.(?:qkv|proj)_lora[12]?)\.(down|up)\.weight$")
-WORDS = "embeddings of words (textual inversion)"
-OTHERS = (  # what is known of tensors that are read as no adapter
-    (re.compile(r"\.hada_(w[12]|t[12])"), "an adapter of another kind (LoHa)"),
-    (re.compile(r"\.lokr_"), "a factor of LoKr that has no place in it"),
-    (re.compile(r"\.(oft_|boft_)"), "an adapter of another kind (OFT)"),
-    (re.compile(r"\.[ab][12]\.weight$"), "an adapter of another kind (GLoRA)"),
-    (re.compile(r"\.(on_input|ia3_l)\b"), "an adapter of another kind ((IA)^3)"),
-    (re.compile(r"\.(vera_|randlora_|hra_u|c3a_|bone_)"), "an adapter of another kind of peft"),
-    (re.compile(r"\.lora_embedding_[AB]"), "an adapter of a table of words"),
-    (
-        re.compile(r"(query|key)_norm\.scale$|^lora_controlnet"),
-        "a part of a control LoRA (Depth, Canny, ...), whose model is told a further image",
+MERGE = (
+    "Merge it into its model with the tool that trained it, and give the folder of the merged model"
+)
+WORDS = (
+    "embeddings of words (textual inversion)",
+    "Save the adapters without them: what they teach the network is audited by itself",
+)
+CONTROL = (
+    "a part of a control LoRA (Depth, Canny, ...)",
+    "Their models are told a further image, and are not audited",
+)
+OTHERS = (  # what is known of tensors that are read as no adapter, and what to do
+    *(
+        (re.compile(ending), (f"an adapter of another kind ({kind})", MERGE))
+        for ending, kind in (
+            (r"\.hada_(w[12]|t[12])", "LoHa"),
+            (r"\.(oft_|boft_)", "OFT"),
+            (r"\.[ab][12]\.weight$", "GLoRA"),
+            (r"\.(on_input|ia3_l)\b", "(IA)^3"),
+            (r"\.(vera_|randlora_|hra_u|c3a_|bone_)", "another of peft"),
+            (r"\.lora_embedding_[AB]", "of a table of words"),
+        )
     ),
+    (re.compile(r"\.lokr_"), ("a factor of LoKr that has no place in it", MERGE)),
     (
         re.compile(r"\.(diff(_b)?|w_norm|b_norm|set_weight|reshape_weight)$"),
-        "a whole change of weights",
+        ("a whole change of weights", MERGE),
     ),
+    (re.compile(r"(query|key)_norm\.scale$|^lora_controlnet"), CONTROL),
     (re.compile(r"^(bundle_emb|emb_params|clip_[lg]$|string_to_|<)|learned_embeds|\.emb_"), WORDS),
 )
+UNKNOWN = ("no part of an adapter that is read", MERGE)
+LONG = 500  # characters of a name, which no trainer needs
 LAYOUTS = (  # whose names these are; the first that fits
     (re.compile(r"processor\.(qkv|proj)_lora[12]?\."), "XLabs"),
     (re.compile(r"^lora_(unet|te\d?)_"), "kohya"),
@@ -66,10 +80,10 @@ class Named:
 
 def named(tensor: str) -> Named | None:
     """What the name of a tensor says, if it is one of an adapter."""
-    of_xlabs = OF_XLABS.match(tensor)
+    of_xlabs = OF_XLABS.match(tensor[:LONG])
     if of_xlabs is not None:
         return Named(of_xlabs[1], of_xlabs[2])
-    for role, ending in ROLES:
+    for role, ending in ROLES if len(tensor) <= LONG else ():
         found = ending.search(tensor)
         if found is not None and found.start():
             return Named(tensor[: found.start()], role)
@@ -81,13 +95,12 @@ def is_of_adapter(tensor: str) -> bool:
     said = named(tensor)
     if said is not None:
         return said.role != "alpha"
-    return any(kind != WORDS and ending.search(tensor) for ending, kind in OTHERS)
+    return any(other != WORDS and ending.search(tensor) for ending, other in OTHERS)
 
 
-def kind_of_other(tensor: str) -> str:
-    """What is known of a tensor that is read as no adapter."""
-    kinds = (kind for ending, kind in OTHERS if ending.search(tensor))
-    return next(kinds, "no part of an adapter that is read")
+def other(tensor: str) -> tuple[str, str]:
+    """What is known of a tensor that is read as no adapter, and what to do about it."""
+    return next((known for ending, known in OTHERS if ending.search(tensor)), UNKNOWN)
 
 
 def layout_of(tensor: str) -> str:

@@ -46,14 +46,14 @@ class Said:
 
     def of(self, layer: str, rank: int, kind: str) -> float:
         """What the second half of an adapter is multiplied by: alpha over the rank, or its root."""
-        network, _, inner = layer.partition(".")
+        network = layer.partition(".")[0]
 
         def get(name: str) -> Any:
             return self.fields.get(f"{network}.{name}", self.fields.get(name))
 
         def of_layer(name: str, otherwise: Any) -> Any:
             own = self._patterns(name, get(name))
-            return next((value for end, value in own if f".{inner}".endswith(f".{end}")), otherwise)
+            return next((value for end, value in own if f".{layer}".endswith(f".{end}")), otherwise)
 
         of_lokr = kind == "LoKr"  # whose tensors do not always show its rank
         alpha = of_layer("alpha_pattern", get("alpha" if of_lokr else "lora_alpha"))
