@@ -81,4 +81,5 @@ class TrainingDivergedError(MemauditError):
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python, torch on a GPU, and torch on a CPU say it differently."""
     named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
-    return named or "not enough memory" in str(error)
+    said = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+    return named or any(words in str(error) for words in said)

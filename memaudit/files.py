@@ -30,9 +30,12 @@ def write_whole(path: Path, content: bytes) -> None:
 def in_place(path: Path) -> Iterator[Path]:
     """Give a temporary name to write a file under, which takes its place once it is whole.
 
-    What fails or is interrupted leaves nothing behind: on a full disk it would stand in the way.
+    What fails or is interrupted leaves nothing behind: on a full disk it would stand in the way. A
+    link that has the temporary name, as in a folder of another's making, is not written through.
     """
     temporary = path.with_name(f"{path.name}.tmp")
+    with suppress(OSError):
+        temporary.unlink()
     try:
         yield temporary
         temporary.replace(path)

@@ -13,6 +13,14 @@ def silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
+def tell(text: str) -> None:
+    """Say what is going on, in a line on stderr where a command runs.
+
+    It is said by the logger "memaudit" at the level of information, to which nobody listens else.
+    """
+    LOGGER.info("%s", text)
+
+
 def remark(text: str, kind: str = "") -> None:
     """Say what somebody should know at once, in a line on stderr; a program may listen instead.
 

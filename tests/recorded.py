@@ -9,6 +9,7 @@ from memaudit.attacks.reconstruction import ODE, ONE_STEP
 from memaudit.attacks.scores import COLUMNS
 from memaudit.config import MEMBERSHIP, Mask, ScanConfig
 from memaudit.models.ambient import Ambient
+from memaudit.models.parts import Part
 from memaudit.models.provenance import Memorized, Provenance
 from memaudit.models.self_check import SelfCheck
 from memaudit.records import CLEAN, COPY, FULL, SCREEN, Primary
@@ -97,6 +98,8 @@ def settled_in_full() -> Prepared:
             reading={"prediction_type": "epsilon"},
             ambient=Ambient("ambient-mask", 0.4, 0, mask=Mask("pixels", 0.2)),
             parameters=10,
+            weights={"cat.safetensors": "7" * 64},
+            parts={"unet": Part("network", "UNet2DModel", 10, "float32", {"cat.safetensors": 40})},
             details={"scheduler": {"beta_start": ODD, "trained_betas": None}},
         ),
         reference=ReferenceRecord(

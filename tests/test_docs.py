@@ -4,9 +4,9 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 import numpy as np
@@ -18,14 +18,18 @@ from PIL import Image as PillowImage
 from memaudit.attacks.reconstruction import PREFERRED
 from memaudit.attacks.registry import BUILT_IN as ATTACKS
 from memaudit.attacks.scores import COLUMNS
+from memaudit.audit.inspection import inspect
+from memaudit.audit.inspection_words import describe, in_a_line
 from memaudit.cli.app import cli
 from memaudit.comparison.pipeline import CHANGED
 from memaudit.comparison.records import COLUMNS as COMPARED
 from memaudit.comparison.shares import SHARE_COLUMNS
-from memaudit.config import ScanConfig
+from memaudit.config import InspectConfig, ModelConfig, ScanConfig
 from memaudit.config.fields import all_options
 from memaudit.errors import MemauditError
 from memaudit.models.families.registry import FAMILIES
+from memaudit.models.inspection import FORMAT as INSPECTION_FORMAT
+from memaudit.models.inspection import Inspection
 from memaudit.models.limits import NUMBER, WHOLE
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.provenance import Provenance
@@ -78,6 +82,19 @@ def first_cells(text: str) -> list[str]:
 def names_of(record: type) -> list[str]:
     """The keys of a record, as JSON has them."""
     return [field.name for field in fields(record)]
+
+
+def keys_of(record: Any, before: str = "") -> Iterator[str]:
+    """The keys of a record and of those in it, "a.b", and "a[].b" where a is a list of them."""
+    for name, hint in get_type_hints(record).items():
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        kind = kinds[0] if get_origin(hint) is not tuple and kinds else hint
+        many = get_origin(kind) is tuple
+        item = get_args(kind)[0] if many else kind
+        if is_dataclass(item):
+            yield from keys_of(item, f"{before}{name}{'[]' * many}.")
+        else:
+            yield before + name
 
 
 def anchors(path: Path) -> set[str]:
@@ -163,6 +180,32 @@ def test_every_key_of_a_record_is_documented(place, record):
     section = between(read("docs/files.md"), place, "\n## ")
     missing = [name for name in names_of(record) if f"`{name}`" not in section]
     assert not missing
+
+
+def test_every_key_of_an_inspection_is_documented_in_its_order():
+    section = between(read("docs/inspect.md"), "## For programs", "\n## ")
+    keys = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    assert keys == list(keys_of(Inspection))
+    assert f"| `format` | {INSPECTION_FORMAT};" in section
+
+
+def test_the_inspection_that_is_shown_is_that_of_the_bundled_model(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    command, *shown = between(read("docs/inspect.md"), "```\n", "```").splitlines()
+    found = inspect(InspectConfig(target=ModelConfig(spec=command.split()[-1])))
+    assert describe(found).splitlines() == shown
+
+
+def test_the_line_of_a_scan_that_is_shown_has_the_words_of_one():
+    [line] = re.findall(r"memaudit: (model: stable-diffusion .*)", read("docs/inspect.md"))
+    overfit = in_a_line(
+        inspect(InspectConfig(target=ModelConfig(spec="memaudit/demo/models/overfit")))
+    )
+    pattern = (
+        r"model: [a-z-]+ \(\w+\), \w+, \w+, sigma [\d.e+]+ to [\d.e+]+, (pixels|latents) [\dx]+"
+    )
+    assert re.match(pattern, line)
+    assert re.match(pattern, overfit)
 
 
 def test_the_format_of_run_directories_is_documented():
@@ -382,3 +425,8 @@ def test_the_bounds_of_configurations_are_those_that_are_stated():
         for name in re.findall(r"`(\w+)`", names) or ["any"]
     }
     assert stated == {**WHOLE, "any": (-NUMBER, NUMBER)}
+
+
+def test_the_smallest_family_is_shown_as_it_is():
+    shown = between(read("CONTRIBUTING.md"), "`models/families/lumina2.py`", "An option of a scan")
+    assert read("memaudit/models/families/lumina2.py") == between(shown, "```python\n", "```")

@@ -153,3 +153,12 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_half(tmp_path / "a.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_link_that_has_the_temporary_name_is_not_written_through(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "a.json.tmp").symlink_to(tmp_path / "mine")
+    write_whole(tmp_path / "a.json", b"new")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+    assert not (tmp_path / "a.json").is_symlink()

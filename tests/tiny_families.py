@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
@@ -343,7 +342,9 @@ def write_ldm(folder: Path) -> Path:
             norm_num_groups=4,
             layers_per_block=1,
         ),
-        scheduler=DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False),
+        scheduler=DDIMScheduler(
+            beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195, clip_sample=False
+        ),
     )
 
 

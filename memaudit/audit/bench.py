@@ -15,7 +15,8 @@ from memaudit.audit.embedding import View
 from memaudit.audit.listing import Listing, list_data
 from memaudit.audit.models import open_model
 from memaudit.audit.pool import Candidates, Pool, read_pool, stack
-from memaudit.audit.reference import CHECKED, open_reference
+from memaudit.audit.reading import CHECKED
+from memaudit.audit.reference import open_reference
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import NOISE
 from memaudit.models.loaded import Loaded

@@ -19,7 +19,7 @@ from memaudit.corruption.noise import (
     weak_grid,
 )
 from memaudit.errors import ConfigError
-from memaudit.models.denoiser import Denoiser, Inpaints, in_pixels
+from memaudit.models.denoiser import Denoiser, Flows, Inpaints, in_pixels
 from memaudit.run.record import Levels
 
 ROUNDING = 1e-5  # levels are written with six digits, so the ends of a schedule may round outwards
@@ -106,7 +106,7 @@ def choose_weak_levels(noise: Noise, denoiser: Denoiser, limit: float | None) ->
             "there are fewer than two different ones; give --membership-sigma, or --attacks none"
         )
     else:
-        wanted = weak_grid(limit, WEAK_LEVELS, denoiser.sigma_min)
+        wanted = [*weak_grid(limit, WEAK_LEVELS, denoiser.sigma_min), *_middle(denoiser)]
     inside, _ = within_range(denoiser, sorted(set(wanted)))
     if not inside:
         raise ConfigError(
@@ -114,6 +114,15 @@ def choose_weak_levels(noise: Noise, denoiser: Denoiser, limit: float | None) ->
             f"{denoiser.sigma_min:.4g} .. {denoiser.sigma_max:.4g}; give --membership-sigma"
         )
     return tuple(inside)
+
+
+def _middle(denoiser: Denoiser) -> list[float]:
+    """The noise that a flow knows best, whatever the pool: there it shows what it was trained on.
+
+    Large latents have a limit far above it.
+    """
+    middle = denoiser.middle if isinstance(denoiser, Flows) else None
+    return [] if middle is None else [middle]
 
 
 def choose_hidden(

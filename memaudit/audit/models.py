@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from memaudit.config import CLOSED_FORM, DataOptions, ExecutionConfig, ModelConfig
+from typing import Protocol
+
+from memaudit.config import CLOSED_FORM, DataOptions, Device, ModelConfig
 from memaudit.errors import ConfigError
 from memaudit.models.device import resolve_device
 from memaudit.models.load import load_model
 from memaudit.models.loaded import Loaded, ModelOptions
 
 
-def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfig) -> Loaded:
+class Execution(Protocol):
+    """Where a model runs, and whether the hub may be asked for it."""
+
+    @property
+    def device(self) -> Device:
+        """A device of torch, or auto."""
+
+    @property
+    def local_files_only(self) -> bool:
+        """Whether the hub is left alone."""
+
+
+def open_model(target: ModelConfig, data: DataOptions, execution: Execution) -> Loaded:
     """Load the model under audit; raises ModelError if it cannot be audited."""
     device = resolve_device(execution.device)
     computes = not target.spec.startswith(CLOSED_FORM)  # in a dtype of its own
@@ -24,8 +38,9 @@ def open_model(target: ModelConfig, data: DataOptions, execution: ExecutionConfi
         dtype=target.dtype,
         device=str(device),
         local_files_only=execution.local_files_only,
-        resolution=target.resolution,
+        resolution=target.sides,
         base=target.base_model,
+        weights=target.weights,
         data=data,
     )
     return load_model(target.spec, options)

@@ -12,6 +12,7 @@ from memaudit.audit.calibration import keep, make_findings, options_of, recorded
 from memaudit.audit.captions import check_captions, tells_own
 from memaudit.audit.checks import describe_training
 from memaudit.audit.generation import check_quality
+from memaudit.audit.inspection_words import in_a_line
 from memaudit.audit.levels import choose_hidden
 from memaudit.audit.pictures import write_pictures
 from memaudit.audit.power import check_power
@@ -23,8 +24,9 @@ from memaudit.audit.spec import BenchSpec
 from memaudit.audit.work import Crew, Engine, sequential
 from memaudit.config import ScanConfig, keep_apart
 from memaudit.errors import RunDirectoryError
+from memaudit.models.describing import describe
 from memaudit.models.loaded import Loaded
-from memaudit.progress import Progress, remark, silent
+from memaudit.progress import Progress, remark, silent, tell
 from memaudit.run.directory import SCAN, RunDirectory
 from memaudit.run.record import FORMAT, Calibration, Record
 from memaudit.run.store import hold
@@ -50,6 +52,7 @@ def scan(
     with hold(Path(config.execution.out)) as store:
         run = RunDirectory(store)
         opened = open_parts(spec, loaded)
+        tell(in_a_line(describe(opened.loaded)))
         check_captions(opened.listing, config.attack.prompt, opened.loaded.denoiser)
         refuse_unfit(config.attack, opened.loaded.denoiser.conditioning)
         choose_hidden(config.attack, opened.loaded.denoiser)  # refuses before anything is kept

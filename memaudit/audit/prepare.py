@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from memaudit.attacks.base import Bench, Grids, encode
-from memaudit.attacks.copies import frozen_in
 from memaudit.attacks.passes import attacks_of, claims_of, pooled, with_noise
 from memaudit.audit.bench import Opened, device_of, grids_of, make_bench, sample_of
 from memaudit.audit.boxes import frames_of
@@ -23,10 +22,11 @@ from memaudit.audit.levels import (
     limit_of,
 )
 from memaudit.audit.pool import Pool, make_pool, stack, threshold_of
-from memaudit.audit.reference import CHECKED, check_reference
+from memaudit.audit.reading import CHECKED, judge_reading
+from memaudit.audit.reference import check_reference
 from memaudit.audit.spec import BenchSpec
 from memaudit.errors import RunDirectoryError
-from memaudit.models.self_check import SelfCheck, self_check
+from memaudit.models.self_check import SelfCheck
 from memaudit.progress import Progress, remark
 from memaudit.records import CLEAN, Example, Primary
 from memaudit.run.directory import RunDirectory
@@ -186,13 +186,12 @@ def _levels(
 
 def _self_check(spec: BenchSpec, opened: Opened, sample: list[Example]) -> SelfCheck | None:
     """Check how the model is read; None if it is not asked for, or nothing is read."""
-    denoiser, execution = opened.loaded.denoiser, spec.execution
-    if not execution.self_check or not any(True for _ in denoiser.misreadings()):
+    seed, execution = spec.attack.seed, spec.execution
+    if not execution.self_check:
         return None
     checked = sample[:CHECKED]
-    frozen = frozen_in(opened.loaded, opened.copies, [example.id for example in checked])
-    x0 = encode(denoiser, stack(checked))
-    return self_check(denoiser, x0, spec.attack.seed, frozen, execution.batch_size)
+    judged = judge_reading(opened.loaded, opened.copies, checked, seed, execution.batch_size)
+    return None if judged is None else judged.passed
 
 
 def _data_record(embedded: Embedded, opened: Opened) -> DataRecord:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from os.path import realpath
 
-from memaudit.attacks.base import encode
-from memaudit.attacks.copies import Copies, frozen_in, open_copies
+from memaudit.attacks.copies import Copies, open_copies
 from memaudit.audit.models import open_model
-from memaudit.audit.pool import Pool, stack
+from memaudit.audit.pool import Pool
+from memaudit.audit.reading import CHECKED, judge_reading
 from memaudit.audit.spec import BenchSpec
 from memaudit.config import (
     CLOSED_FORM,
@@ -34,13 +34,12 @@ from memaudit.errors import (
 from memaudit.models.ambient import DOUBLE_TWEEDIE
 from memaudit.models.denoiser import Denoiser
 from memaudit.models.loaded import Loaded
-from memaudit.models.self_check import SelfCheck, self_check
+from memaudit.models.self_check import SelfCheck
 from memaudit.progress import Progress
 from memaudit.records import Split
 from memaudit.run.record import ReferenceRecord
 from memaudit.statistics.conduct import ReferenceUse
 
-CHECKED = 32  # images of the self-check
 SEEN = "the reference model saw its duplicate group"
 
 
@@ -54,8 +53,9 @@ def open_reference(spec: BenchSpec, loaded: Loaded) -> Loaded | None:
     if name is None:
         return None
     _refuse_controls(spec)
-    side = loaded.denoiser.resolution[0] if name.startswith(CLOSED_FORM) else spec.target.resolution
-    target = ModelConfig(spec=name, resolution=side, dtype=spec.target.dtype)
+    exact = name.startswith(CLOSED_FORM)  # has no size of its own
+    sides = loaded.denoiser.resolution if exact else spec.target.resolution
+    target = ModelConfig(spec=name, resolution=sides, dtype=spec.target.dtype)
     try:
         reference = open_model(target, replace(spec.data, split=None), spec.execution)
     except ModelError as error:
@@ -114,15 +114,14 @@ def check_reference(
 
 
 def _reading(spec: BenchSpec, reference: Loaded, pool: Pool) -> SelfCheck | None:
-    denoiser, execution = reference.denoiser, spec.execution
-    if not execution.self_check or not any(True for _ in denoiser.misreadings()):
+    attack, execution = spec.attack, spec.execution
+    if not execution.self_check:
         return None
     examples = pool.candidates.smallest_ids(CHECKED)
-    x0 = encode(denoiser, stack(examples))
     try:
-        copies = _copies(spec.attack, reference)
-        frozen = frozen_in(reference, copies, [one.id for one in examples])
-        return self_check(denoiser, x0, spec.attack.seed, frozen, execution.batch_size)
+        copies = _copies(attack, reference)
+        judged = judge_reading(reference, copies, examples, attack.seed, execution.batch_size)
+        return None if judged is None else judged.passed
     except (MisreadModelError, DataError) as error:
         raise type(error)(f"the reference {spec.attack.reference}: {error}") from error
 

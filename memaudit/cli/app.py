@@ -14,10 +14,12 @@ import memaudit
 from memaudit.cli import INTERRUPTED
 from memaudit.cli.calibrate import calibrate
 from memaudit.cli.compare import compare
+from memaudit.cli.convert import convert
 from memaudit.cli.demo import demo
 from memaudit.cli.doctor import doctor
 from memaudit.cli.gate import gate
 from memaudit.cli.index import index
+from memaudit.cli.inspect import inspect
 from memaudit.cli.plan import plan
 from memaudit.cli.report import report
 from memaudit.cli.scan import scan
@@ -43,7 +45,7 @@ def cli() -> None:
 
 for command in (
     *(scan, plan, calibrate, compare, report, verify, gate),
-    *(split, train, index, demo, doctor),
+    *(inspect, convert, split, train, index, demo, doctor),
 ):
     cli.add_command(command)
 

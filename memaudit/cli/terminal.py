@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memaudit.progress import LOGGER
 from memaudit.text import shown
 
 if TYPE_CHECKING:  # both take their time to import
@@ -24,6 +25,15 @@ def say(text: str) -> None:
     """Print lines of a result; a name inside must have been made fit for a line before."""
     for line in text.split("\n"):
         click.echo(_fit(line))
+
+
+def can_show(text: str) -> bool:
+    """Whether the output has a letter for all of it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def say_brief(brief: Brief) -> None:
@@ -92,18 +102,23 @@ def refuse(error: click.ClickException) -> None:
 @contextmanager
 def listening() -> Iterator[None]:
     """Print remarks and what libraries log or warn of, as all else that goes to stderr."""
-    handler, root = _Complaining(logging.WARNING), logging.getLogger()
+    handler, root, before = _Complaining(logging.INFO), logging.getLogger(), LOGGER.level
     root.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
+        LOGGER.setLevel(before)
         root.removeHandler(handler)
 
 
 class _Complaining(logging.Handler):
-    """Prints each record as one line, no line twice, and of a kind of remarks the first."""
+    """Prints each record as one line, no line twice, and of a kind of remarks the first.
+
+    Of libraries only warnings and worse.
+    """
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -111,6 +126,8 @@ class _Complaining(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; of a warning the line of code that follows is left out."""
+        if record.levelno < logging.WARNING and record.name != LOGGER.name:
+            return
         text = record.getMessage().strip()
         text = text.split("\n")[0] if record.name == "py.warnings" else text
         kind = str(getattr(record, "kind", text))

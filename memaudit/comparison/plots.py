@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from memaudit.comparison.finished import FinishedRun
 from memaudit.comparison.quality import drawn_alike
 from memaudit.comparison.shares import THRESHOLDS, Distribution
-from memaudit.files import in_place
-from memaudit.progress import remark
 from memaudit.records import CLEAN, COPY, Input
+from memaudit.report.saving import plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,13 +90,13 @@ def _point(axes: Axes, run: FinishedRun, colour: str) -> None:
     bar = np.array([[excess.estimate - excess.low], [excess.high - excess.estimate]])
     place = quality.frechet, excess.estimate
     axes.errorbar([place[0]], [place[1]], yerr=bar, fmt="o", capsize=4, color=colour)
-    axes.annotate(_plain(run.name), place, xytext=(6, 6), textcoords="offset points")
+    axes.annotate(plain(run.name), place, xytext=(6, 6), textcoords="offset points")
 
 
 def _draw(column: list[Axes], one: Distribution, bins: NDArray[np.float64], colour: str) -> None:
     values = np.sort(one.values)
     n = len(values)
-    label = f"{one.split}s, {_plain(one.run)}"
+    label = f"{one.split}s, {plain(one.run)}"
     style = STYLES[one.split]
     column[0].hist(
         values,
@@ -118,21 +116,6 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def _plain(name: str) -> str:
-    """Keep matplotlib from reading dollar signs of a path as mathematics."""
-    return name.replace("$", r"\$")
-
-
 def _save(figure: Figure, path: Path) -> None:
-    from matplotlib import rc_context
-
-    # Ids of an SVG file are random without the salt.
-    with catch_warnings(record=True) as said, rc_context({"svg.hashsalt": "memaudit"}):
-        simplefilter("always")
-        for kind in KINDS:
-            target = path.with_name(f"{path.name}.{kind}")
-            undated = {"Date": None} if kind == "svg" else {}
-            with in_place(target) as temporary:
-                figure.savefig(temporary, format=kind, dpi=110, metadata=undated)
-    for text in dict.fromkeys(str(one.message) for one in said):
-        remark(f"{path.name}: {text}")
+    """Write a figure under a name without suffix, as each kind."""
+    save(figure, *(path.with_name(f"{path.name}.{kind}") for kind in KINDS))

@@ -18,6 +18,7 @@ from memaudit.config.attack import (
 from memaudit.config.base import Base
 from memaudit.config.checks import CLOSED_FORM, absolute, digest, keep_apart
 from memaudit.config.compare import CompareConfig
+from memaudit.config.convert import ConvertConfig
 from memaudit.config.corrupted import Consistency, Mask, MaskKind
 from memaudit.config.data import AlphaPolicy, DataConfig, DataOptions, ResizePolicy
 from memaudit.config.gate import GateConfig
@@ -31,6 +32,7 @@ from memaudit.config.hiding import (
     HidingKind,
     Restoration,
 )
+from memaudit.config.inspect import InspectConfig
 from memaudit.config.report import Format, ReportConfig
 from memaudit.config.scan import (
     CalibrationConfig,
@@ -73,6 +75,7 @@ __all__ = [
     "CalibrationConfig",
     "CompareConfig",
     "Consistency",
+    "ConvertConfig",
     "DataConfig",
     "DataOptions",
     "Device",
@@ -82,6 +85,7 @@ __all__ = [
     "GateConfig",
     "Hiding",
     "HidingKind",
+    "InspectConfig",
     "LossName",
     "Mask",
     "MaskKind",

@@ -14,6 +14,7 @@ from memaudit.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Weights = Literal["ema", "raw"]
 WORDS = (None, BESIDE, NO_COPIES, UNRELATED)  # are no paths
 
 
@@ -22,8 +23,11 @@ class ModelConfig:
     """The model under audit and how its weights are read; `spec` is a folder or hub id."""
 
     spec: str = option(about="The model under audit.", name="model", path=True)
-    resolution: int | None = option(
-        None, "Side of the images in pixels; default: what the model says.", low=1, high=LARGEST
+    resolution: tuple[int, ...] | None = option(
+        None,
+        "Side of the images in pixels, or height,width; default: what the model says.",
+        low=1,
+        high=LARGEST,
     )
     revision: str | None = option(None, "Branch, tag or commit of a model on the hub.")
     variant: str | None = option(None, "Variant of the weights, for instance fp16.")
@@ -33,15 +37,33 @@ class ModelConfig:
         metavar="MODEL",
         path=True,
     )
+    weights: Weights | None = option(
+        None,
+        "Which weights of a model that holds EMA weights beside raw ones; default: ema, and those "
+        "at the plain place of a model that holds one set.",
+    )
     dtype: Dtype = option(
         "float32",
         "Number format of the network; noise and scores are always float32.",
     )
 
     def __post_init__(self) -> None:
+        asked: Any = self.resolution
+        if isinstance(asked, int):  # as Python says one side
+            object.__setattr__(self, "resolution", (asked,))
         check(self)
+        if self.resolution is not None and len(self.resolution) not in (1, 2):
+            raise ConfigError(
+                f"--resolution gives {len(self.resolution)} numbers, expected the side of the "
+                "images, or their height and width"
+            )
         if self.spec == CLOSED_FORM:
             raise ConfigError(f"{CLOSED_FORM} needs the path of the images to memorize")
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width that are asked for."""
+        return None if self.resolution is None else (self.resolution[0], self.resolution[-1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,6 +70,16 @@ class LatentCodec:
         return self.vae.channels, height // self.vae.factor, width // self.vae.factor
 
     @property
+    def scaling_factor(self) -> float | None:
+        """What latents are multiplied by; None where each channel has its own."""
+        return _alone(self.vae.scale)
+
+    @property
+    def shift_factor(self) -> float | None:
+        """What is taken off before; None where each channel has its own."""
+        return _alone(self.vae.centre)
+
+    @property
     def _device(self) -> torch.device:
         return cast(torch.device, next(self.vae.module.parameters()).device)
 
@@ -96,6 +106,10 @@ class LatentCodec:
             latents = x / self.vae.scale.to(x) + self.vae.centre.to(x)
             parts = torch.split(latents, self._at_a_time)
             return torch.cat([decode_pixels(self.vae.decode(few)) for few in parts])
+
+
+def _alone(values: Tensor) -> float | None:
+    return float(f"{float(values):.6g}") if values.numel() == 1 else None
 
 
 class HasCodec(Protocol):

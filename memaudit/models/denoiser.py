@@ -29,6 +29,18 @@ class Inpaints(Protocol):
         """The noise at that share of its schedule, 0 to 1."""
 
 
+@runtime_checkable
+class Flows(Protocol):
+    """A model that knows best the noise at which signal and noise are alike, in the middle of time.
+
+    Models trained by flow matching do, whose time is drawn from the middle or evenly.
+    """
+
+    @property
+    def middle(self) -> float | None:
+        """That noise; None for a model of another kind."""
+
+
 class Denoiser(Protocol):
     """A diffusion model in sigma space (Karras et al. 2022, arXiv 2206.00364).
 

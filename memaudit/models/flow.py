@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from memaudit.corruption.noise import per_row
@@ -15,6 +16,8 @@ from memaudit.models.parameterization import Predict
 from memaudit.text import shown
 
 FLOW = "FlowMatch"  # begins the names of the schedulers of diffusers
+FlowPrediction = Literal["flow", "epsilon", "sample"]
+PREDICTIONS: tuple[FlowPrediction, ...] = get_args(FlowPrediction)
 OTHER_SCALES = {"time as u": 1.0, "time as 1000 u": 1000.0, "time as u/1000": 1e-3}
 
 
@@ -32,8 +35,9 @@ class FlowMatching:
     scale: float = 1.0
     reversed: bool = False
     sign: float = 1.0
-    prediction: Literal["flow", "epsilon", "sample"] = "flow"
+    prediction: FlowPrediction = "flow"
     steps: int = 1000
+    first_step: ClassVar[int] = 1  # of the first, 0, the noise is none
 
     @property
     def sigma_min(self) -> float:
@@ -44,6 +48,11 @@ class FlowMatching:
     def sigma_max(self) -> float:
         """The noise of the last step but one; that of the last is infinite."""
         return float(self.steps - 1)
+
+    @property
+    def middle(self) -> float:
+        """The noise at u = 1/2, where signal and noise are alike."""
+        return 1.0
 
     def x0(self, x: Tensor, sigma: Tensor, predict: Predict) -> Tensor:
         """The posterior mean of x0 given x = x0 + sigma n; fp32 in and out."""
@@ -71,8 +80,9 @@ class FlowMatching:
         for name, scale in OTHER_SCALES.items():
             if scale != self.scale:
                 yield name, replace(self, scale=scale)
-        yield "prediction type epsilon", replace(self, prediction="epsilon")
-        yield "prediction type sample", replace(self, prediction="sample")
+        for prediction in PREDICTIONS:
+            if prediction != self.prediction:
+                yield f"prediction type {prediction}", replace(self, prediction=prediction)
 
     def described(self) -> dict[str, str]:
         """What is predicted, at what time."""
@@ -86,16 +96,17 @@ class FlowMatching:
 
 
 def flow_matching(
-    config: Mapping[str, Any], scale: float = 1.0, *, backwards: bool = False
+    scheduler: SchedulerMixin, scale: float = 1.0, *, backwards: bool = False
 ) -> FlowMatching:
-    """Read a flow whose scheduler has this configuration; raises ModelError if it has another.
+    """Read a flow that this scheduler samples; raises ModelError for one of another kind.
 
     `backwards`: the network's time runs from noise to image, and its answer from image to noise.
     """
-    name, prediction = str(config.get("_class_name")), config.get("prediction_type")
+    config: Any = scheduler.config
+    name, prediction = type(scheduler).__name__, config.get("prediction_type")
     if not (name.startswith(FLOW) or prediction == "flow_prediction"):
         raise ModelError(
-            f"the scheduler is a {shown(name)} with prediction_type {prediction!r}, expected one of "
+            f"the scheduler is a {shown(name)} of prediction_type {prediction!r}, expected one of "
             "flow matching (FlowMatchEulerDiscreteScheduler, or prediction_type flow_prediction); "
             "take the scheduler_config.json that the model was trained with"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from memaudit.errors import ModelError
+from memaudit.models.chosen import Chosen, Network, choose
 from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, ModelOptions
 from memaudit.models.locate import read_config
@@ -25,7 +27,6 @@ from memaudit.models.weights import (
     numbers_in,
     require_fitting,
     staged,
-    weight_files,
 )
 from memaudit.text import shown
 
@@ -43,7 +44,8 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
     """
     kind = _class_of(kinds, folder, entry)
     dtype = torch.float32 if folder.name in IN_FP32 else DTYPES[options.dtype]
-    files = part_files(kind, folder, options.variant)
+    chosen = part_weights(kind, folder, options)
+    files, folder = chosen.files, chosen.configured
     if not (folder / "config.json").is_file() or (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} holds no {kind.__name__}: expected its config.json and weights in "
@@ -70,11 +72,12 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
     return network
 
 
-def part_files(kind: Any, folder: Path, variant: str | None) -> list[Path]:
-    """The weight files of a part; parts that have none of a variant are taken plain."""
-    stem = _stem(kind)
-    there = variant is not None and has_weights(folder, variant, stem)
-    return weight_files(folder, variant if there else None, stem)
+def part_weights(kind: Any, folder: Path, options: ModelOptions) -> Chosen:
+    """The weights of a part; parts that have none of a variant are taken plain."""
+    stem, variant = _stem(kind), options.variant
+    if variant is not None and not has_weights(folder, variant, stem):
+        options = replace(options, variant=None)
+    return choose(Network(folder.name, folder, stem), options)
 
 
 def of_diffusers(kind: Any) -> bool:

@@ -71,9 +71,10 @@ WHOLE = {  # whole numbers, each alone or in lists, and the range they must be i
     "max_position_embeddings": (1, NUMBER),
     "vocab_size": (1, NUMBER),
     "projection_dim": (1, 16_384),
+    "optimization_step": (0, 1_000_000_000),  # of a training, which EMA weights come with
 }
 LAYERS = ("block_out_channels", "layers_per_block", "transformer_layers_per_block")
-LARGE = {"rope_theta": (0, 1e12)}  # numbers that are no size of anything
+LARGE = {"rope_theta": (0, 10**12)}  # numbers that are no size of anything
 FLAGS = ("clip_sample", "rescale_betas_zero_snr")  # any text would be taken for true
 REFUSED = {  # fields that bring in other code, or other files than those that were resolved
     "quantization_config": "a quantized network",

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from memaudit.errors import ConfigError, ModelError
+from memaudit.models.chosen import expect_choice
 from memaudit.models.families.registry import FAMILIES, PIPELINES, Family
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import class_name, locate
 from memaudit.models.refused import refuse_pipeline
+from memaudit.models.weights import PICKLED
 
 
 def load_model(spec: str, options: ModelOptions) -> Loaded:
@@ -30,13 +32,18 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
     if colon and name in FAMILIES.available():
         asked = FAMILIES.load(name)
         if asked.owns is None:
-            return _asked_for(asked.load(Path(rest), options), spec)
+            return _asked_for(asked.load(Path(rest), options), spec, options)
     place, revision = locate(spec, options)
     family = _family_of(place)
     if options.base is not None and family is not None and not family.on_base:
         raise ConfigError(
             f"--base-model is the pipeline of LoRA adapters, and {place} is a model by itself: "
             "leave it out, or give the file of the adapters as MODEL"
+        )
+    if place.is_file() and any(map(place.match, PICKLED)):
+        raise ModelError(
+            f"{place} is a pickled file, which can run any code and is never loaded. Convert it "
+            "with memaudit convert, and give the folder of a diffusers model that holds the result"
         )
     if family is None and place.is_file():
         raise ModelError(
@@ -50,14 +57,18 @@ def _load(spec: str, options: ModelOptions) -> Loaded:
         )
     if family is None:
         refuse_pipeline(place)
-    return _asked_for((family or FAMILIES.load("pixel")).load(place, options), spec, revision)
+    loaded = (family or FAMILIES.load("pixel")).load(place, options)
+    return _asked_for(loaded, spec, options, revision)
 
 
 def _names(folder: Path) -> str:
     return ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing"
 
 
-def _asked_for(loaded: Loaded, spec: str, revision: str | None = None) -> Loaded:
+def _asked_for(
+    loaded: Loaded, spec: str, options: ModelOptions, revision: str | None = None
+) -> Loaded:
+    expect_choice(loaded.provenance, options, spec)
     said = replace(loaded.provenance, model=spec, revision=revision)
     return replace(loaded, provenance=said)
 

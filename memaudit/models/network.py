@@ -31,6 +31,11 @@ class NetworkDenoiser(Coded):
         """The highest finite noise the network was trained on."""
         return self.parameterization.sigma_max
 
+    @property
+    def middle(self) -> float | None:
+        """The noise in the middle of a flow's time; None for other parameterizations."""
+        return getattr(self.parameterization, "middle", None)
+
     def sigma_of_timestep(self, timestep: int) -> float:
         """The noise at a step of the training schedule."""
         return self.parameterization.sigma_of_timestep(timestep)

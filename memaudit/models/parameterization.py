@@ -15,10 +15,16 @@ from memaudit.errors import ModelError
 from memaudit.models.schedule import Schedule, schedule_from_config
 
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
-TIME_SCALES = {"time as t/1000": 1e-3, "time as 4 t": 4.0, "time as 1000 t": 1e3}
+TIME_SCALES = {
+    "time as t": 1.0,
+    "time as t/1000": 1e-3,
+    "time as 4 t": 4.0,
+    "time as 1000 t": 1e3,
+}
 OTHER_SCHEDULES = (
     {"beta_schedule": "linear"},
     {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195},
     {"beta_schedule": "squaredcos_cap_v2"},
 )
 Predict = Callable[[Tensor, Tensor], Tensor]  # what the network sees [B, C, H, W], time [B] -> F
@@ -75,6 +81,16 @@ class VariancePreserving:
         """The highest finite noise of the schedule."""
         return self.schedule.sigma_max
 
+    @property
+    def steps(self) -> int:
+        """How many steps of finite noise the schedule has."""
+        return len(self.schedule.log_sigmas)
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether one more step is noise alone."""
+        return self.schedule.ends_in_noise
+
     def time(self, sigma: Tensor) -> Tensor:
         """[B] sigma -> [B] the network's time argument."""
         t = self.schedule.timestep(sigma)
@@ -105,13 +121,15 @@ class VariancePreserving:
                 if (prediction, sign) != (self.prediction, self.sign):
                     name = f"prediction type {prediction}" + (" with its sign flipped" * (sign < 0))
                     yield name, replace(self, prediction=prediction, sign=sign)
-        yield "time running backwards", replace(self, reversed_time=True)
+        yield "time running backwards", replace(self, reversed_time=not self.reversed_time)
         for name, scale in TIME_SCALES.items():
-            yield name, replace(self, time_scale=scale)
+            if scale != self.time_scale:
+                yield name, replace(self, time_scale=scale)
         for config in OTHER_SCHEDULES:
             schedule = schedule_from_config(config)
             if not np.array_equal(schedule.log_sigmas, self.schedule.log_sigmas):
-                name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps"
+                end = f" to beta {config['beta_end']:g}" if "beta_end" in config else ""
+                name = f"schedule {schedule.name} with {len(schedule.log_sigmas)} steps{end}"
                 yield name, replace(self, schedule=schedule)
 
     def described(self) -> dict[str, str]:

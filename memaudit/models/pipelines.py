@@ -13,16 +13,17 @@ from torch import nn
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import read_ambient
+from memaudit.models.chosen import recorded
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import load_part, part_files, quiet
+from memaudit.models.latent_parts import load_part, part_weights, quiet
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import INDEX, class_name, read_config, read_json
+from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
-from memaudit.models.weights import sha256_file
 
 SCHEDULER = "scheduler_config.json"
 
@@ -128,26 +129,34 @@ def _scheduler(folder: Path) -> Any:
 def _resolution(
     pipeline: Any, recipe: Recipe, options: ModelOptions, folder: Path
 ) -> tuple[int, int]:
-    """Height and width of the images, as the network's config.json or the user says."""
-    asked, size = options.resolution, recipe.side(pipeline)
-    if asked is None and not (isinstance(size, int) and size > 0):
-        raise ModelError(
-            f"the {recipe.network}'s config.json in {folder} gives sample_size {size!r}, expected "
-            "a whole number; say the side of the images with --resolution"
-        )
-    side = asked or size
-    if asked is None and side > SIDE:
-        raise ModelError(
-            f"the model in {folder} says that its images are {side} px wide, expected {SIDE} at "
-            "most; say the side of the images with --resolution"
-        )
+    """Height and width of the images, as the user or the network's config.json says."""
+    sides = options.sides or _own_sides(pipeline, recipe, folder)
     factor = recipe.multiple(pipeline)
-    if side % factor:
+    if any(side % factor for side in sides):
+        said = " x ".join(map(str, dict.fromkeys(sides)))
         raise ModelError(
-            f"the resolution is {side}, expected a multiple of {factor}: the VAE and the "
+            f"the resolution is {said}, expected a multiple of {factor}: the VAE and the "
             f"{recipe.network} make one cell of so many pixels a side; say it with --resolution"
         )
-    return side, side
+    return sides
+
+
+def _own_sides(pipeline: Any, recipe: Recipe, folder: Path) -> tuple[int, int]:
+    """Height and width of the images, by the latents that the network says it was trained on."""
+    cells = recipe.cells_of(pipeline)
+    each = cells if isinstance(cells, list | tuple) else (cells, cells)
+    if len(each) != 2 or not all(isinstance(n, int) and n > 0 for n in each):
+        raise ModelError(
+            f"the {recipe.network}'s config.json in {folder} gives sample_size {cells!r}, expected "
+            "a whole number; say the side of the images with --resolution"
+        )
+    height, width = (n * recipe.vae(pipeline).factor for n in each)
+    if max(height, width) > SIDE:
+        raise ModelError(
+            f"the model in {folder} says that its images are {max(height, width)} px wide, "
+            f"expected {SIDE} at most; say the side of the images with --resolution"
+        )
+    return height, width
 
 
 def _provenance(
@@ -155,19 +164,20 @@ def _provenance(
 ) -> Provenance:
     """What is kept of where a denoiser came from."""
     pipeline = denoiser.pipeline
-    return Provenance(
+    chosen = [
+        part_weights(kinds[0], folder / part, options)
+        for part, kinds in recipe.parts.items()
+        if getattr(pipeline, part) is not None
+    ]
+    provenance = Provenance(
         family=recipe.family,
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        weights={
-            f"{part}/{path.name}": sha256_file(path)
-            for part, kinds in recipe.parts.items()
-            if getattr(pipeline, part) is not None
-            for path in part_files(kinds[0], folder / part, options.variant)
-        },
+        parts=parts_of(pipeline.components, {one.part: one.named(folder) for one in chosen}),
         details={
             "class": recipe.pipeline.__name__,
             "scheduler": dict(pipeline.scheduler.config),
         },
     )
+    return recorded(provenance, chosen, folder)

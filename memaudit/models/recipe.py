@@ -43,11 +43,10 @@ class Recipe:
     check: Callable[[Any, Path], None] = _anything
     denoiser: Callable[..., LatentDenoiser] = LatentDenoiser
 
-    def side(self, pipeline: Any) -> Any:
-        """Of its images in pixels; no number where the configuration gives none."""
+    def cells_of(self, pipeline: Any) -> Any:
+        """A side of its latents, or both, as it says; of any type, as another wrote it."""
         config = getattr(pipeline, self.network).config
-        cells = self.cells(pipeline) if self.cells else config.sample_size
-        return cells * self.vae(pipeline).factor if isinstance(cells, int) else cells
+        return self.cells(pipeline) if self.cells else config.sample_size
 
     def multiple(self, pipeline: Any) -> int:
         """What the sides of its images must be a multiple of, in pixels."""

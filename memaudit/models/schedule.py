@@ -30,11 +30,12 @@ class Schedule:
     """sigma(t) = sqrt((1 - abar_t) / abar_t), increasing in t = 0 .. len - 1.
 
     With zero terminal SNR (Lin et al. 2023, arXiv 2305.08891) the last sigma is infinite; the
-    curve ends one step before it.
+    curve ends one step before it, and `ends_in_noise` says so.
     """
 
     name: str
     log_sigmas: NDArray[np.float64]  # [T]
+    ends_in_noise: bool = False
 
     @property
     def sigma_min(self) -> float:
@@ -83,12 +84,12 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
     with naming("the scheduler's noise schedule", "correct its scheduler_config.json"):
         scheduler = DDPMScheduler(**betas)
     abar = scheduler.alphas_cumprod.double().numpy()
-    if len(abar) and abar[-1] == 0:  # zero terminal SNR: sigma is infinite there
-        abar = abar[:-1]
+    ends_in_noise = bool(len(abar) and abar[-1] == 0)  # zero terminal SNR: sigma is infinite there
+    abar = abar[:-1] if ends_in_noise else abar
     if len(abar) < 2 or not (abar[-1] > 0 and abar[0] < 1 and (np.diff(abar) < 0).all()):
         raise ModelError(
             f"the scheduler's betas ({short(betas)}) give no noise that rises from step to step; "
             "expected two steps or more with betas between 0 and 1. Correct scheduler_config.json"
         )
     name = "trained_betas" if "trained_betas" in betas else str(config["beta_schedule"])
-    return Schedule(name, 0.5 * np.log((1 - abar) / abar))
+    return Schedule(name, 0.5 * np.log((1 - abar) / abar), ends_in_noise)

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from memaudit.errors import MisreadModelError
 from memaudit.models.ambient import MARGIN
-from memaudit.models.denoiser import Denoiser
+from memaudit.models.denoiser import Denoiser, Told
+from memaudit.models.rescaled import rescaled
 
 DECLARED = "as declared"
 LEVELS = 4
@@ -74,6 +75,26 @@ class SelfCheck:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What the check saw, whether or not it refuses the declared reading.
+
+    `trivial`: mean squared error per level of the best blend of the noisy input and the average
+    image. `refusal` says why the reading is refused; "" where it passes.
+    """
+
+    check: SelfCheck
+    trivial: tuple[float, ...]
+    refusal: str = ""
+
+    @property
+    def passed(self) -> SelfCheck:
+        """What the check saw; raises MisreadModelError where the reading is refused."""
+        if self.refusal:
+            raise MisreadModelError(self.refusal)
+        return self.check
+
+
+@dataclass(frozen=True)
 class _Alternative:
     """Another reading: log(MSE of the alternative / MSE declared) and mean errors per level."""
 
@@ -86,7 +107,6 @@ class _Alternative:
 NOTHING = _Alternative("", math.inf, math.inf, [])  # where nothing is read
 
 
-@torch.inference_mode()
 def self_check(
     denoiser: Denoiser,
     x0: Tensor,
@@ -94,25 +114,40 @@ def self_check(
     frozen: Frozen | None = None,
     batch_size: int = 32,
 ) -> SelfCheck:
+    """Compare readings as `judge` does; raises MisreadModelError if the declared one is refused."""
+    return judge(denoiser, x0, seed, frozen, batch_size).passed
+
+
+@torch.inference_mode()
+def judge(
+    denoiser: Denoiser,
+    x0: Tensor,
+    seed: int = 0,
+    frozen: Frozen | None = None,
+    batch_size: int = 32,
+) -> Judged:
     """Compare the declared reading with its alternatives on clean images x0 [B, *shape].
 
     `frozen` is the noise that a model of noisy copies saw, or would have seen, in these images.
-    Raises MisreadModelError if an alternative is better beyond its interval, or if the declared
-    reading nowhere beats a Wiener filter, the best blend of the noisy input and the average image
-    (a network that predicts v and was never trained is such a blend, and beats both alone).
+    The reading is refused if an alternative is better beyond its interval, or if it nowhere beats a
+    Wiener filter, the best blend of the noisy input and the average image (a network that predicts
+    v and was never trained is such a blend, and beats both alone). Raises MisreadModelError where
+    nothing can be compared: no level in the range, or answers that are not finite.
     """
     tasks = [_Task.at(sigma, x0, frozen) for sigma in _levels(denoiser, frozen)]
     images = len(tasks[0].target)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((images, *x0.shape[1:]), generator=generator).to(x0)
-    readings = {DECLARED: denoiser, **dict(denoiser.misreadings())}
+    readings: dict[str, Told] = {DECLARED: denoiser, **dict(denoiser.misreadings())}
+    if len(readings) > 1:  # something is read
+        readings |= dict(rescaled(denoiser, x0))
     return _judge(_errors(readings, noise, tasks, batch_size), noise, tasks, _spread(x0))
 
 
 def _judge(
     by_reading: Mapping[str, Tensor], noise: Tensor, tasks: list[_Task], data_mean: float
-) -> SelfCheck:
-    """Refuse the declared reading, or say how it stands to its best alternative."""
+) -> Judged:
+    """Refuse the declared reading, or not, and say how it stands to its best alternative."""
     sigmas, declared = [task.sigma for task in tasks], by_reading[DECLARED]
     if not declared.isfinite().all():
         raise MisreadModelError(
@@ -124,12 +159,13 @@ def _judge(
     errors = declared.mean(1).tolist()
     alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
     better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
+    refusal = ""
     if better:
-        raise _misread(better[0], len(noise))
-    if not _useful(errors, blend):
-        raise _useless(errors, blend, sigmas)
-    best = alternatives[0] if alternatives else NOTHING
-    return SelfCheck(
+        refusal = _misread(better[0], len(noise))
+    elif not _useful(errors, blend):
+        refusal = _useless(errors, blend, sigmas)
+    best = next(iter([*better, *alternatives]), NOTHING)
+    check = SelfCheck(
         sigmas=tuple(sigmas),
         declared=tuple(errors),
         identity=tuple(identity),
@@ -138,6 +174,7 @@ def _judge(
         best_log_ratio=best.log_ratio if math.isfinite(best.log_ratio) else None,
         images=len(noise),
     )
+    return Judged(check, tuple(blend), refusal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +196,7 @@ class _Task:
         """The noise that is added to the target to make it that of the level."""
         return math.sqrt(self.sigma**2 - self.held**2)
 
-    def errors(self, reading: Denoiser, noise: Tensor, rows: slice) -> Tensor:
+    def errors(self, reading: Told, noise: Tensor, rows: slice) -> Tensor:
         """Mean squared error of some rows of a reading's estimate of the target."""
         target = self.target[rows]
         x = target + self.added * noise[rows]
@@ -189,7 +226,7 @@ def _levels(denoiser: Denoiser, frozen: Frozen | None) -> list[float]:
 
 
 def _errors(
-    readings: Mapping[str, Denoiser], noise: Tensor, tasks: list[_Task], batch_size: int
+    readings: Mapping[str, Told], noise: Tensor, tasks: list[_Task], batch_size: int
 ) -> dict[str, Tensor]:
     """Mean squared error of each image under each reading: name -> [levels, B]."""
     rows: dict[str, list[Tensor]] = {name: [] for name in readings}
@@ -220,8 +257,8 @@ def _useful(errors: list[float], blend: list[float]) -> bool:
     return any(error < floor for error, floor in zip(errors, blend, strict=True))
 
 
-def _misread(best: _Alternative, images: int) -> MisreadModelError:
-    return MisreadModelError(
+def _misread(best: _Alternative, images: int) -> str:
+    return (
         f"misread model: read as {best.name} it denoises real images better than as declared "
         f"(squared error {math.exp(best.log_ratio):.2f} times as large, {images} images). Correct "
         "the scheduler's configuration. If it is right, the model may be trained on other images "
@@ -230,8 +267,8 @@ def _misread(best: _Alternative, images: int) -> MisreadModelError:
     )
 
 
-def _useless(errors: list[float], blend: list[float], sigmas: list[float]) -> MisreadModelError:
-    return MisreadModelError(
+def _useless(errors: list[float], blend: list[float], sigmas: list[float]) -> str:
+    return (
         "unsupported or misread model: on real images its prediction is no better than the best "
         "blend of the noisy input and the average image at any noise level "
         f"(MSE {_row(errors)} against {_row(blend)} at sigma {_row(sigmas)}). Check that the "

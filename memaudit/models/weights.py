@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from torch import nn
 from memaudit.errors import ModelError
 from memaudit.foreign import open_regular, refusing
 from memaudit.models.locate import read_json
+from memaudit.models.names import bare_names, show
 
 OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
 OF_TRANSFORMERS = "model"  # and transformers
@@ -56,20 +58,22 @@ def staged(folder: Path, files: Sequence[Path], stem: str = OF_DIFFUSERS) -> Ite
     """Show a library these weights and the folder's config.json, and nothing else that lies there.
 
     Yields a temporary folder of links under the library's own names, with an index of our own where
-    there are several files: what an index of the model says is never followed.
+    there are several files: what an index of the model says is never followed. A file with wrappers
+    in the names of its tensors is copied without them.
     """
+    names = bare_names({path: tensors_in(path) for path in files})
     with TemporaryDirectory(prefix="memaudit-") as made:
         stage = Path(made)
         (stage / "config.json").symlink_to((folder / "config.json").resolve())
         if len(files) == 1:
-            (stage / f"{stem}.safetensors").symlink_to(files[0].resolve())
+            show(files[0], names[files[0]], stage / f"{stem}.safetensors")
             yield stage
             return
         places: dict[str, str] = {}
         for number, path in enumerate(files, start=1):
             name = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
-            (stage / name).symlink_to(path.resolve())
-            places |= dict.fromkeys(tensors_in(path), name)
+            show(path, names[path], stage / name)
+            places |= dict.fromkeys(names[path].values(), name)
         index = {"metadata": {"total_size": 0}, "weight_map": places}
         (stage / f"{stem}.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
         yield stage
@@ -103,8 +107,8 @@ def _shards(index: Path) -> list[Path]:
             raise ModelError(
                 f"{index} names {name!r}, expected plain names of .safetensors files beside it: a "
                 "pickle can run any code and is never loaded, and a model does not reach outside "
-                "its folder. Convert it where it is trusted: load the model there and call "
-                "save_pretrained(folder, safe_serialization=True)"
+                "its folder. Convert each of its files with memaudit convert, and name what that "
+                "wrote in the index"
             )
         if not (index.parent / name).is_file():
             raise ModelError(
@@ -132,6 +136,11 @@ def tensors_in(path: Path) -> list[str]:
         ) from error
 
 
+def names_in(files: Iterable[Path]) -> list[str]:
+    """Names of the tensors in several files."""
+    return [name for path in files for name in tensors_in(path)]
+
+
 def numbers_in(files: Sequence[Path]) -> int:
     """How many numbers weight files hold, by their headers."""
     total = 0
@@ -148,18 +157,21 @@ def _no_weights(folder: Path, expected: str) -> ModelError:
             f"{folder / expected} is {'a link that leads nowhere' if broken else 'no regular file'}"
             ", expected weights; copy or download the model again"
         )
+    pickled = sorted(path for pattern in PICKLED for path in folder.glob(pattern))
+    twins = [path for path in pickled if f"{path.stem}.safetensors" == expected]
     others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if others:
+    if others and not twins:
         return ModelError(
             f"{folder} holds {', '.join(others)}, expected {expected}; name another variant with "
             "--variant, or none, or rename the file"
         )
-    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled:
+        names = ", ".join(path.name for path in twins or pickled)
+        paths = (str((twins or pickled)[0]), str(folder / expected))
         return ModelError(
-            f"{folder} holds pickled weights only ({', '.join(pickled)}), expected {expected}; "
-            "a pickle can run any code, so it is never loaded. Convert it where it is trusted: "
-            "load the model there and call save_pretrained(folder, safe_serialization=True)"
+            f"{folder} holds pickled weights only ({names}), expected {expected}; a pickle can "
+            "run any code, so it is never loaded. Convert it: "
+            f"{shlex.join(('memaudit', 'convert', *paths))}"
         )
     return ModelError(
         f"{folder} holds no weights, expected {expected}; copy or download the model again"

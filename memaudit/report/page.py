@@ -15,6 +15,7 @@ from memaudit.report.kinds import Kind, kinds
 from memaudit.report.pictures import STRONGEST, Picture, pictures
 from memaudit.report.repeat import command
 from memaudit.report.rows import Table, table
+from memaudit.report.weights_told import weights_told
 from memaudit.report.words import describe
 from memaudit.run.record import Record
 from memaudit.statistics.findings import described
@@ -99,6 +100,8 @@ def _provenance(record: Record) -> Iterator[Fact]:
         yield "revision", model.revision
     if model.base:
         yield "base of the adapters", model.base
+    for text in weights_told(record):
+        yield "weights used", text
     yield "read as", ", ".join(f"{k} {v}" for k, v in model.reading.items()) or "not said"
     yield "number format", f"{model.dtype or 'not said'}, on {prepared.device}"
     yield (

@@ -31,7 +31,7 @@ GIVEN = {
     *("out", "index", "boxes", "controls_boxes", "files"),
 }
 DIGESTS = {"fingerprint", "question", "digest"}  # of images and of names
-OF_FILES = {"weights", "adapters"}  # digests by the names of files
+OF_FILES = {"weights", "adapters", "bytes"}  # digests and sizes by the names of files
 NAMES = {"example_id": "source", "nearest_other": "nearest_other_source"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memaudit.data import TRANSPARENT
+from memaudit.report.weights_told import weights_remarks
 from memaudit.run.record import BoxesRecord, Record
 from memaudit.statistics.conduct import ReferenceUse
 from memaudit.statistics.copies import CorrelationTest, InputResult, NoisyTraining
@@ -20,6 +21,7 @@ ALPHAS = {
 
 def remarks(record: Record) -> Iterator[str]:
     """What people should know at once: levels left out, and an audit that is not whole."""
+    yield from weights_remarks(record)
     levels, captions = record.prepared.levels, record.prepared.captions
     conduct = record.summary.conduct
     where = "the model's range" if conduct.reference is None else "the range of model or reference"

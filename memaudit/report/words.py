@@ -11,6 +11,7 @@ from memaudit.report.figure import upper
 from memaudit.report.inference import inference_said
 from memaudit.report.remarks import boxes_told, captions_told, noisy_rows, reference_rows
 from memaudit.report.tables import attack_table, claim_table, level_table, threshold_table
+from memaudit.report.weights_told import weights_told
 from memaudit.run.record import Record
 from memaudit.similarity.quality import Quality
 from memaudit.statistics.detectable import Detectable
@@ -52,6 +53,7 @@ def describe(record: Record) -> str:
         f"Verdict: {verdict.sentence}",
         "",
         *_counts(summary),
+        *(row("weights", text) for text in weights_told(record)),
         row("captions", captions_told(record)),
         *(row(*pair) for pair in boxes_told(record)),
         *_flagged(summary),

@@ -88,6 +88,7 @@ def adapt(base: Base, config: TrainConfig, device: torch.device) -> Lora:
         dtype=config.precision,
         device=str(device),
         resolution=config.resolution,
+        weights="plain",
     )
     denoiser = load_latent(locate(base.model, options)[0], options)
     if isinstance(denoiser, InpaintingDenoiser):

@@ -48,9 +48,11 @@ def refusal(memaudit_command, members, tmp_path) -> Callable[..., str]:
         words = ("--embedder", "pixels", "--out", tmp_path / "run", *options)
         run = memaudit_command("scan", model, members, *words)
         assert (run.code, run.out) == (2, "")
-        assert run.err.startswith("memaudit: error: ")
-        assert run.err.count("\n") == 1
-        return str(run.err)
+        *opened, error = run.err.splitlines()
+        assert error.startswith("memaudit: error: ")
+        assert len(opened) <= 1
+        assert all(line.startswith("memaudit: model: pixel (UNet2DModel), ") for line in opened)
+        return str(error)
 
     return scan
 
@@ -64,7 +66,7 @@ def test_pickled_weights_are_refused_and_never_opened(refusal, pipeline):
     (pipeline / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"no pickle either")
     message = refusal(pipeline)
     assert "pickled weights only (diffusion_pytorch_model.bin)" in message
-    assert "safe_serialization=True" in message
+    assert "Convert it: memaudit convert " in message
 
 
 def test_a_folder_without_weights_is_refused(refusal, pipeline):
@@ -178,7 +180,7 @@ def test_resolutions_the_network_cannot_take_are_refused(refusal, pipeline, size
 OUT_OF_BOUNDS = [
     ("unet/config", "sample_size", [0, -32, "wide", 1.5, True, 10**6, 10**30]),
     ("unet/config", "layers_per_block", [0, -1, "2", 10**9]),
-    ("unet/config", "block_out_channels", [[0, 0], [-8, 8], ["a"], [10**12], [8] * 100]),
+    ("unet/config", "block_out_channels", [[0, 0], [-8, 8], ["a"], [10**12], [8] * 300]),
     ("unet/config", "norm_num_groups", [0, -1, "8", 10**30]),
     ("unet/config", "in_channels", [0, -3, "3", 10**12]),
     ("unet/config", "dropout", [10**9]),

@@ -65,7 +65,8 @@ def test_without_its_copies_a_model_of_noisy_data_is_said_to_be_half_audited(aud
 def test_copies_beside_the_model_are_used(audit, model, tiles, tmp_path):
     copies_of(tiles[:6], model / "noisy")
     run = audit("--verbose")
-    assert run.err == ""
+    assert run.err.startswith("memaudit: model: pixel (UNet2DModel), ")
+    assert run.err.count("\n") == 1
     assert "audited against clean images and noisy copies" in run.out
     assert "  by noisy copy   " in run.out
     assert "the frozen noise of its training copies: p " in run.out

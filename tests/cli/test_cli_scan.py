@@ -1,12 +1,16 @@
 """What a scan ends in: exit codes, outputs, and run directories that are not its own."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 from PIL import Image as PillowImage
+
+from memaudit.cli.terminal import listening
+from memaudit.progress import tell
 
 HOLDER = """
 import sys
@@ -24,7 +28,23 @@ def test_evidence_exits_with_0(scan, members, controls):
         "Verdict: evidence of reproduction under this attack at this noise: 6 of 6 images said to "
         "be trained on come back as copies"
     ) in run.out
-    assert run.err == ""
+    assert run.err == (
+        "memaudit: model: closed-form, the perfect memorizer of 6 images, sigma 0.001 to 1e+04, "
+        "pixels 3x16x16\n"
+    )
+
+
+def test_what_memaudit_tells_is_a_line_on_stderr_and_what_libraries_tell_is_none(capsys):
+    library = logging.getLogger("library")
+    library.setLevel(logging.INFO)
+    with listening():
+        library.info("a library is here")
+        library.warning("a library is old")
+        tell("model: \x1b[31mred")
+    tell("nobody listens any more")
+    said = capsys.readouterr()
+    assert said.err == "memaudit: a library is old\nmemaudit: model: \\x1b[31mred\n"
+    assert said.out == ""
 
 
 def test_no_evidence_exits_with_0(memaudit_command, members, controls, tiles, write_folder):

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -101,6 +102,21 @@ def _files(folder: Path, *patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in folder.rglob(pattern))
 
 
+def _tell(loaded: Any) -> None:
+    """Say what a model is, for people and for programs."""
+    from memaudit.audit.inspection_words import describe as in_words
+    from memaudit.audit.inspection_words import in_a_line
+    from memaudit.files import to_json
+    from memaudit.models.describing import describe
+    from memaudit.models.ignored import ignored
+
+    found = replace(describe(loaded), ignored=ignored(loaded))
+    text = f"{in_words(found)}\n{in_a_line(found)}"
+    if not all(one.isprintable() or one == "\n" for one in text):
+        raise FaultError(f"not fit to be shown: {text!r}")
+    json.loads(to_json(found.content()))
+
+
 def _opens(whole: Path, work: Path, **more: Any) -> Callable[[Random], str]:
     """Open a twisted copy of a model, and ask it once."""
     from memaudit.errors import DependencyError, InputError
@@ -115,7 +131,9 @@ def _opens(whole: Path, work: Path, **more: Any) -> Callable[[Random], str]:
         for path in random.sample(files, random.choice((1, 1, 2))):
             twist(random, path)
         try:
-            denoiser = load_model(str(model), options).denoiser
+            loaded = load_model(str(model), options)
+            _tell(loaded)
+            denoiser = loaded.denoiser
             with torch.no_grad():
                 x0 = denoiser.encode(torch.zeros(1, 3, *denoiser.resolution, dtype=torch.uint8))
                 denoiser.decode(denoiser.denoise(x0, torch.tensor([1.0], device=denoiser.device)))

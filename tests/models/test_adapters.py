@@ -137,6 +137,10 @@ def test_the_scale_is_that_which_the_file_says(answer, halves, tmp_path):
     patterns = {"lora_alpha": RANK, "alpha_pattern": dict.fromkeys(halves, RANK / 2)}
     found = answer(write(tmp_path / "patterns.safetensors", peft(halves), patterns))
     torch.testing.assert_close(found, half)
+    wrapped = {"alpha_pattern": {f"_orig_mod.{name}": RANK / 2 for name in halves}}
+    tensors = peft(halves, "unet._orig_mod.")
+    found = answer(write(tmp_path / "wrapped.safetensors", tensors, patterns | wrapped))
+    torch.testing.assert_close(found, half)
 
 
 @pytest.mark.parametrize(

@@ -128,4 +128,4 @@ def test_misreadings_never_hold_the_declared_reading(make_unet: MakeUnet) -> Non
     for name, other in denoiser.misreadings():
         names.append(name)
         assert not torch.allclose(other.denoise(x, sigma), declared, rtol=1e-4), name
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 12

@@ -182,7 +182,7 @@ def test_a_model_that_memorized_noisy_copies_is_checked_by_what_it_was_trained_f
     wrong = dict(loaded.denoiser.misreadings())
     read_as = {
         "prediction type epsilon": "prediction type v_prediction",
-        "time running backwards": "time as 4 t",  # not the right one, and nearer to it
+        "time running backwards": "time running backwards",
     }
     for name, better in read_as.items():
         with pytest.raises(MisreadModelError, match=f"read as {better} it"):

@@ -7,6 +7,7 @@ from published import published
 from recorded import ALL, evidence
 
 from memaudit.errors import ConfigError
+from memaudit.models.parts import Part
 from memaudit.report.card import card
 from memaudit.report.html import html
 from memaudit.report.redaction import keyed, read_key, redact
@@ -35,6 +36,7 @@ def named():
         model="/home/secret/model",
         base="secret/base",
         weights={"secret.safetensors": "2" * 64},
+        parts={"unet": Part("network", "UNet2DModel", 1, "float32", {"secret.safetensors": 4})},
         details={"_name_or_path": "secret"},
     )
     assert prepared.copies is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,10 +16,12 @@ from memaudit.models.lora.adapter import Adapter
 from memaudit.models.lora.made import adapter_of
 from memaudit.models.lora.names import LONG, is_of_adapter, named, other
 from memaudit.models.lora.scale import said_of
+from memaudit.models.names import bare_names
 from memaudit.models.weights import tensors_in
 from memaudit.text import shown
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
+SUFFIX = ".safetensors"
 PICKLED = ("pytorch_lora_weights.bin", "adapter_model.bin")  # it and peft, of old
 LAYERS = 20_000  # that one file changes
 WHOLE = (  # roles that make one adapter, and those that may stand beside them
@@ -44,8 +47,7 @@ def holds_adapters(path: Path) -> bool:
 def find_adapters(place: Path) -> list[Path]:
     """The files of adapters at a place: itself, or those of a folder."""
     if place.is_file():
-        mine = place.name in PICKLED or holds_adapters(place) or _is_damaged(place)
-        return [place] * mine
+        return [place] * (holds_adapters(place) or _is_damaged(place))
     if (place / ADAPTERS).is_file():
         return [place / ADAPTERS]
     found = (path for path in sorted(place.glob("*.safetensors")) if path.is_file())
@@ -57,7 +59,7 @@ def find_adapters(place: Path) -> list[Path]:
 def _is_damaged(path: Path) -> bool:
     """Whether a file should hold tensors and cannot be read: what is wrong is said on reading."""
     try:
-        return path.suffix == ".safetensors" and not tensors_in(path)
+        return path.suffix == SUFFIX and not tensors_in(path)
     except ModelError:
         return True
 
@@ -71,12 +73,13 @@ def read_adapters(path: Path) -> tuple[Adapter, ...]:
     if path.name in PICKLED:
         raise ModelError(
             f"{path} holds pickled adapters, expected .safetensors: a pickle can run any code, so "
-            "it is never loaded. Convert it where it is trusted: load it there and save it with "
-            "safe_serialization=True"
+            "it is never loaded. Convert it: "
+            f"{shlex.join(('memaudit', 'convert', str(path), str(path.with_suffix(SUFFIX))))}"
         )
-    layers = _layers(path)
+    bare = bare_names({path: tensors_in(path)})[path]
+    layers = _layers(bare.values(), path)
     with refusing(ModelError, f"{path} cannot be read"):
-        tensors = load_file(path)
+        tensors = {bare[name]: tensor for name, tensor in load_file(path).items()}
     for name, tensor in tensors.items():
         _check(name, tensor, path)
     said = said_of(path)
@@ -93,10 +96,10 @@ def read_adapters(path: Path) -> tuple[Adapter, ...]:
     return adapters
 
 
-def _layers(path: Path) -> dict[str, dict[str, str]]:
+def _layers(names: Iterable[str], path: Path) -> dict[str, dict[str, str]]:
     """The names of the tensors by layer and role, each layer's whole; raises ModelError."""
     layers: dict[str, dict[str, str]] = {}
-    for name in tensors_in(path):
+    for name in names:
         said = named(name)
         if said is None:
             kind, advice = other(name)

@@ -40,15 +40,15 @@ def load(path: Path, options: ModelOptions) -> Loaded:
 
 
 def _read(source: Source, entries: list[Entry], options: ModelOptions) -> list[Image]:
-    """All that can be read, square and of one size: that asked for, or that of the first."""
+    """All that can be read, of one size: that asked for, or the square of the first."""
     images: list[NDArray[np.uint8]] = []
     for entry in entries:
         try:
             image = decode(source.read(entry), options.data.alpha).image
         except UnreadableImageError:
             continue
-        size = options.resolution or (images[0].shape[0] if images else _native_size(image))
-        images.append(resize(image, (size, size), options.data.resize))
+        side = images[0].shape[0] if images else _native_size(image)
+        images.append(resize(image, options.sides or (side, side), options.data.resize))
     return images
 
 

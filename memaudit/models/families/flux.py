@@ -19,7 +19,7 @@ from memaudit.models.recipe import Recipe
 from memaudit.models.vae import KlVae
 
 PACKED = 4  # cells of a latent in one token, two by two
-OTHER_GUIDANCE = (3.5, 0.0)
+GUIDANCE = (1.0, 3.5, 0.0)  # what a model may be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,9 @@ class Packed(Backbone):
 
     def others(self) -> Iterator[tuple[str, Backbone]]:
         """The same transformer, told other guidance."""
-        for guidance in OTHER_GUIDANCE if self._guided else ():
-            yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
+        for guidance in GUIDANCE if self._guided else ():
+            if guidance != self.guidance:
+                yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
 
 
 def _check(pipeline: Any, folder: Path) -> None:
@@ -92,7 +93,7 @@ FAMILY = family_of(
         tokenizers={"tokenizer": CLIPTokenizer, "tokenizer_2": T5TokenizerFast},
         backbone=Packed,
         vae=lambda pipeline: KlVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size,
         grain=lambda _: 2,
         check=_check,

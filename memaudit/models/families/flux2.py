@@ -20,7 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from memaudit.models.families.flux import OTHER_GUIDANCE, PACKED
+from memaudit.models.families.flux import GUIDANCE, PACKED
 from memaudit.models.flow import flow_matching
 from memaudit.models.latent import Backbone, Told, stacked
 from memaudit.models.pipelines import family_of
@@ -94,8 +94,9 @@ class Patched(Backbone):
 
     def others(self) -> Iterator[tuple[str, Backbone]]:
         """The same transformer, told other guidance."""
-        for guidance in OTHER_GUIDANCE if self._guided else ():
-            yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
+        for guidance in GUIDANCE if self._guided else ():
+            if guidance != self.guidance:
+                yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
 
 
 def _recipe(pipeline: Any, encoder: Any, tokenizer: Any) -> Recipe:
@@ -111,7 +112,7 @@ def _recipe(pipeline: Any, encoder: Any, tokenizer: Any) -> Recipe:
         tokenizers={"tokenizer": tokenizer},
         backbone=Patched,
         vae=lambda pipeline: PatchedVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size // 2,
     )
 

@@ -24,8 +24,10 @@ from memaudit.models.lora.fitted import TRAINED_FOR, Fitted, fit
 from memaudit.models.lora.names import layout_of
 from memaudit.models.lora.places import Places
 from memaudit.models.lora.put import put
+from memaudit.models.names import say_dropped
+from memaudit.models.parts import adapters_in
 from memaudit.models.pipelines import with_ambient
-from memaudit.models.weights import sha256_file
+from memaudit.models.weights import sha256_file, tensors_in
 
 RECORD = "lora.json"  # which base they belong to
 
@@ -49,12 +51,16 @@ def load(place: Path, options: ModelOptions) -> Loaded:
     what = f"the adapters in {file}, put into {base},"
     with quiet(), naming(what, TRAINED_FOR):
         fitted = adapt(denoiser, adapters, what)
+    added = adapters_in(denoiser.pipeline.components, file)
     provenance = replace(
         opened.provenance,
+        family="lora",
         base=str(base),
         adapters={file.name: sha256_file(file)},
+        parts={**opened.provenance.parts, "adapters": added},
         details={**opened.provenance.details, "adapters": _described(adapters, fitted)},
     )
+    provenance = say_dropped(provenance, {"adapters": tensors_in(file)})
     return with_ambient(denoiser, file.parent, provenance)
 
 
@@ -138,6 +144,7 @@ def _base_folder(folder: Path, options: ModelOptions) -> tuple[Path, ModelOption
         if options.base
         else said["revision"] or None,  # options.revision is the adapters'
         variant=said["variant"] or options.variant,
+        weights=options.weights or "plain",  # those that adapters are trained for
     )
     if not model:
         raise ModelError(

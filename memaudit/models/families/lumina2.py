@@ -47,6 +47,6 @@ FAMILY = family_of(
         tokenizers={"tokenizer": GemmaTokenizerFast},
         backbone=Transformer,
         vae=lambda pipeline: KlVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config, backwards=True),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler, backwards=True),
     )
 )

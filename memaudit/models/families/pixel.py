@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memaudit.errors import ModelError
 from memaudit.models.ambient import fixed_mask, read_ambient
+from memaudit.models.chosen import Chosen, Network, choose, recorded
 from memaudit.models.codec import PixelCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.latent_parts import quiet
@@ -20,15 +21,14 @@ from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, Loaded, ModelOptions
 from memaudit.models.locate import read_config, read_json
 from memaudit.models.parameterization import variance_preserving
+from memaudit.models.parts import Part, part_of
 from memaudit.models.pixel import PixelDenoiser
 from memaudit.models.provenance import Provenance
 from memaudit.models.weights import (
     freeze,
     numbers_in,
     require_fitting,
-    sha256_file,
     staged,
-    weight_files,
 )
 
 SCHEDULER = "scheduler_config.json"
@@ -51,13 +51,14 @@ def owns(folder: Path) -> bool:
 def load(folder: Path, options: ModelOptions) -> Loaded:
     """Load a pipeline folder without a VAE, or a bare UNet2DModel."""
     unet_folder, scheduler_config = _read_layout(folder)
-    config = read_config(unet_folder / "config.json")
-    _require_unconditional(config, unet_folder)
-    weights = weight_files(unet_folder, options.variant)
-    network = _load_unet(unet_folder, weights, options)
+    _require_unconditional(read_config(unet_folder / "config.json"), unet_folder)
+    chosen = choose(Network("unet", unet_folder, named=unet_folder == folder), options)
+    config = read_config(chosen.configured / "config.json")
+    _require_unconditional(config, chosen.configured)
+    network = _load_unet(chosen, options)
     ambient = read_ambient(folder)
     told = ambient is not None and ambient.told_its_mask
-    denoiser = wrap(network, scheduler_config, options.resolution, told)
+    denoiser = wrap(network, scheduler_config, options.sides, told)
     if ambient is not None:
         denoiser = replace(denoiser, lowest=ambient.lowest, mask=fixed_mask(ambient, denoiser))
     provenance = Provenance(
@@ -67,16 +68,19 @@ def load(folder: Path, options: ModelOptions) -> Loaded:
         mask=_describe(denoiser.mask),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in network.parameters()),
-        weights={path.name: sha256_file(path) for path in weights},
         details={"class": config["_class_name"], "scheduler": dict(scheduler_config)},
+        parts={
+            "unet": part_of("unet", network, chosen.named(unet_folder)),
+            **_scheduler_part(scheduler_config),
+        },
     )
-    return Loaded(denoiser, provenance, ambient, folder)
+    return Loaded(denoiser, recorded(provenance, [chosen], unet_folder), ambient, folder)
 
 
 def wrap(
     network: UNet2DModel,
     scheduler_config: Mapping[str, Any],
-    resolution: int | None = None,
+    resolution: tuple[int, int] | None = None,
     masked: bool = False,
 ) -> PixelDenoiser:
     """Read a UNet2DModel through its scheduler's configuration.
@@ -96,6 +100,12 @@ def wrap(
         parameterization=variance_preserving(scheduler_config),
         clip=_clip(scheduler_config),
     )
+
+
+def _scheduler_part(config: Mapping[str, Any]) -> dict[str, Part]:
+    if "assumed" in config:
+        return {}
+    return {"scheduler": Part("scheduler", str(config.get("_class_name", "")))}
 
 
 def _describe(mask: Tensor | None) -> str | None:
@@ -125,16 +135,23 @@ def _read_layout(folder: Path) -> tuple[Path, Mapping[str, Any]]:
             unet if unet.is_dir() else folder,
             _read_scheduler(scheduler if scheduler.is_dir() else folder),
         )
-    if not (folder / "config.json").is_file():
+    if (folder / "config.json").is_file():
+        return folder, _scheduler_of((folder, folder.parent / "scheduler"))
+    if not (folder / "unet" / "config.json").is_file():  # as training scripts keep every N steps
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
         raise ModelError(
             f"{folder} holds no model: expected model_index.json (a pipeline) or config.json (a "
             f"bare UNet2DModel), found {found}"
         )
-    for beside in (folder, folder.parent / "scheduler"):
-        if (beside / SCHEDULER).is_file():
-            return folder, _read_scheduler(beside)
-    return folder, {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "assumed": True}
+    return folder / "unet", _scheduler_of((folder / "scheduler", folder.parent / "scheduler"))
+
+
+def _scheduler_of(places: Sequence[Path]) -> Mapping[str, Any]:
+    """The first configuration of a scheduler that is there; where none is, one is assumed."""
+    for place in places:
+        if (place / SCHEDULER).is_file():
+            return _read_scheduler(place)
+    return {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "assumed": True}
 
 
 def _read_scheduler(folder: Path) -> dict[str, Any]:
@@ -157,7 +174,8 @@ def _require_unconditional(config: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet2DModel:
+def _load_unet(chosen: Chosen, options: ModelOptions) -> UNet2DModel:
+    folder, weights = chosen.configured, chosen.files
     config = read_config(folder / "config.json")
     with quiet(), naming(f"the UNet in {folder}", "check that its files are of one model"):
         check_size(UNet2DModel, config, numbers_in(weights), folder)
@@ -176,7 +194,7 @@ def _load_unet(folder: Path, weights: list[Path], options: ModelOptions) -> UNet
     return cast(UNet2DModel, network.to(options.device, memory_format=torch.channels_last))
 
 
-def _resolution(config: Any, override: int | None) -> tuple[int, int]:
+def _resolution(config: Any, override: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width, as the UNet's config.json or the user says."""
     size = config.sample_size if override is None else override
     if size is None:

@@ -103,7 +103,7 @@ FAMILY = family_of(
         tokenizers={"tokenizer": Qwen2Tokenizer},
         backbone=Packed,
         vae=lambda pipeline: FrameVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size,
         grain=lambda _: 2,
     )

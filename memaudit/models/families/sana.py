@@ -96,6 +96,6 @@ FAMILY = family_of(
         tokenizers={"tokenizer": GemmaTokenizerFast},
         backbone=Transformer,
         vae=lambda pipeline: DeepVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config, _time_scale(pipeline)),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler, _time_scale(pipeline)),
     )
 )

@@ -60,6 +60,6 @@ FAMILY = family_of(
         },
         backbone=Transformer,
         vae=lambda pipeline: KlVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config, 1000.0),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler, 1000.0),
     )
 )

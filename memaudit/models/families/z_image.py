@@ -50,7 +50,7 @@ FAMILY = family_of(
         tokenizers={"tokenizer": Qwen2Tokenizer},
         backbone=Transformer,
         vae=lambda pipeline: KlVae(pipeline.vae),
-        reading=lambda pipeline: flow_matching(pipeline.scheduler.config, backwards=True),
+        reading=lambda pipeline: flow_matching(pipeline.scheduler, backwards=True),
         cells=lambda _: CELLS,
         grain=lambda _: 2,
     )

@@ -16,6 +16,7 @@ from memaudit.foreign import parse_json, refusing
 from memaudit.models.limits import short
 from memaudit.models.locate import read_json
 from memaudit.models.lora.adapter import RANK
+from memaudit.models.names import bare
 from memaudit.text import shown
 
 OF_PEFT = "adapter_config.json"  # what peft writes beside the adapters
@@ -68,7 +69,7 @@ class Said:
         """Names of layers with a number of their own; peft takes them for expressions."""
         found = []
         for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
-            plain = pattern.removeprefix("^").removesuffix("$").replace(r"\.", ".")
+            plain = bare(pattern.removeprefix("^").removesuffix("$").replace(r"\.", "."))
             if PLAIN.fullmatch(plain) is None:
                 raise ModelError(
                     f"{self.path} gives {name} for {shown(short(pattern))}, expected plain names "

@@ -60,6 +60,6 @@ def refuse_pickle(path: Path) -> None:
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"{path} is not a .safetensors file, and embedder weights are read from no other "
-            "kind: a pickled checkpoint can run code. Convert it with "
-            "safetensors.torch.save_file and pass the result."
+            "kind: a pickled checkpoint can run code. Convert it with memaudit convert and pass "
+            "the result."
         )
