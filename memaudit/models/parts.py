@@ -60,6 +60,11 @@ def part_of(name: str, component: Any, files: Mapping[str, Path]) -> Part:
     return _with_weights(role, kind, own, files)
 
 
+def numbers_of_adapters(network: nn.Module) -> int:
+    """How many numbers the adapters in a network hold."""
+    return sum(one.numel() for key, one in network.named_parameters() if ADAPTER.search(key))
+
+
 def adapters_in(components: Mapping[str, Any], file: Path) -> Part:
     """Describe the LoRA adapters that were put into networks, all from one file."""
     found = {

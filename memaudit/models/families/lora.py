@@ -25,7 +25,7 @@ from memaudit.models.lora.names import layout_of
 from memaudit.models.lora.places import Places
 from memaudit.models.lora.put import put
 from memaudit.models.names import say_dropped
-from memaudit.models.parts import adapters_in
+from memaudit.models.parts import adapters_in, numbers_of_adapters
 from memaudit.models.pipelines import with_ambient
 from memaudit.models.weights import sha256_file, tensors_in
 
@@ -51,11 +51,13 @@ def load(place: Path, options: ModelOptions) -> Loaded:
     what = f"the adapters in {file}, put into {base},"
     with quiet(), naming(what, TRAINED_FOR):
         fitted = adapt(denoiser, adapters, what)
+    own = numbers_of_adapters(denoiser.backbone.network)
     added = adapters_in(denoiser.pipeline.components, file)
     provenance = replace(
         opened.provenance,
         family="lora",
         base=str(base),
+        parameters=(opened.provenance.parameters or 0) + own,
         adapters={file.name: sha256_file(file)},
         parts={**opened.provenance.parts, "adapters": added},
         details={**opened.provenance.details, "adapters": _described(adapters, fitted)},
