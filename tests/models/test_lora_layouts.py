@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionInpaintPipeline
 from diffusers.training_utils import _collate_lora_metadata
 from diffusers.utils import convert_state_dict_to_diffusers
 from lora_files import (
@@ -29,6 +30,7 @@ from peft import (
     get_peft_model_state_dict,
     inject_adapter_in_model,
 )
+from tiny import write_sd
 from tiny_families import WRITERS
 from torch import Tensor
 
@@ -180,8 +182,10 @@ def test_what_diffusers_saves_is_read(plain, tmp_path, name, rooted):
 def test_what_peft_saves_of_a_network_is_read(plain, tmp_path, name):
     denoiser = copied(plain(name))
     targets = ["to_q", "to_v", "proj_out", "norm1.linear"]
+    first = next(n for n in layers_of(denoiser.backbone.network) if n.endswith("to_q"))
+    own = {"rank_pattern": {first: 2}, "alpha_pattern": {rf"^{first}$": 9}}
+    config = LoraConfig(r=4, lora_alpha=2, init_lora_weights=False, target_modules=targets, **own)
     torch.manual_seed(0)
-    config = LoraConfig(r=4, lora_alpha=2, init_lora_weights=False, target_modules=targets)
     wrapped = get_peft_model(denoiser.backbone.network, config)
     expected = ask(denoiser)
     wrapped.save_pretrained(tmp_path / "peft")
@@ -264,6 +268,18 @@ def test_adapters_of_a_network_and_of_its_encoders_are_read_together(base, plain
     assert isinstance(loaded.denoiser, LatentDenoiser)
     expect_same(ask(loaded.denoiser), ask(denoiser), before)
     assert loaded.provenance.details["adapters"]["layers"] == {"text_encoder_2": 13, "unet": 85}
+
+
+def test_adapters_of_a_network_that_is_told_a_mask_are_read(tmp_path):
+    base = write_sd(tmp_path / "base", StableDiffusionInpaintPipeline, channels=9)
+    denoiser = opened(base)
+    before, network = ask(denoiser), denoiser.backbone.network
+    changes = changes_of(layers_of(network))
+    assert changes["conv_in"].down.shape[1] == 9
+    file = write(tmp_path / "style.safetensors", flat("lora_unet_")(changes))
+    found = ask(with_file(denoiser, file))
+    merge(network, changes)
+    expect_same(found, ask(denoiser), before)
 
 
 def test_an_adapter_that_is_written_twice_alike_counts_once(plain, merged, tmp_path):

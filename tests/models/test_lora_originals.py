@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
+from diffusers import SD3Transformer2DModel
 from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
 from lora_files import (
     Change,
@@ -24,10 +24,7 @@ from tiny_families import WRITERS
 from torch import nn
 
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.lora.adapter import Adapter
-from memaudit.models.lora.fitted import fit
 from memaudit.models.lora.originals import AROUND_SD3, OF_SD3
-from memaudit.models.lora.places import Places
 
 ATTENTION = ("attn.to_q", "attn.to_k", "attn.to_v")
 ADDED = ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")
@@ -236,23 +233,6 @@ def test_the_names_of_xlabs_are_read(plain, tmp_path):
     expect_same(
         ask(with_file(plain("FluxPipeline"), file)), ask(denoiser), ask(plain("FluxPipeline"))
     )
-
-
-@pytest.mark.parametrize("rank", [2, 4])  # a rank of 4 may be four blocks, one for each layer
-def test_the_first_layer_of_a_single_block_of_flux_is_four_layers(plain, rank):
-    """In the sizes of the real model, which diffusers knows it by."""
-    with torch.device("meta"):
-        network = FluxTransformer2DModel(num_layers=0, num_single_layers=1, guidance_embeds=True)
-    pipeline = copied(plain("FluxPipeline")).pipeline
-    pipeline.transformer = network
-    up, down = torch.randn(21504, rank), torch.randn(rank, 3072)
-    adapter = Adapter("lora_unet_single_blocks_0_linear1", {"down": down, "up": up})
-    fitted = fit([adapter], Places(pipeline, network), "the adapters")
-    block = "single_transformer_blocks.0."
-    names = [*(block + one for one in ATTENTION), block + "proj_mlp"]
-    assert [one.layer for one in fitted] == names
-    assert torch.equal(torch.cat([one.tensors["up"] for one in fitted]), up)
-    assert all(torch.equal(one.tensors["down"], down) for one in fitted)
 
 
 def test_the_table_of_stable_diffusion_3_is_that_of_diffusers_for_whole_models():

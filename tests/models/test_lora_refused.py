@@ -160,6 +160,27 @@ def test_what_is_no_adapter_that_is_read_is_named(refused, changes, name, words)
             {f"{LAYER}.lokr_w1": torch.ones(4), f"{LAYER}.lokr_w2": torch.ones(4, 4)},
             "do not fit each other",
         ),
+        (
+            {
+                f"{LAYER}.lokr_w1": torch.ones(4, 4),
+                f"{LAYER}.lokr_w2_a": torch.ones(10**6, 1),
+                f"{LAYER}.lokr_w2_b": torch.ones(1, 10**6),
+            },
+            "changes 4000000 outputs of 4000000 inputs",
+        ),
+        (
+            {
+                f"{LAYER}.lokr_w1_a": torch.ones(10**5, 1),
+                f"{LAYER}.lokr_w1_b": torch.ones(1, 10**5),
+                f"{LAYER}.lokr_w2": torch.ones(1000, 1000),
+            },
+            "do not fit each other",
+        ),
+        (
+            halves(LAYER, into=10**6, rank=1)
+            | {f"{LAYER}.lora_mid.weight": torch.ones(1, 1, 1000, 1000)},
+            "do not fit each other",
+        ),
     ],
 )  # fmt: skip
 def test_damaged_adapters_are_named(refused, changes, more, words):

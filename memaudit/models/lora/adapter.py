@@ -39,16 +39,25 @@ class Adapter:
         """How many outputs the layer has."""
         if "up" in self.tensors:
             return len(self.tensors["up"])
-        w1, w2 = factors(self.tensors)
-        return len(w1) * len(w2)
+        return self._sides("lokr_w1")[0] * self._sides("lokr_w2")[0]
 
     @property
     def columns(self) -> tuple[int, ...]:
         """The inputs of the layer, with its kernel if that is known."""
         if "up" in self.tensors:
             return tuple(self.tensors["down"].shape[1:])
-        w1, w2 = factors(self.tensors)
-        return (w1.shape[1] * w2.shape[1], *w2.shape[2:])
+        _, width, *kernel = self._sides("lokr_w2")
+        return (self._sides("lokr_w1")[1] * width, *kernel)
+
+    def _sides(self, name: str) -> tuple[int, ...]:
+        """The shape of a factor of LoKr, which may be far larger than what it is made of."""
+        if name in self.tensors:
+            return tuple(self.tensors[name].shape)
+        left, right = self.tensors[f"{name}_a"], self.tensors[f"{name}_b"]
+        core = self.tensors.get("lokr_t2") if name == "lokr_w2" else None
+        if core is not None:
+            return left.shape[1], right.shape[1], *core.shape[2:]
+        return left.shape[0], right.shape[1]
 
     @property
     def rank(self) -> int:
@@ -59,7 +68,7 @@ class Adapter:
     def idle(self) -> bool:
         """Whether it changes nothing: a half or a factor of it is zero."""
         if self.kind == "LoKr":
-            return not all(bool(each.any()) for each in factors(self.tensors))
+            return not all(bool(each.any()) for each in self.tensors.values())
         if "magnitude" in self.tensors or bool(self.tensors.get("bias", torch.zeros(1)).any()):
             return False
         return not (self.tensors["up"].any() and self.tensors["down"].any())

@@ -117,7 +117,8 @@ def _fits(adapter: Adapter, place: Place, places: Places) -> bool:
     rows = adapter.rows if place.rows is None else len(place.rows)
     if rows != weight.shape[0] or adapter.inputs != weight[0].numel():
         return False
-    return adapter.kind == "LoKr" or _short(adapter.columns) == _short(weight.shape[1:])
+    folded = adapter.kind == "LoKr" and len(adapter.columns) == 1  # the kernel is in the inputs
+    return folded or _short(adapter.columns) == _short(weight.shape[1:])
 
 
 def _short(columns: Sequence[int]) -> Sequence[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from memaudit.errors import ModelError
 from memaudit.models.lora.adapter import RANK, Adapter
 from memaudit.models.lora.scale import Said, checked
 from memaudit.text import shown
+
+SIDE = 1 << 24  # outputs of a layer, or inputs
+NUMBERS = 1 << 28  # in what is made of several tensors
 
 
 def adapter_of(
@@ -25,7 +29,8 @@ def adapter_of(
             f"{list(found.tensors['dora_scale'].shape)}), expected one of rows, [out, 1]; merge it "
             "into its model with the tool that trained it"
         )
-    if not (_lokr_fits(found.tensors) if found.kind == "LoKr" else _lora_fits(found.tensors)):
+    fits = _lokr_fits(found.tensors) if found.kind == "LoKr" else _lora_fits(found.tensors)
+    if not fits or max(found.rows, found.inputs) > SIDE:
         raise ModelError(
             f"{said.path} holds an adapter of {shown(layer)} with {found.described()}, whose "
             f"shapes do not fit each other; expected halves [r, in] and [out, r], r up to {RANK}, "
@@ -44,16 +49,21 @@ def _lora_fits(tensors: Mapping[str, Tensor]) -> bool:
     down, up, mid = (tensors.get(role) for role in ("down", "up", "mid"))
     if down is None or up is None or not (down.dim() in (2, 4) and up.dim() in (2, 4)):
         return False
-    rank, flat = up.shape[1], all(side == 1 for side in up.shape[2:])
-    inner = down.shape[0]
-    if mid is not None:
-        flat = flat and mid.dim() == 4 and all(side == 1 for side in down.shape[2:])
-        flat, inner = flat and mid.shape[1] == inner, mid.shape[0]
+    if mid is not None and not _mid_fits(mid, down):
+        return False
+    rank, inner = up.shape[1], len(down if mid is None else mid)
     roles = tensors.keys() & {"bias", "magnitude", "dora_scale"}
-    vectors = [tensors[role] for role in roles]
-    fits = all(vector.numel() == len(up) for vector in vectors)
+    fits = all(tensors[role].numel() == len(up) for role in roles) and set(up.shape[2:]) <= {1}
     fits = fits and not roles >= {"magnitude", "dora_scale"}
-    return flat and fits and 0 < rank <= RANK and rank == inner and min(down.shape) > 0 < len(up)
+    return fits and 0 < rank <= RANK and rank == inner and min(down.shape) > 0 < len(up)
+
+
+def _mid_fits(mid: Tensor, down: Tensor) -> bool:
+    """Whether a core fits the half before it, which has no kernel of its own."""
+    if mid.dim() != 4 or mid.shape[1] != len(down) or not set(down.shape[2:]) <= {1}:
+        return False
+    rank, _, *kernel = mid.shape
+    return rank * down.shape[1] * math.prod(kernel) <= NUMBERS
 
 
 def _lokr_fits(tensors: Mapping[str, Tensor]) -> bool:
@@ -80,7 +90,7 @@ def _product_fits(left: Tensor | None, right: Tensor | None) -> bool:
 def _tucker_fits(core: Tensor, left: Tensor | None, right: Tensor | None) -> bool:
     if left is None or right is None or core.dim() != 4 or not left.dim() == right.dim() == 2:
         return False
-    return tuple(core.shape[:2]) == (left.shape[0], right.shape[0])
+    return max(core.shape[:2]) <= RANK and core.shape[:2] == (left.shape[0], right.shape[0])
 
 
 def _lora(found: Adapter, said: Said) -> Adapter:
