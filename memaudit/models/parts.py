@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ ROLES: dict[str, Role] = {  # how diffusers begins the names of components; othe
     "tokenizer": "tokenizer",
     "scheduler": "scheduler",
 }
-ADAPTER = "lora_"  # in the name of a parameter that is an adapter's, and not the network's
+ADAPTER = re.compile("lora_|lokr_")  # a parameter of an adapter, and not of the network
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,13 @@ def part_of(name: str, component: Any, files: Mapping[str, Path]) -> Part:
     kind = type(component).__name__
     if not isinstance(component, nn.Module):
         return Part(role, kind)
-    own = [one for key, one in component.named_parameters() if ADAPTER not in key]
+    own = [one for key, one in component.named_parameters() if not ADAPTER.search(key)]
     return _with_weights(role, kind, own, files)
+
+
+def numbers_of_adapters(network: nn.Module) -> int:
+    """How many numbers the adapters in a network hold."""
+    return sum(one.numel() for key, one in network.named_parameters() if ADAPTER.search(key))
 
 
 def adapters_in(components: Mapping[str, Any], file: Path) -> Part:
@@ -66,11 +72,20 @@ def adapters_in(components: Mapping[str, Any], file: Path) -> Part:
         for name, component in components.items()
         if isinstance(component, nn.Module)
         for key, one in component.named_parameters()
-        if ADAPTER in key
+        if ADAPTER.search(key)
     }
-    ranks = sorted({one.shape[0] for key, one in found.items() if f"{ADAPTER}A." in key})
-    many = f"ranks {ranks[0]} to {ranks[-1]}" if len(ranks) > 1 else f"rank {ranks[0]}"
-    return _with_weights("adapters", f"LoRA of {many}", list(found.values()), {file.name: file})
+    return _with_weights("adapters", _called(found), list(found.values()), {file.name: file})
+
+
+def _called(found: Mapping[str, nn.Parameter]) -> str:
+    """Which kinds of adapters these are, and of which ranks."""
+    kinds = ["LoKr"] if any("lokr_" in key for key in found) else []
+    ranks = sorted({one.shape[0] for key, one in found.items() if "lora_A." in key})
+    if ranks:
+        name = "DoRA" if any("lora_magnitude" in key for key in found) else "LoRA"
+        many = f"ranks {ranks[0]} to {ranks[-1]}" if len(ranks) > 1 else f"rank {ranks[0]}"
+        kinds.insert(0, f"{name} of {many}")
+    return " and ".join(kinds)
 
 
 def _with_weights(

@@ -171,7 +171,8 @@ def test_adapters_are_placed_as_if_their_names_had_no_wrappers(tmp_path: Path) -
     unet = load_latent(base, ModelOptions()).pipeline.unet
     name = next(one for one, _ in unet.named_modules() if one.endswith("to_q"))
     width = unet.get_submodule(name).in_features
-    halves = {"lora_A.weight": torch.ones(2, width), "lora_B.weight": torch.ones(width, 2)}
+    torch.manual_seed(0)
+    halves = {"lora_A.weight": torch.randn(2, width), "lora_B.weight": torch.randn(width, 2)}
     wrapped = {f"unet.module._orig_mod.{name}.{half}": one for half, one in halves.items()}
     save_file(wrapped, tmp_path / "adapter.safetensors", metadata={"format": "pt"})
     options = ModelOptions(base=str(base))

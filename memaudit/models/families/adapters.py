@@ -1,50 +1,45 @@
-"""Files of LoRA adapters, whatever they are called and whoever wrote them, in one form."""
+"""Files of adapters, whatever they are called and whoever wrote them, in one form."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from safetensors import safe_open
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from memaudit.errors import ModelError
-from memaudit.foreign import parse_json, refusing
-from memaudit.models.locate import read_json
-from memaudit.models.names import bare, bare_names
+from memaudit.foreign import refusing
+from memaudit.models.lora.adapter import Adapter
+from memaudit.models.lora.made import adapter_of
+from memaudit.models.lora.names import LONG, is_of_adapter, named, other
+from memaudit.models.lora.scale import said_of
+from memaudit.models.names import bare_names
 from memaudit.models.weights import tensors_in
+from memaudit.text import shown
 
 ADAPTERS = "pytorch_lora_weights.safetensors"  # what diffusers calls them
-OF_PEFT = "adapter_config.json"  # what peft writes beside them
-METADATA = "lora_adapter_metadata"  # what diffusers writes into the file: the same, by network
-LORA = re.compile(r"lora_[AB]\.|_?lora\.(down|up)\.|lora_(down|up)\.|\.alpha$")
-UP = re.compile(r"^(?P<network>[^.]+)\.(?P<module>.+)\.lora_B\.")
-PLACED = re.compile(r"^(unet\.|text_encoder(_2)?\.|lora_(unet|te|te1|te2)_)")
-UNWRAPPED = "base_model.model."  # how peft begins the names of a network by itself
-NETWORKS = {  # the first part of a name, where the network is not said
-    **dict.fromkeys(
-        (
-            *("down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding"),
-            "add_embedding",
-        ),
-        "unet",
+SUFFIX = ".safetensors"
+PICKLED = ("pytorch_lora_weights.bin", "adapter_model.bin")  # it and peft, of old
+LAYERS = 20_000  # that one file changes
+WHOLE = (  # roles that make one adapter, and those that may stand beside them
+    ({"down", "up"}, {"mid", "bias", "dora_scale", "magnitude"}),
+    *(
+        (left | right, core)
+        for left in ({"lokr_w1"}, {"lokr_w1_a", "lokr_w1_b"})
+        for right, core in (({"lokr_w2"}, set()), ({"lokr_w2_a", "lokr_w2_b"}, {"lokr_t2"}))
     ),
-    **dict.fromkeys(("text_model", "text_projection"), "text_encoder"),
-}
-RANK = 4096  # the largest
-FACTOR = 1e4  # the largest scale of an adapter
+)
 
 
 def holds_adapters(path: Path) -> bool:
-    """Whether a .safetensors file holds LoRA adapters, whole or not; no tensor is read."""
+    """Whether a .safetensors file holds adapters, whole or not; no tensor is read."""
     if path.name == ADAPTERS:
         return path.is_file()
     try:
-        return any(LORA.search(name) for name in tensors_in(path))
+        return any(is_of_adapter(name) for name in tensors_in(path))
     except ModelError:
         return False
 
@@ -52,83 +47,101 @@ def holds_adapters(path: Path) -> bool:
 def find_adapters(place: Path) -> list[Path]:
     """The files of adapters at a place: itself, or those of a folder."""
     if place.is_file():
-        return [place] * holds_adapters(place)
+        return [place] * (holds_adapters(place) or _is_damaged(place))
     if (place / ADAPTERS).is_file():
         return [place / ADAPTERS]
     found = (path for path in sorted(place.glob("*.safetensors")) if path.is_file())
-    return [path for path in found if holds_adapters(path)]
+    return [path for path in found if holds_adapters(path)] or [
+        place / name for name in PICKLED if (place / name).is_file()
+    ]
 
 
-def read_adapters(path: Path) -> dict[str, Tensor]:
-    """Read adapters: every name begins with its network, and no scale is left but in the tensors.
+def _is_damaged(path: Path) -> bool:
+    """Whether a file should hold tensors and cannot be read: what is wrong is said on reading."""
+    try:
+        return path.suffix == SUFFIX and not tensors_in(path)
+    except ModelError:
+        return True
+
+
+def read_adapters(path: Path) -> tuple[Adapter, ...]:
+    """Read adapters: no scale is left but in the tensors.
 
     What a file says of modules and ranks are patterns and numbers of another's making: of these
-    only the scale is read. Raises ModelError.
+    only the scale is read. Raises ModelError for tensors that are no adapter that is read.
     """
-    names = tensors_in(path)
-    strange = [name for name in names if not LORA.search(name)]
-    if strange or not names:
+    if path.name in PICKLED:
         raise ModelError(
-            f"{path} holds {strange[0] if strange else 'nothing'}, expected LoRA adapters alone: "
-            "other kinds (LoHa, LoKr, DoRA, ...) are not read; merge them into their model"
+            f"{path} holds pickled adapters, expected .safetensors: a pickle can run any code, so "
+            "it is never loaded. Convert it: "
+            f"{shlex.join(('memaudit', 'convert', str(path), str(path.with_suffix(SUFFIX))))}"
         )
+    bare = bare_names({path: tensors_in(path)})[path]
+    layers = _layers(bare.values(), path)
     with refusing(ModelError, f"{path} cannot be read"):
-        tensors = load_file(path)
-    found = bare_names({path: names})[path]
-    placed = {_placed(found[name], path): tensor for name, tensor in tensors.items()}
-    said = _said(path)
-    return {name: tensor * _scale(name, tensor, said, path) for name, tensor in placed.items()}
-
-
-def _placed(name: str, path: Path) -> str:
-    """A name that begins with its network."""
-    name = name.removeprefix(UNWRAPPED)
-    if PLACED.match(name):
-        return name
-    network = NETWORKS.get(name.split(".")[0])
-    if network is None:
+        tensors = {bare[name]: tensor for name, tensor in load_file(path).items()}
+    for name, tensor in tensors.items():
+        _check(name, tensor, path)
+    said = said_of(path)
+    adapters = tuple(
+        adapter_of(layer, names, {role: tensors[name] for role, name in names.items()}, said)
+        for layer, names in layers.items()
+    )
+    said.check({adapter.kind for adapter in adapters})
+    if all(adapter.idle for adapter in adapters):
         raise ModelError(
-            f"{path} holds an adapter of {name}, expected those of a UNet (unet., lora_unet_, "
-            "down_blocks., ...) or of text encoders; adapters of other networks are not read"
+            f"each of the {len(adapters)} adapters in {path} is zero (B = 0), as before the first "
+            "step of a training: they change nothing. Give the file of a later step"
         )
-    return f"{network}.{name}"
+    return adapters
 
 
-def _said(path: Path) -> dict[str, Any]:
-    """What is said of the adapters' scale, by "network.field"; fields of peft alone are of all."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    if METADATA in metadata:
-        with refusing(ModelError, f"the metadata of {path} cannot be read"):
-            said = parse_json(metadata[METADATA].encode())
-        if not isinstance(said, dict):
-            raise ModelError(f"the metadata of {path} hold no object; copy it again")
-        return said
-    beside = path.with_name(OF_PEFT)
-    return read_json(beside) if beside.is_file() else {}
-
-
-def _scale(name: str, tensor: Tensor, said: Mapping[str, Any], path: Path) -> float:
-    """What an adapter's second half is multiplied by: alpha over the rank, by which it was made."""
-    up = UP.match(name)
-    if up is None or not said:
-        return 1.0
-    network, module = up["network"], up["module"]
-
-    def get(field: str) -> Any:
-        return said.get(f"{network}.{field}", said.get(field))
-
-    rank = tensor.shape[1]
-    alpha, patterns = get("lora_alpha"), get("alpha_pattern")
-    for pattern, own in (patterns if isinstance(patterns, dict) else {}).items():
-        # It is a name, though peft takes it for an expression.
-        if f".{module}".endswith(f".{bare(pattern)}"):
-            alpha = own
-    alpha = rank if alpha is None else alpha
-    known = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-    if not known or rank > RANK or not 0 < alpha <= FACTOR * rank:
+def _layers(names: Iterable[str], path: Path) -> dict[str, dict[str, str]]:
+    """The names of the tensors by layer and role, each layer's whole; raises ModelError."""
+    layers: dict[str, dict[str, str]] = {}
+    for name in names:
+        said = named(name)
+        if said is None:
+            kind, advice = other(name)
+            raise ModelError(
+                f"{path} holds {shown(name[:LONG])}, {kind}; expected adapters alone (LoRA, LoCon, "
+                f"DoRA or LoKr). {advice}"
+            )
+        roles = layers.setdefault(said.layer, {})
+        if said.role in roles:
+            raise ModelError(
+                f"{path} holds both {shown(roles[said.role])} and {shown(name)}, expected one: "
+                "they are the same part of one adapter; remove the one that is wrong"
+            )
+        roles[said.role] = name
+    if not 0 < len(layers) <= LAYERS:
         raise ModelError(
-            f"{path} gives the adapter of {module} rank {rank} and lora_alpha {alpha!r}, expected "
-            f"a rank up to {RANK} and a number above 0 up to {FACTOR:g} times that"
+            f"{path} holds adapters of {len(layers)} layers, expected 1 to {LAYERS}; copy or "
+            "download it again"
         )
-    return float(alpha) / (math.sqrt(rank) if get("use_rslora") is True else rank)
+    for roles in layers.values():
+        _check_whole(roles, path)
+    return layers
+
+
+def _check_whole(roles: Mapping[str, str], path: Path) -> None:
+    there = roles.keys() - {"alpha"}
+    if not any(there >= needed and there <= needed | more for needed, more in WHOLE):
+        raise ModelError(
+            f"{path} holds {', '.join(shown(name) for name in sorted(roles.values()))} of one "
+            "layer, expected both halves of an adapter (A and B, or down and up) or both factors "
+            "of LoKr, and no others beside them; copy or download it again"
+        )
+
+
+def _check(name: str, tensor: Tensor, path: Path) -> None:
+    if not (tensor.is_floating_point() or name.endswith(".alpha")):
+        raise ModelError(
+            f"{path} holds {shown(name)} in {str(tensor.dtype).removeprefix('torch.')}, expected "
+            "floating-point numbers: quantized adapters are not read; give those they were made of"
+        )
+    if not bool(torch.isfinite(tensor.float()).all()):
+        raise ModelError(
+            f"{path} holds NaN or infinity ({shown(name)}); the training diverged or the file is "
+            "damaged: take an earlier checkpoint, or copy it again"
+        )

@@ -1,12 +1,14 @@
-"""LoRA adapters, as `memaudit train`, diffusers, peft and kohya write them, in their pipeline."""
+"""LoRA adapters, as `memaudit train` and the trainers of others write them, in their pipeline."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from torch import nn
+import torch
 
 from memaudit.errors import DependencyError, ModelError
 from memaudit.models.families.adapters import find_adapters, read_adapters
@@ -16,12 +18,17 @@ from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
 from memaudit.models.loaded import Loaded, ModelOptions, expect_plain
 from memaudit.models.locate import class_name, locate, read_json
+from memaudit.models.lora.adapter import Adapter
+from memaudit.models.lora.effect import ask, encode, expect_change, rounding
+from memaudit.models.lora.fitted import TRAINED_FOR, Fitted, fit
+from memaudit.models.lora.names import layout_of
+from memaudit.models.lora.places import Places
+from memaudit.models.lora.put import put
 from memaudit.models.names import say_dropped
-from memaudit.models.parts import adapters_in
+from memaudit.models.parts import adapters_in, numbers_of_adapters
 from memaudit.models.pipelines import with_ambient
-from memaudit.models.weights import freeze, sha256_file, tensors_in
+from memaudit.models.weights import sha256_file, tensors_in
 
-TRAINED_FOR = "--base-model must name the pipeline that they were trained for"
 RECORD = "lora.json"  # which base they belong to
 
 
@@ -32,35 +39,69 @@ def owns(place: Path) -> bool:
 
 
 def load(place: Path, options: ModelOptions) -> Loaded:
-    """Load LoRA adapters into the pipeline that they were trained for; raises ModelError."""
-    adapters = _only(place)
-    folder = adapters.parent
-    tensors = read_adapters(adapters)  # before the base, which may be large
-    base, of_base = _base_folder(folder, options)
+    """Load adapters into the pipeline that they were trained for; raises ModelError.
+
+    Each of their tensors has a place there, and what the pipeline answers is changed by them.
+    """
+    file = _only(place)
+    adapters = read_adapters(file)  # before the base, which may be large
+    base, of_base = _base_folder(file.parent, options)
     opened = _open(base, of_base)
     denoiser = cast(LatentDenoiser, opened.denoiser)
-    with quiet(), naming(f"the adapters in {adapters}, put into {base},", TRAINED_FOR):
-        denoiser.pipeline.load_lora_weights(tensors)
-    parts = [p for p in denoiser.pipeline.components.values() if isinstance(p, nn.Module)]
-    for part in parts:
-        freeze(part, folder)
-    there = sum(not name.endswith("alpha") for name in tensors)
-    placed = sum("lora_" in name for part in parts for name, _ in part.named_parameters())
-    if placed != there:  # diffusers only warns of it
-        raise ModelError(
-            f"the adapters in {adapters} do not fit {base}: {placed} of {there} tensors have a "
-            f"place there; {TRAINED_FOR}"
-        )
-    added = adapters_in(denoiser.pipeline.components, adapters)
+    what = f"the adapters in {file}, put into {base},"
+    with quiet(), naming(what, TRAINED_FOR):
+        fitted = adapt(denoiser, adapters, what)
+    own = numbers_of_adapters(denoiser.backbone.network)
+    added = adapters_in(denoiser.pipeline.components, file)
     provenance = replace(
         opened.provenance,
         family="lora",
         base=str(base),
-        adapters={adapters.name: sha256_file(adapters)},
+        parameters=(opened.provenance.parameters or 0) + own,
+        adapters={file.name: sha256_file(file)},
         parts={**opened.provenance.parts, "adapters": added},
+        details={**opened.provenance.details, "adapters": _described(adapters, fitted)},
     )
-    provenance = say_dropped(provenance, {"adapters": tensors_in(adapters)})
-    return with_ambient(denoiser, folder, provenance)
+    provenance = say_dropped(provenance, {"adapters": tensors_in(file)})
+    return with_ambient(denoiser, file.parent, provenance)
+
+
+def adapt(denoiser: LatentDenoiser, adapters: Sequence[Adapter], what: str) -> Sequence[Fitted]:
+    """Put adapters into the pipeline of a denoiser, part by part, and expect each to change it."""
+    places = Places(denoiser.pipeline, denoiser.backbone.network)
+    fitted = fit(adapters, places, what)
+    own, *encoders = places.parts
+    told = encode(denoiser)
+    answer = ask(denoiser, told)
+    least = rounding(denoiser, told, answer)
+    tells = told
+    for part in encoders:
+        if _put(part, fitted, places, what):
+            before, tells = tells, encode(denoiser)
+            half = torch.finfo(next(places.parts[part].parameters()).dtype).eps / 2
+            expect_change(before, tells, half, part, what)
+    if _put(own, fitted, places, what):
+        expect_change({own: answer}, {own: ask(denoiser, told)}, least, own, what)
+    if tells is not told:
+        expect_change({own: answer}, {own: ask(denoiser, tells)}, least, own, what)
+    return fitted
+
+
+def _put(part: str, fitted: Sequence[Fitted], places: Places, what: str) -> bool:
+    """Put the adapters of one part into it; whether there are any."""
+    own = [one for one in fitted if one.part == part]
+    put(own, places.parts[part], what)
+    return bool(own)
+
+
+def _described(adapters: Sequence[Adapter], fitted: Sequence[Fitted]) -> dict[str, Any]:
+    """What is kept of adapters: whose layouts they are in, of which kinds, and how many layers."""
+    names = [name for adapter in adapters for name in adapter.names.values()]
+    return {
+        "layouts": sorted({layout_of(name) for name in names}),
+        "kinds": sorted({adapter.kind for adapter in adapters}),
+        "layers": dict(sorted(Counter(one.part for one in fitted).items())),
+    }
 
 
 def _open(base: Path, options: ModelOptions) -> Loaded:
