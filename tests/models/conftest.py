@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from memaudit.config import TrainConfig
+from memaudit.errors import ModelError
+from memaudit.models.latent import LatentDenoiser
 from memaudit.models.load import load_model
 from memaudit.models.loaded import ModelOptions
 from memaudit.models.pixel import PixelDenoiser
@@ -85,3 +88,62 @@ def all_clean(tiles: list[Image]) -> Tensor:
 def clean(all_clean: Tensor) -> Tensor:
     """32 tiles, of which the first 16 were trained on."""
     return all_clean[32:64]
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pipeline of a class, written once."""
+    from tiny_families import WRITERS  # slow to import
+
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            torch.manual_seed(0)
+            made[name] = WRITERS[name](tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_folder: Callable[[str], Path]) -> Callable[[str], LatentDenoiser]:
+    """A tiny pipeline of a class, opened once; it is copied before it is changed."""
+    made: dict[str, LatentDenoiser] = {}
+
+    def get(name: str) -> LatentDenoiser:
+        if name not in made:
+            options = ModelOptions(resolution=32)
+            denoiser = load_model(str(tiny_folder(name)), options).denoiser
+            assert isinstance(denoiser, LatentDenoiser)
+            made[name] = denoiser
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def of_attention(tiny_pipeline: Callable[[str], LatentDenoiser]) -> Any:
+    """Adapters of the attention of a tiny Stable Diffusion."""
+    from lora_files import changes_of, layers_of
+
+    layers = layers_of(tiny_pipeline("StableDiffusionPipeline").backbone.network)
+    return changes_of({name: one for name, one in layers.items() if name.endswith("to_q")})
+
+
+@pytest.fixture
+def refused(tiny_pipeline: Callable[[str], LatentDenoiser], tmp_path: Path) -> Callable[..., None]:
+    """Expect of a file of these tensors that it is refused with these words."""
+    from lora_files import with_file, write
+
+    def expect(
+        tensors: dict[str, Tensor],
+        words: str,
+        name: str = "StableDiffusionPipeline",
+        **metadata: object,
+    ) -> None:
+        file = write(tmp_path / "style.safetensors", tensors, **metadata)
+        with pytest.raises(ModelError, match=words):
+            with_file(tiny_pipeline(name), file)
+
+    return expect

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lora_files import ask, copied, expect_same, opened, with_file, write
+from lora_files import ask, copied, expect_same, with_file, write
 from peft import LoKrConfig, LoraConfig, get_peft_model
-from tiny_families import WRITERS
 from torch import Tensor
 
 from memaudit.models.families.adapters import read_adapters
@@ -18,39 +17,27 @@ BLOCK = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
 CONV = "down_blocks.0.resnets.0.conv1"
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LatentDenoiser]:
-    """A tiny pipeline of a class, opened once; copy it before it is changed."""
-    made: dict[str, LatentDenoiser] = {}
-
-    def get(name: str) -> LatentDenoiser:
-        if name not in made:
-            torch.manual_seed(0)
-            made[name] = opened(WRITERS[name](tmp_path_factory.mktemp(name)))
-        return made[name]
-
-    return get
-
-
 @pytest.fixture
-def check(plain, tmp_path) -> Callable[[str, dict[str, Tensor], dict[str, Tensor]], Path]:
+def check(tiny_pipeline, tmp_path) -> Callable[[str, dict[str, Tensor], dict[str, Tensor]], Path]:
     """Expect of a file what a network does whose weights are these."""
 
     def expect(name: str, tensors: dict[str, Tensor], weights: dict[str, Tensor]) -> Path:
-        denoiser = copied(plain(name))
+        denoiser = copied(tiny_pipeline(name))
         with torch.no_grad():
             for layer, weight in weights.items():
                 module = denoiser.backbone.network.get_submodule(layer)
                 module.weight.copy_(weight.reshape(module.weight.shape))
         file = write(tmp_path / "style.safetensors", tensors)
-        expect_same(ask(with_file(plain(name), file)), ask(denoiser), ask(plain(name)))
+        expect_same(
+            ask(with_file(tiny_pipeline(name), file)), ask(denoiser), ask(tiny_pipeline(name))
+        )
         return file
 
     return expect
 
 
-def weight_of(plain: Callable[[str], LatentDenoiser], name: str, layer: str) -> Tensor:
-    module = plain(name).backbone.network.get_submodule(layer)
+def weight_of(tiny_pipeline: Callable[[str], LatentDenoiser], name: str, layer: str) -> Tensor:
+    module = tiny_pipeline(name).backbone.network.get_submodule(layer)
     return module.weight.detach().clone()
 
 
@@ -62,8 +49,8 @@ def kohya(layer: str) -> str:
     return f"lora_unet_{layer.replace('.', '_')}"
 
 
-def test_a_tucker_core_stands_between_the_halves_of_a_convolution(plain, check):
-    old, key = weight_of(plain, SD, CONV), kohya(CONV)
+def test_a_tucker_core_stands_between_the_halves_of_a_convolution(tiny_pipeline, check):
+    old, key = weight_of(tiny_pipeline, SD, CONV), kohya(CONV)
     up, mid, down = random(16, 3, 1, 1), random(3, 2, 3, 3), random(2, 16, 1, 1)
     tensors = {f"{key}.lora_up.weight": up, f"{key}.lora_mid.weight": mid}
     tensors |= {f"{key}.lora_down.weight": down, f"{key}.alpha": torch.tensor(6.0)}
@@ -71,19 +58,21 @@ def test_a_tucker_core_stands_between_the_halves_of_a_convolution(plain, check):
     check(SD, tensors, {CONV: old + 6 / 3 * whole})
 
 
-def test_a_convolution_of_one_cell_may_be_written_as_a_matrix_and_the_other_way_round(plain, check):
+def test_a_convolution_of_one_cell_may_be_written_as_a_matrix_and_the_other_way_round(
+    tiny_pipeline, check
+):
     conv, linear = "down_blocks.1.attentions.0.proj_in", f"{BLOCK}.to_q"
     tensors, weights = {}, {}
     for layer, more in ((conv, ()), (linear, (1, 1))):
         up, down = random(32, 2, *more), random(2, 32, *more)
         tensors |= {f"{kohya(layer)}.lora_up.weight": up, f"{kohya(layer)}.lora_down.weight": down}
-        old = weight_of(plain, SD, layer)
+        old = weight_of(tiny_pipeline, SD, layer)
         weights[layer] = old + (up.flatten(1) @ down.flatten(1)).view(old.shape)
     check(SD, tensors, weights)
 
 
-def test_an_adapter_may_have_a_bias(plain, tmp_path):
-    denoiser, layer = copied(plain(SD)), f"{BLOCK}.to_out.0"
+def test_an_adapter_may_have_a_bias(tiny_pipeline, tmp_path):
+    denoiser, layer = copied(tiny_pipeline(SD)), f"{BLOCK}.to_out.0"
     up, down, bias = random(32, 2), random(2, 32), random(32)
     module = denoiser.backbone.network.get_submodule(layer)
     with torch.no_grad():
@@ -91,7 +80,7 @@ def test_an_adapter_may_have_a_bias(plain, tmp_path):
         module.bias += bias
     tensors = {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}
     file = write(tmp_path / "lora.safetensors", tensors | {f"{layer}.lora_B.bias": bias})
-    expect_same(ask(with_file(plain(SD), file)), ask(denoiser), ask(plain(SD)))
+    expect_same(ask(with_file(tiny_pipeline(SD), file)), ask(denoiser), ask(tiny_pipeline(SD)))
 
 
 def dora(old: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
@@ -101,8 +90,8 @@ def dora(old: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("layer", [f"{BLOCK}.to_q", CONV])
-def test_a_dora_of_lycoris_sets_the_length_of_each_row(plain, check, layer):
-    old, key = weight_of(plain, SD, layer), kohya(layer)
+def test_a_dora_of_lycoris_sets_the_length_of_each_row(tiny_pipeline, check, layer):
+    old, key = weight_of(tiny_pipeline, SD, layer), kohya(layer)
     up, down = random(len(old), 2, *[1] * (old.dim() - 2)), random(2, *old.shape[1:])
     magnitude = old.flatten(1).norm(dim=1) * 1.5
     tensors = {f"{key}.lora_up.weight": up, f"{key}.lora_down.weight": down}
@@ -113,9 +102,9 @@ def test_a_dora_of_lycoris_sets_the_length_of_each_row(plain, check, layer):
     assert {one.kind for one in read_adapters(file)} == {"DoRA"}
 
 
-def test_a_dora_of_a_fused_layer_is_split_with_its_lengths(plain, check):
+def test_a_dora_of_a_fused_layer_is_split_with_its_lengths(tiny_pipeline, check):
     layers = [f"transformer_blocks.0.attn.to_{one}" for one in "qkv"]
-    old = torch.cat([weight_of(plain, FLUX, layer) for layer in layers])
+    old = torch.cat([weight_of(tiny_pipeline, FLUX, layer) for layer in layers])
     up, down, magnitude = random(96, 2), random(2, 32), old.norm(dim=1) * 2
     key = "lora_unet_double_blocks_0_img_attn_qkv"
     tensors = {f"{key}.lora_up.weight": up, f"{key}.lora_down.weight": down}
@@ -124,9 +113,9 @@ def test_a_dora_of_a_fused_layer_is_split_with_its_lengths(plain, check):
     check(FLUX, tensors, dict(zip(layers, new.split(32), strict=True)))
 
 
-def test_dora_and_plain_adapters_share_a_file(plain, check):
+def test_dora_and_plain_adapters_share_a_file(tiny_pipeline, check):
     layers = [f"{BLOCK}.to_q", f"{BLOCK}.to_k"]
-    old = [weight_of(plain, SD, layer) for layer in layers]
+    old = [weight_of(tiny_pipeline, SD, layer) for layer in layers]
     up, down, magnitude = random(32, 2), random(2, 32), old[0].norm(dim=1) * 2
     tensors = {}
     for layer in layers:
@@ -137,8 +126,8 @@ def test_dora_and_plain_adapters_share_a_file(plain, check):
 
 
 @pytest.mark.parametrize("kind", ["dora", "lokr"])
-def test_what_peft_saves_of_other_kinds_is_read(plain, tmp_path, kind):
-    denoiser = copied(plain(SD))
+def test_what_peft_saves_of_other_kinds_is_read(tiny_pipeline, tmp_path, kind):
+    denoiser = copied(tiny_pipeline(SD))
     targets = ["to_q", "to_v", "conv1"]
     config = (
         LoraConfig(
@@ -159,7 +148,7 @@ def test_what_peft_saves_of_other_kinds_is_read(plain, tmp_path, kind):
     expected = ask(denoiser)
     wrapped.save_pretrained(tmp_path / kind)
     file = tmp_path / kind / "adapter_model.safetensors"
-    expect_same(ask(with_file(plain(SD), file)), expected, ask(plain(SD)))
+    expect_same(ask(with_file(tiny_pipeline(SD), file)), expected, ask(tiny_pipeline(SD)))
 
 
 def lokr(key: str, out: tuple[int, int], into: tuple[int, int]) -> tuple[dict[str, Tensor], Tensor]:
@@ -187,15 +176,15 @@ def lokr(key: str, out: tuple[int, int], into: tuple[int, int]) -> tuple[dict[st
         ("StableDiffusionXLPipeline", "lora_unet_time_embed_2", "time_embedding.linear_2"),
     ],
 )
-def test_a_lokr_of_one_layer_is_a_kronecker_product(plain, check, name, key, layer):
-    old = weight_of(plain, name, layer)
+def test_a_lokr_of_one_layer_is_a_kronecker_product(tiny_pipeline, check, name, key, layer):
+    old = weight_of(tiny_pipeline, name, layer)
     tensors, change = lokr(key, (4, len(old) // 4), (8, old.shape[1] // 8))
     check(name, tensors, {layer: old + change})
 
 
 @pytest.mark.parametrize("name", [FLUX, FLUX2])
 @pytest.mark.parametrize("rows", [8, 6])  # 8 blocks of rows are no three layers
-def test_a_lokr_of_a_fused_layer_is_put_into_a_fused_layer(plain, check, name, rows):
+def test_a_lokr_of_a_fused_layer_is_put_into_a_fused_layer(tiny_pipeline, check, name, rows):
     tensors: dict[str, Tensor] = {}
     weights: dict[str, Tensor] = {}
     for stream, layers in (
@@ -203,7 +192,7 @@ def test_a_lokr_of_a_fused_layer_is_put_into_a_fused_layer(plain, check, name, r
         ("txt", ("add_q_proj", "add_k_proj", "add_v_proj")),
     ):
         names = [f"transformer_blocks.0.attn.{layer}" for layer in layers]
-        old = torch.cat([weight_of(plain, name, one) for one in names])
+        old = torch.cat([weight_of(tiny_pipeline, name, one) for one in names])
         key = f"diffusion_model.double_blocks.0.{stream}_attn.qkv"
         made, change = lokr(key, (rows, 96 // rows), (8, 4))
         tensors |= made
@@ -211,8 +200,8 @@ def test_a_lokr_of_a_fused_layer_is_put_into_a_fused_layer(plain, check, name, r
     check(name, tensors, weights)
 
 
-def test_a_lokr_of_a_convolution_may_be_whole_folded_or_have_a_core(plain, check):
-    old, key = weight_of(plain, SD, CONV), kohya(CONV)
+def test_a_lokr_of_a_convolution_may_be_whole_folded_or_have_a_core(tiny_pipeline, check):
+    old, key = weight_of(tiny_pipeline, SD, CONV), kohya(CONV)
     w1, core, left, right = random(4, 2), random(3, 3, 3, 3), random(3, 4), random(3, 8)
     w2 = torch.einsum("abkl,ao,bi->oikl", core, left, right)
     whole = torch.einsum("ab,cdkl->acbdkl", w1, w2).reshape(old.shape)
@@ -226,8 +215,8 @@ def test_a_lokr_of_a_convolution_may_be_whole_folded_or_have_a_core(plain, check
     check(SD, {f"{key}.{name}": one for name, one in factors.items()}, {CONV: old + whole})
 
 
-def test_a_lokr_that_would_have_to_be_split_is_refused(plain, tmp_path):
+def test_a_lokr_that_would_have_to_be_split_is_refused(tiny_pipeline, tmp_path):
     made, _ = lokr("lora_unet_layers_0_attention_qkv", (8, 12), (8, 4))
     file = write(tmp_path / "lokr.safetensors", made)
     with pytest.raises(Exception, match=r"LoKr of .*qkv, which is 3 layers .*cannot be split"):
-        with_file(plain(Z), file)
+        with_file(tiny_pipeline(Z), file)

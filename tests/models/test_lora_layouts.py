@@ -1,7 +1,6 @@
 """Adapters in every layout make of every pipeline what merging them by hand makes of it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -52,42 +51,15 @@ Merged = tuple[Changes, Tensor, Tensor]  # adapters, the answer with them and wi
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny pipeline of a class, written once."""
-    made: dict[str, Path] = {}
-
-    def get(name: str) -> Path:
-        if name not in made:
-            torch.manual_seed(0)
-            made[name] = WRITERS[name](tmp_path_factory.mktemp(name))
-        return made[name]
-
-    return get
-
-
-@pytest.fixture(scope="module")
-def plain(base: Callable[[str], Path]) -> Callable[[str], LatentDenoiser]:
-    """A tiny pipeline of a class, opened once; copy it before it is changed."""
-    made: dict[str, LatentDenoiser] = {}
-
-    def get(name: str) -> LatentDenoiser:
-        if name not in made:
-            made[name] = opened(base(name))
-        return made[name]
-
-    return get
-
-
-@pytest.fixture(scope="module")
 def merged(
-    plain: Callable[[str], LatentDenoiser],
+    tiny_pipeline: Callable[[str], LatentDenoiser],
 ) -> Callable[[str], Merged]:
     """Adapters of all layers of a network, and what it answers with them and without."""
     made: dict[str, Merged] = {}
 
     def get(name: str) -> Merged:
         if name not in made:
-            denoiser = copied(plain(name))
+            denoiser = copied(tiny_pipeline(name))
             before, network = ask(denoiser), denoiser.backbone.network
             changes = changes_of(layers_of(network))
             merge(network, changes)
@@ -105,17 +77,17 @@ def of_network(name: str) -> str:
 @pytest.mark.parametrize(
     "layout", [flat("lora_transformer_"), dotted("diffusion_model.", alphas=True)]
 )
-def test_a_layout_is_read_in_every_pipeline(plain, merged, tmp_path, name, layout):
+def test_a_layout_is_read_in_every_pipeline(tiny_pipeline, merged, tmp_path, name, layout):
     changes, expected, before = merged(name)
     file = write(tmp_path / "style.safetensors", layout(changes))
-    expect_same(ask(with_file(plain(name), file)), expected, before)
+    expect_same(ask(with_file(tiny_pipeline(name), file)), expected, before)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_what_was_read_of_a_file_is_told(base, merged, tmp_path, name):
+def test_what_was_read_of_a_file_is_told(tiny_folder, merged, tmp_path, name):
     changes, expected, before = merged(name)
     file = write(tmp_path / "style.safetensors", flat("lora_unet_")(changes))
-    loaded = load_model(str(file), ModelOptions(base=str(base(name)), resolution=32))
+    loaded = load_model(str(file), ModelOptions(base=str(tiny_folder(name)), resolution=32))
     assert isinstance(loaded.denoiser, LatentDenoiser)
     expect_same(ask(loaded.denoiser), expected, before)
     said = loaded.provenance.details["adapters"]
@@ -136,10 +108,10 @@ def test_what_was_read_of_a_file_is_told(base, merged, tmp_path, name):
         dotted("", "lora.down", "lora.up"),
     ],
 )
-def test_rarer_layouts_are_read(plain, merged, tmp_path, name, layout):
+def test_rarer_layouts_are_read(tiny_pipeline, merged, tmp_path, name, layout):
     changes, expected, before = merged(name)
     file = write(tmp_path / "style.safetensors", layout(changes))
-    expect_same(ask(with_file(plain(name), file)), expected, before)
+    expect_same(ask(with_file(tiny_pipeline(name), file)), expected, before)
 
 
 def adapted(plain: LatentDenoiser, **more: object) -> LatentDenoiser:
@@ -164,8 +136,8 @@ SAVED = [name for name in PIPELINES if "PixArt" not in name]  # which has no loa
 
 @pytest.mark.parametrize("name", SAVED)
 @pytest.mark.parametrize("rooted", [False, True])
-def test_what_diffusers_saves_is_read(plain, tmp_path, name, rooted):
-    denoiser = adapted(plain(name), use_rslora=rooted)
+def test_what_diffusers_saves_is_read(tiny_pipeline, tmp_path, name, rooted):
+    denoiser = adapted(tiny_pipeline(name), use_rslora=rooted)
     pipeline, network = denoiser.pipeline, of_network(name).removesuffix(".")
     parts = {network: denoiser.backbone.network}
     layers = {f"{network}_lora_layers": get_peft_model_state_dict(denoiser.backbone.network)}
@@ -174,13 +146,13 @@ def test_what_diffusers_saves_is_read(plain, tmp_path, name, rooted):
         found = get_peft_model_state_dict(pipeline.text_encoder)
         layers["text_encoder_lora_layers"] = convert_state_dict_to_diffusers(found)
     pipeline.save_lora_weights(tmp_path, **layers, **_collate_lora_metadata(parts))
-    found = ask(with_file(plain(name), tmp_path / ADAPTERS))
-    expect_same(found, ask(denoiser), ask(plain(name)))
+    found = ask(with_file(tiny_pipeline(name), tmp_path / ADAPTERS))
+    expect_same(found, ask(denoiser), ask(tiny_pipeline(name)))
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_what_peft_saves_of_a_network_is_read(plain, tmp_path, name):
-    denoiser = copied(plain(name))
+def test_what_peft_saves_of_a_network_is_read(tiny_pipeline, tmp_path, name):
+    denoiser = copied(tiny_pipeline(name))
     targets = ["to_q", "to_v", "proj_out", "norm1.linear"]
     first = next(n for n in layers_of(denoiser.backbone.network) if n.endswith("to_q"))
     own = {"rank_pattern": {first: 2}, "alpha_pattern": {rf"^{first}$": 9}}
@@ -189,18 +161,18 @@ def test_what_peft_saves_of_a_network_is_read(plain, tmp_path, name):
     wrapped = get_peft_model(denoiser.backbone.network, config)
     expected = ask(denoiser)
     wrapped.save_pretrained(tmp_path / "peft")
-    found = ask(with_file(plain(name), tmp_path / "peft/adapter_model.safetensors"))
-    expect_same(found, expected, ask(plain(name)))
+    found = ask(with_file(tiny_pipeline(name), tmp_path / "peft/adapter_model.safetensors"))
+    expect_same(found, expected, ask(tiny_pipeline(name)))
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_diffusers_makes_the_same_of_a_file_that_it_reads(plain, merged, tmp_path, name):
+def test_diffusers_makes_the_same_of_a_file_that_it_reads(tiny_pipeline, merged, tmp_path, name):
     changes, _, before = merged(name)
     some = {layer: one for layer, one in changes.items() if layer.endswith(("to_q", "to_out.0"))}
     file = write(tmp_path / "style.safetensors", dotted(of_network(name))(some))
-    denoiser = copied(plain(name))
+    denoiser = copied(tiny_pipeline(name))
     denoiser.pipeline.load_lora_weights(file)
-    expect_same(ask(with_file(plain(name), file)), ask(denoiser), before)
+    expect_same(ask(with_file(tiny_pipeline(name), file)), ask(denoiser), before)
 
 
 def of_clip(changes: Changes, prefix: str, module: object) -> Changes:
@@ -211,8 +183,8 @@ def of_clip(changes: Changes, prefix: str, module: object) -> Changes:
 
 @pytest.mark.parametrize("name", TOLD)
 @pytest.mark.parametrize("layout", ["kohya", "diffusers", "old", "ComfyUI"])
-def test_adapters_of_text_encoders_are_read(plain, tmp_path, name, layout):
-    denoiser = copied(plain(name))
+def test_adapters_of_text_encoders_are_read(tiny_pipeline, tmp_path, name, layout):
+    denoiser = copied(tiny_pipeline(name))
     before = ask(denoiser)
     tensors: Tensors = {}
     for number, part in enumerate(ENCODERS, start=1):
@@ -236,7 +208,7 @@ def test_adapters_of_text_encoders_are_read(plain, tmp_path, name, layout):
         else:
             tensors |= of_old(part, named)
     file = write(tmp_path / "style.safetensors", tensors)
-    expect_same(ask(with_file(plain(name), file)), ask(denoiser), before)
+    expect_same(ask(with_file(tiny_pipeline(name), file)), ask(denoiser), before)
 
 
 def of_old(part: str, changes: Changes) -> Tensors:
@@ -255,8 +227,10 @@ def of_old(part: str, changes: Changes) -> Tensors:
     return tensors
 
 
-def test_adapters_of_a_network_and_of_its_encoders_are_read_together(base, plain, tmp_path):
-    denoiser = copied(plain("StableDiffusionXLPipeline"))
+def test_adapters_of_a_network_and_of_its_encoders_are_read_together(
+    tiny_folder, tiny_pipeline, tmp_path
+):
+    denoiser = copied(tiny_pipeline("StableDiffusionXLPipeline"))
     before, tensors = ask(denoiser), {}
     for part, prefix in (("unet", "lora_unet_"), ("text_encoder_2", "lora_te2_")):
         module = denoiser.pipeline.components[part]
@@ -264,7 +238,7 @@ def test_adapters_of_a_network_and_of_its_encoders_are_read_together(base, plain
         merge(module, changes)
         tensors |= flat(prefix)(changes)
     file = write(tmp_path / "style.safetensors", tensors)
-    loaded = load_model(str(file), ModelOptions(base=str(base("StableDiffusionXLPipeline"))))
+    loaded = load_model(str(file), ModelOptions(base=str(tiny_folder("StableDiffusionXLPipeline"))))
     assert isinstance(loaded.denoiser, LatentDenoiser)
     expect_same(ask(loaded.denoiser), ask(denoiser), before)
     assert loaded.provenance.details["adapters"]["layers"] == {"text_encoder_2": 13, "unet": 85}
@@ -282,18 +256,18 @@ def test_adapters_of_a_network_that_is_told_a_mask_are_read(tmp_path):
     expect_same(found, ask(denoiser), before)
 
 
-def test_an_adapter_that_is_written_twice_alike_counts_once(plain, merged, tmp_path):
+def test_an_adapter_that_is_written_twice_alike_counts_once(tiny_pipeline, merged, tmp_path):
     changes, expected, before = merged("ZImagePipeline")
     twice = flat("lora_unet_")(changes) | {
         key: one.clone() for key, one in dotted("transformer.")(changes).items()
     }
     file = write(tmp_path / "style.safetensors", twice)
-    expect_same(ask(with_file(plain("ZImagePipeline"), file)), expected, before)
+    expect_same(ask(with_file(tiny_pipeline("ZImagePipeline"), file)), expected, before)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_adapters_are_put_into_networks_of_fewer_bits(base, merged, tmp_path, dtype):
+def test_adapters_are_put_into_networks_of_fewer_bits(tiny_folder, merged, tmp_path, dtype):
     changes, expected, before = merged("FluxPipeline")
     file = write(tmp_path / "style.safetensors", dotted("transformer.")(changes))
-    found = ask(opened(file, base("FluxPipeline"), dtype=dtype))
+    found = ask(opened(file, tiny_folder("FluxPipeline"), dtype=dtype))
     assert (found - expected).norm() < 0.1 * (expected - before).norm()

@@ -1,6 +1,5 @@
 """Adapters under the names that a model's authors give its layers go where these layers are."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,14 +15,11 @@ from lora_files import (
     expect_same,
     flat,
     merge,
-    opened,
     with_file,
     write,
 )
-from tiny_families import WRITERS
 from torch import nn
 
-from memaudit.models.latent import LatentDenoiser
 from memaudit.models.lora.originals import AROUND_SD3, OF_SD3
 
 ATTENTION = ("attn.to_q", "attn.to_k", "attn.to_v")
@@ -162,20 +158,6 @@ LAYERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LatentDenoiser]:
-    """A tiny pipeline of a class, opened once; copy it before it is changed."""
-    made: dict[str, LatentDenoiser] = {}
-
-    def get(name: str) -> LatentDenoiser:
-        if name not in made:
-            torch.manual_seed(0)
-            made[name] = opened(WRITERS[name](tmp_path_factory.mktemp(name)))
-        return made[name]
-
-    return get
-
-
 def adapters(network: nn.Module, table: dict[str, list[str]]) -> tuple[Changes, Changes]:
     """Adapters by the authors' names, and the same by diffusers'."""
     original, own = {}, {}
@@ -204,16 +186,16 @@ def adapters(network: nn.Module, table: dict[str, list[str]]) -> tuple[Changes, 
     ],
     ids=["kohya", "ComfyUI", "fal", "bare"],
 )
-def test_the_names_of_a_models_authors_are_read(plain, tmp_path, name, layout):
-    denoiser = copied(plain(name))
+def test_the_names_of_a_models_authors_are_read(tiny_pipeline, tmp_path, name, layout):
+    denoiser = copied(tiny_pipeline(name))
     original, own = adapters(denoiser.backbone.network, LAYERS[name])
     merge(denoiser.backbone.network, own)
     file = write(tmp_path / "style.safetensors", layout(original))
-    expect_same(ask(with_file(plain(name), file)), ask(denoiser), ask(plain(name)))
+    expect_same(ask(with_file(tiny_pipeline(name), file)), ask(denoiser), ask(tiny_pipeline(name)))
 
 
-def test_the_names_of_xlabs_are_read(plain, tmp_path):
-    denoiser = copied(plain("FluxPipeline"))
+def test_the_names_of_xlabs_are_read(tiny_pipeline, tmp_path):
+    denoiser = copied(tiny_pipeline("FluxPipeline"))
     double, single = "transformer_blocks.0.", "single_transformer_blocks.0."
     table = {
         "double_blocks.0.processor.qkv_lora1": [double + one for one in ATTENTION],
@@ -231,7 +213,9 @@ def test_the_names_of_xlabs_are_read(plain, tmp_path):
         tensors[f"{name}.up.weight"] = change.up * change.scale
     file = write(tmp_path / "lora.safetensors", tensors)
     expect_same(
-        ask(with_file(plain("FluxPipeline"), file)), ask(denoiser), ask(plain("FluxPipeline"))
+        ask(with_file(tiny_pipeline("FluxPipeline"), file)),
+        ask(denoiser),
+        ask(tiny_pipeline("FluxPipeline")),
     )
 
 
