@@ -125,7 +125,7 @@ def write_flux(folder: Path, guided: bool = True) -> Path:
 
 def write_flux2(folder: Path) -> Path:
     """Told by a Mistral of thirty-one layers, of which three are heard."""
-    text = {**SMALL, "num_hidden_layers": 31, "vocab_size": 600, "model_type": "mistral"}
+    text = {**SMALL, "num_hidden_layers": 31, "vocab_size": TOKENS, "model_type": "mistral"}
     vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
     config = Mistral3Config(
         text_config=text,
@@ -254,7 +254,7 @@ def write_lumina2(folder: Path) -> Path:
 
 def write_qwen_image(folder: Path) -> Path:
     """Over latents of a video VAE."""
-    text = {**SMALL, "num_hidden_layers": 2, "vocab_size": 600, "max_window_layers": 2}
+    text = {**SMALL, "num_hidden_layers": 2, "vocab_size": TOKENS, "max_window_layers": 2}
     rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "type": "default"}
     config = Qwen2_5_VLConfig(
         text_config={**text, "rope_scaling": rope, "rope_theta": 1000000.0},

@@ -102,12 +102,20 @@ class LatentDenoiser(NetworkDenoiser):
         known = self._captions.get(prompt)
         if known is None:
             with quiet(), naming("the text encoder of the model"):
-                known = self.backbone.encode(prompt)
+                known = self._in_its_format(self.backbone.encode(prompt))
             size = max(1, sum(tensor.numel() for tensor in known.values()))
             if len(self._captions) >= max(1, REMEMBERED // size):
                 self._captions.clear()
             self._captions[prompt] = known
         return known
+
+    def _in_its_format(self, told: Told) -> Told:
+        """What is told, in the number format of the network."""
+        dtype = self.backbone.network.dtype
+        return {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in told.items()
+        }
 
 
 def stacked(told: Sequence[Told]) -> dict[str, Tensor]:

@@ -63,6 +63,8 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
                 output_loading_info=True,
                 **({"low_cpu_mem_usage": False} if of_diffusers(kind) else {}),
             )
+        if of_diffusers(kind):  # some keep the number format of their file
+            part = part.to(dtype)
     strays = [str(key) for key in (*report["missing_keys"], *report["mismatched_keys"])]
     if of_diffusers(kind):  # text encoders of old carry tensors nobody needs
         strays += report["unexpected_keys"]

@@ -271,6 +271,23 @@ def test_images_come_back_from_the_space_of_the_model_as_from_the_vae(opened: Lo
 
 
 @pytest.mark.parametrize("name", list(WRITERS))
+def test_half_the_bits_give_nearly_the_same_answer(
+    name: str, folder: Callable[[str], Path]
+) -> None:
+    whole, half = (
+        latent(load_model(str(folder(name)), ModelOptions(resolution=32, dtype=dtype)))
+        for dtype in ("float32", "bfloat16")
+    )
+    assert {p.dtype for p in half.backbone.network.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in half.codec.vae.module.parameters()} == {torch.float32}
+    x, sigma = noisy(whole), torch.tensor([0.5, 2.0])
+    with torch.no_grad():
+        exactly, nearly = (one.denoise(x, sigma, captions(one)) for one in (whole, half))
+    assert nearly.dtype == torch.float32
+    assert float((exactly - nearly).square().mean() / exactly.square().mean()) < 0.01
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
 def test_images_need_not_be_square(name: str, folder: Callable[[str], Path]) -> None:
     denoiser = load_model(str(folder(name)), ModelOptions(resolution=(48, 32))).denoiser
     images = torch.randint(0, 256, (2, 3, 48, 32), dtype=torch.uint8)

@@ -73,9 +73,7 @@ class Transformer(Backbone):
 
     def ask(self, x_t: Tensor, time: Tensor, told: Sequence[Told]) -> Tensor:
         """The transformer's answer; a learned variance is dropped."""
-        batch = stacked(told)
-        batch["encoder_hidden_states"] = batch["encoder_hidden_states"].to(x_t.dtype)
-        answer = self.network(x_t, timestep=time, return_dict=False, **batch)[0]
+        answer = self.network(x_t, timestep=time, return_dict=False, **stacked(told))[0]
         return cast(Tensor, answer[:, : x_t.shape[1]])
 
 

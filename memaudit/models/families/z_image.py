@@ -33,7 +33,7 @@ class Transformer(Backbone):
     def ask(self, x_t: Tensor, time: Tensor, told: Sequence[Told]) -> Tensor:
         """The transformer's answer."""
         frames = list(x_t[:, :, None].unbind())
-        captions = [one["tokens"].to(x_t.dtype) for one in told]
+        captions = [one["tokens"] for one in told]
         return torch.stack(self.network(frames, time, captions, return_dict=False)[0])[:, :, 0]
 
 
