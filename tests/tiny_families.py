@@ -68,7 +68,7 @@ CHAT = (
 )
 
 
-def write_sd3(folder: Path, t5: bool = True) -> Path:
+def write_sd3(folder: Path, t5: bool = True, channels: int = 16) -> Path:
     """Images of 32 px, latents of 16 cells in patches of two."""
     clip = write_tokenizer(folder / "tokenizer")
     return _save(
@@ -84,7 +84,7 @@ def write_sd3(folder: Path, t5: bool = True) -> Path:
         transformer=SD3Transformer2DModel(
             sample_size=16,
             patch_size=2,
-            in_channels=16,
+            in_channels=channels,
             out_channels=16,
             num_layers=1,
             attention_head_dim=8,

@@ -38,6 +38,7 @@ from memaudit.foreign import reason
 
 SLACK = 1 << 30  # bytes of memory beside what the file's tensors take
 TIMES = 4  # as many bytes as the file: mapped, unpickled, copied, written
+SECONDS, PER_BYTE = 300, 60 / (1 << 30)  # of computing that a file explains
 STATM = Path("/proc/self/statm")
 ASKED = re.compile(r"GLOBAL (\S+)")
 SHOWN = 4  # names of what a pickle asks for
@@ -164,6 +165,8 @@ def _written(content: Any, taken: StateDict, tensors: Mapping[str, Tensor], sha2
 def _limit_memory(held: int) -> None:
     """Let this process take what a file of this size explains, and no core dump."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seconds = int(SECONDS + PER_BYTE * held)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
     if not STATM.exists():
         return
     taken = int(STATM.read_text().split()[0]) * resource.getpagesize()

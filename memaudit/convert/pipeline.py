@@ -40,6 +40,10 @@ BEGINNINGS = {  # what is refused by its first bytes
     b"\x93NUMPY": OTHERS[".npy"],
 }
 KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")
+WHY: dict[int, str] = {
+    signal.SIGKILL: ", mostly for want of memory",
+    signal.SIGXCPU: " because it took longer than weights in a file of its size explain",
+}
 LONGEST = 300  # characters of the last words of a process that failed
 
 
@@ -128,7 +132,7 @@ def _last_words(done: subprocess.CompletedProcess[bytes]) -> str:
         number = -done.returncode
         known = number in {one.value for one in signal.Signals}
         name = signal.Signals(number).name if known else f"signal {number}"
-        why = ", mostly for want of memory" if number == signal.SIGKILL else ""
+        why = WHY.get(number, "")
         return f"the process that opened it was ended by {name}{why}; nothing was written"
     said = done.stderr.decode(errors="replace").strip().split("\n")[-1]
     return (

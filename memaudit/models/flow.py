@@ -11,10 +11,10 @@ from torch import Tensor
 
 from memaudit.corruption.noise import per_row
 from memaudit.errors import ConfigError, ModelError
-from memaudit.models.limits import STEPS
 from memaudit.models.parameterization import Predict
 from memaudit.text import shown
 
+TRAINED = 1000  # steps
 FLOW = "FlowMatch"  # begins the names of the schedulers of diffusers
 FlowPrediction = Literal["flow", "epsilon", "sample"]
 PREDICTIONS: tuple[FlowPrediction, ...] = get_args(FlowPrediction)
@@ -36,7 +36,7 @@ class FlowMatching:
     reversed: bool = False
     sign: float = 1.0
     prediction: FlowPrediction = "flow"
-    steps: int = 1000
+    steps: int = TRAINED
     first_step: ClassVar[int] = 1  # of the first, 0, the noise is none
 
     @property
@@ -89,7 +89,7 @@ class FlowMatching:
         time = "1 - u" if self.reversed else "u"
         scaled = f"{self.scale:g} ({time})" if self.reversed else f"{self.scale:g} {time}"
         return {
-            "prediction_type": "flow" if self.sign > 0 else "flow, with its sign flipped",
+            "prediction_type": "flow",
             "schedule": "flow matching",
             "time": time if self.scale == 1 else scaled,
         }
@@ -111,9 +111,9 @@ def flow_matching(
             "take the scheduler_config.json that the model was trained with"
         )
     steps = config.get("num_train_timesteps", 1000)
-    if not isinstance(steps, int) or not 2 < steps <= STEPS:
+    if steps != TRAINED:  # by which pipelines scale the time that they tell
         raise ModelError(
-            f"the scheduler gives num_train_timesteps {steps!r}, expected a whole number of 3 to "
-            f"{STEPS}; correct its scheduler_config.json"
+            f"the scheduler gives num_train_timesteps {steps!r}, expected {TRAINED}, as all "
+            "published flows have; correct its scheduler_config.json"
         )
-    return FlowMatching(scale, backwards, -1.0 if backwards else 1.0, steps=steps)
+    return FlowMatching(scale, backwards, -1.0 if backwards else 1.0)

@@ -34,6 +34,7 @@ READ = (
     "it needs its config.json and weights in .safetensors (a pickle can run any code, so it is "
     "never loaded)"
 )
+RENAMED = {"Transformer2DModel": "PixArtTransformer2DModel"}  # in folders of old
 IN_FP32 = ("vae", "vqvae")
 
 
@@ -54,7 +55,7 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
     config = read_config(folder / "config.json")
     with quiet(), naming(f"the {kind.__name__} in {folder}", READ):
         check_size(kind, config, numbers_in(files), folder)
-        with staged(folder, files, _stem(kind)) as stage:
+        with staged(folder, files, stem_of(kind)) as stage:
             part, report = kind.from_pretrained(
                 stage,
                 torch_dtype=dtype,
@@ -76,7 +77,7 @@ def load_part(kinds: Sequence[Any], folder: Path, entry: Any, options: ModelOpti
 
 def part_weights(kind: Any, folder: Path, options: ModelOptions) -> Chosen:
     """The weights of a part; parts that have none of a variant are taken plain."""
-    stem, variant = _stem(kind), options.variant
+    stem, variant = stem_of(kind), options.variant
     if variant is not None and not has_weights(folder, variant, stem):
         options = replace(options, variant=None)
     return choose(Network(folder.name, folder, stem), options)
@@ -90,6 +91,7 @@ def of_diffusers(kind: Any) -> bool:
 def class_of(kinds: Sequence[Any], folder: Path, entry: Any) -> Any:
     """The class that a pipeline says a part is of, if it is one of those that are read."""
     named = entry[-1] if isinstance(entry, list) and entry else None
+    named = RENAMED.get(named, named) if isinstance(named, str) else named
     by_name = {kind.__name__: kind for kind in kinds}
     if named is not None and named not in by_name:
         raise ModelError(
@@ -99,7 +101,8 @@ def class_of(kinds: Sequence[Any], folder: Path, entry: Any) -> Any:
     return by_name.get(named, kinds[0])
 
 
-def _stem(kind: Any) -> str:
+def stem_of(kind: Any) -> str:
+    """How the names of its weight files begin."""
     return OF_DIFFUSERS if of_diffusers(kind) else OF_TRANSFORMERS
 
 

@@ -15,6 +15,7 @@ from memaudit.foreign import refusing
 from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
+RENAMED = {"Lumina2Text2ImgPipeline": "Lumina2Pipeline"}  # classes that folders of old name
 DOWNLOADED = [  # of a model on the hub
     *("*.json", "*.safetensors", "*/merges.txt"),
     *("*/spiece.model", "*/tokenizer.model", "*/*.jinja"),  # of tokenizers
@@ -58,7 +59,7 @@ def class_name(folder: Path) -> str | None:
     if not (folder / INDEX).is_file():
         return None
     name = read_json(folder / INDEX).get("_class_name")
-    return name if isinstance(name, str) else None
+    return RENAMED.get(name, name) if isinstance(name, str) else None
 
 
 def read_json(path: Path, *, lenient: bool = False) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from memaudit.models.chosen import recorded
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
 from memaudit.models.latent import LatentDenoiser
-from memaudit.models.latent_parts import load_part, part_weights, quiet
+from memaudit.models.latent_parts import load_part, part_weights, quiet, stem_of
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
 from memaudit.models.locate import INDEX, class_name, read_config, read_json
@@ -26,6 +26,7 @@ from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
 from memaudit.models.tokenizing import load_tokenizer
+from memaudit.models.weights import has_weights
 
 SCHEDULER = "scheduler_config.json"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -77,12 +78,29 @@ def assemble(folder: Path, recipe: Recipe, options: ModelOptions) -> LatentDenoi
     The VAE stays in fp32 whatever the dtype of the rest.
     """
     index = read_json(folder / INDEX)
+    there = [part for part in recipe.parts if not left_out(part, recipe, index)]
+    _require_variant(folder, {part: recipe.parts[part] for part in there}, options)
     parts = {
         part: load_part(kinds, folder / part, index.get(part), options)
         for part, kinds in recipe.parts.items()
-        if not left_out(part, recipe, index)
+        if part in there
     }
     return put_together(folder, recipe, parts, options)
+
+
+def _require_variant(
+    folder: Path, parts: Mapping[str, tuple[Any, ...]], options: ModelOptions
+) -> None:
+    """Refuse a variant that no part has; parts that lack it are taken plain."""
+    variant = options.variant
+    if variant is None or any(
+        has_weights(folder / part, variant, stem_of(kinds[0])) for part, kinds in parts.items()
+    ):
+        return
+    raise ModelError(
+        f"no part of {folder} has weights of the variant {variant}; leave out --variant, or name "
+        "one that is there"
+    )
 
 
 def put_together(
@@ -98,7 +116,7 @@ def put_together(
     """
     pipeline = _pipeline(folder, recipe, parts)
     pipeline.scheduler.register_to_config(**said)
-    recipe.check(pipeline, folder)
+    recipe.require(pipeline, folder)
     return recipe.denoiser(
         codec=LatentCodec(recipe.vae(pipeline), _resolution(pipeline, recipe, options, folder)),
         parameterization=recipe.reading(pipeline),

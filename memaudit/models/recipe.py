@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memaudit.errors import ModelError
 from memaudit.models.latent import Backbone, LatentDenoiser
 from memaudit.models.parameterization import Parameterization
 from memaudit.models.vae import Vae
-
-
-def _anything(pipeline: Any, folder: Path) -> None:
-    """No further check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +22,8 @@ class Recipe:
     it is. `network` is the part that answers. `cells` is a side of its latents where
     the user asks for no resolution, and `grain` what that must be a multiple of; where they are not
     given, the network's configuration says sample_size and patch_size. `extras` are further
-    arguments of the pipeline's class, and `check` raises ModelError for what cannot be read.
+    arguments of the pipeline's class. The network must see the channels of the latents, of `packed`
+    cells in one token; `check` does that in its own way and raises ModelError.
     """
 
     family: str
@@ -40,8 +38,24 @@ class Recipe:
     extras: Mapping[str, Any] = field(default_factory=dict)
     cells: Callable[[Any], Any] | None = None
     grain: Callable[[Any], int] | None = None
-    check: Callable[[Any, Path], None] = _anything
+    packed: int = 1
+    check: Callable[[Any, Path], None] | None = None
     denoiser: Callable[..., LatentDenoiser] = LatentDenoiser
+
+    def require(self, pipeline: Any, folder: Path) -> None:
+        """Raise ModelError for networks that see more, or less, than noisy latents."""
+        if self.check is not None:
+            self.check(pipeline, folder)
+            return
+        found = getattr(pipeline, self.network).config.in_channels
+        latents = self.vae(pipeline).channels
+        if found != self.packed * latents:
+            raise ModelError(
+                f"the {self.network} in {folder} takes {found} channels, expected "
+                f"{self.packed * latents}, {self.packed} for each of the {latents} of its latents: "
+                "models that see further images (for inpainting, control or editing) are not "
+                "audited in this class of pipelines"
+            )
 
     def cells_of(self, pipeline: Any) -> Any:
         """A side of its latents, or both, as it says; of any type, as another wrote it."""

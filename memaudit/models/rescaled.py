@@ -10,7 +10,13 @@ from torch import Tensor
 
 from memaudit.models.denoiser import Denoiser, Told, in_pixels
 
-SAME = 1.1  # scales that differ by less are not told apart
+NEAR = 2.0  # images of half or twice the usual contrast are nothing strange
+PIXELS = "pixels in 0 .. 1"
+LATENTS = {
+    "all latents with mean 0 and deviation 1": (0, 1, 2, 3),
+    "each channel of the latents with mean 0 and deviation 1": (0, 2, 3),
+}
+SCALED = frozenset([PIXELS, *LATENTS])
 FEW = 8  # images, from which scales are not measured
 
 
@@ -35,17 +41,18 @@ class Rescaled:
 def rescaled(denoiser: Denoiser, x0: Tensor) -> Iterator[tuple[str, Told]]:
     """Other scales of the space of clean images x0 [B, *shape], by name, for the self-check.
 
-    Latents are near mean 0 and deviation 1 where a model is read rightly, together or by channel.
+    Latents are near mean 0 and deviation 1 where a model is read rightly, together or by channel;
+    of images with little contrast they are not quite, so that only coarse differences are tried.
     """
     if in_pixels(denoiser):
         half = torch.tensor(0.5, device=x0.device)
-        yield "pixels in 0 .. 1", Rescaled(denoiser, half, half)
+        yield PIXELS, Rescaled(denoiser, half, half)
         return
     if len(x0) < FEW:
         return
-    over = {"all latents": (0, 1, 2, 3), "each channel of the latents": (0, 2, 3)}
-    for name, dimensions in over.items():
+    for name, dimensions in LATENTS.items():
         deviation, mean = torch.std_mean(x0, dim=dimensions, keepdim=True)
         gain = 1 / deviation[0].clamp(min=1e-6)
-        if float(gain.log().abs().max().exp()) > SAME:
-            yield f"{name} with mean 0 and deviation 1", Rescaled(denoiser, gain, -mean[0] * gain)
+        far = float((mean[0] * gain).abs().max()) > 1
+        if far or float(gain.log().abs().max().exp()) > NEAR:
+            yield name, Rescaled(denoiser, gain, -mean[0] * gain)

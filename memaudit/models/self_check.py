@@ -25,12 +25,13 @@ from torch import Tensor
 from memaudit.errors import MisreadModelError
 from memaudit.models.ambient import MARGIN
 from memaudit.models.denoiser import Denoiser, Told
-from memaudit.models.rescaled import rescaled
+from memaudit.models.rescaled import SCALED, rescaled
 
 DECLARED = "as declared"
 LEVELS = 4
 LOWEST, HIGHEST = 0.3, 10.0  # at tiny sigma every reading looks alike
 MATERIAL = math.log(1.05)  # an alternative must be this much better, beyond its interval
+SCALES = math.log(3)  # another scale of the space, which unusual images favour a little, by this
 CONFIDENCE = 0.999  # about ten alternatives are compared
 
 
@@ -103,6 +104,11 @@ class _Alternative:
     upper: float  # the bound of log_ratio at CONFIDENCE
     errors: list[float]
 
+    @property
+    def material(self) -> float:
+        """By how much it must be better to count."""
+        return SCALES if self.name in SCALED else MATERIAL
+
 
 NOTHING = _Alternative("", math.inf, math.inf, [])  # where nothing is read
 
@@ -158,7 +164,7 @@ def _judge(
     blend = [s * error / (s + error) for s, error in zip(spread, identity, strict=True)]
     errors = declared.mean(1).tolist()
     alternatives = sorted(_compare(by_reading), key=attrgetter("log_ratio"))
-    better = [a for a in alternatives if a.upper < -MATERIAL and _useful(a.errors, blend)]
+    better = [a for a in alternatives if a.upper < -a.material and _useful(a.errors, blend)]
     refusal = ""
     if better:
         refusal = _misread(better[0], len(noise))
@@ -261,8 +267,9 @@ def _misread(best: _Alternative, images: int) -> str:
     return (
         f"misread model: read as {best.name} it denoises real images better than as declared "
         f"(squared error {math.exp(best.log_ratio):.2f} times as large, {images} images). Correct "
-        "the scheduler's configuration. If it is right, the model may be trained on other images "
-        "and overfit: scan images that it saw, or leave its noisy copies beside it. "
+        "its configuration (scheduler, scale of the VAE). If it is right, the model may be trained "
+        "on other images and overfit: scan images that it saw, or leave its noisy copies beside "
+        "it. "
         "--no-self-check scans all the same, with an inconclusive verdict"
     )
 

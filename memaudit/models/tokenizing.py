@@ -9,6 +9,7 @@ from torch import nn
 
 from memaudit.errors import ModelError
 from memaudit.models.limits import naming
+from memaudit.models.locate import read_json
 
 VOCABULARIES = (  # the files of which a tokenizer needs one set; transformers makes a blank without
     ("tokenizer.json",),
@@ -17,6 +18,7 @@ VOCABULARIES = (  # the files of which a tokenizer needs one set; transformers m
     ("tokenizer.model",),
 )
 LEAST = 0.9  # of what a text encoder knows; the rest of its rows is padding
+CODE = "auto_map"  # names classes that come with a model, or lie in another one
 ADVICE = "copy the model again, with all files of that folder"
 
 
@@ -28,8 +30,9 @@ def load_tokenizer(kind: Any, folder: Path, encoder: nn.Module) -> Any:
     if not any(all((folder / name).is_file() for name in names) for names in VOCABULARIES):
         expected = "; or ".join(" and ".join(names) for names in VOCABULARIES)
         raise ModelError(f"{folder} holds no vocabulary, expected {expected}; {ADVICE}")
+    _refuse_code(folder)
     with naming(f"the {kind.__name__} in {folder}", ADVICE):
-        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         known = len(getattr(tokenizer, "tokenizer", tokenizer))
         embeddings: Any = encoder.get_input_embeddings()  # type: ignore[operator]
         rows = int(embeddings.num_embeddings)
@@ -39,3 +42,13 @@ def load_tokenizer(kind: Any, folder: Path, encoder: nn.Module) -> Any:
             "are not of one model; take both from one"
         )
     return tokenizer
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuse a tokenizer that brings code: transformers would ask whether to run it."""
+    for path in sorted(folder.glob("*.json")):
+        if path.name.endswith("config.json") and CODE in read_json(path):
+            raise ModelError(
+                f"{path} names code of its own ({CODE}), and no code of a model is run; remove "
+                "that entry if the class is one of transformers"
+            )

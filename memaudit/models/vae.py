@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memaudit.errors import ModelError
+from memaudit.models.limits import naming
 
 
 class Vae(Protocol):
@@ -46,13 +47,35 @@ class Vae(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class KlVae:
-    """An AutoencoderKL (Rombach et al. 2022, arXiv 2112.10752): scaled, and sometimes shifted."""
+    """An AutoencoderKL (Rombach et al. 2022, arXiv 2112.10752): scaled, and sometimes shifted.
+
+    `by_channel`: its pipeline heeds means and deviations of its channels, where they are given.
+    """
 
     module: Any
+    by_channel: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ModelError for a scale that is no number above 0."""
+        """Raise ModelError for scales that are no numbers above 0, or that nothing heeds."""
         scaling(self.module)
+        mean, deviation = self._of_channels
+        whole = mean is not None and deviation is not None and bool((deviation > 0).all())
+        if not (mean is deviation is None or (self.by_channel and whole)):
+            raise ModelError(
+                "the VAE's config.json gives latents_mean and latents_std, expected none in this "
+                "class of pipelines, or one number for each channel, deviations above 0; copy the "
+                "model again"
+            )
+
+    @property
+    def _of_channels(self) -> tuple[Tensor | None, Tensor | None]:
+        """Mean and deviation of each channel, [C, 1, 1]."""
+        config = self.module.config
+        with naming("the VAE of the model"):
+            return self._each(config.get("latents_mean")), self._each(config.get("latents_std"))
+
+    def _each(self, values: Any) -> Tensor | None:
+        return None if values is None else torch.tensor(values).float().view(self.channels, 1, 1)
 
     @property
     def channels(self) -> int:
@@ -66,13 +89,16 @@ class KlVae:
 
     @property
     def centre(self) -> Tensor:
-        """The shift."""
-        return torch.tensor(float(self.module.config.get("shift_factor") or 0.0))
+        """The shift, or the mean of each channel."""
+        mean, _ = self._of_channels
+        shift = torch.tensor(float(self.module.config.get("shift_factor") or 0.0))
+        return shift if mean is None else mean
 
     @property
     def scale(self) -> Tensor:
-        """The scaling factor."""
-        return scaling(self.module)
+        """The scaling factor, over the deviation of each channel where they are given."""
+        _, deviation = self._of_channels
+        return scaling(self.module) if deviation is None else scaling(self.module) / deviation
 
     def encode(self, pixels: Tensor) -> Tensor:
         """The mode of the posterior."""

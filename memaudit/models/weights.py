@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -196,8 +195,9 @@ def require_fitting(strays: Sequence[str], folder: Path) -> None:
 def freeze(network: nn.Module, folder: Path) -> None:
     """Let no gradient reach a network and no dropout change it; refuse what is not finite."""
     network.requires_grad_(False).eval()
-    for name, parameter in network.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        bad = ~tensor.isfinite() if isinstance(tensor, nn.Parameter) else tensor.isnan()
+        if bool(bad.any()):
             raise ModelError(
                 f"the weights in {folder} hold NaN or infinity ({name}); the training diverged or "
                 "the file is damaged: take an earlier checkpoint, or copy it again"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
-from tiny_families import WRITERS
+from tiny_families import WRITERS, write_sd3
 from torch import Tensor, nn
 
 from memaudit.errors import MisreadModelError, ModelError
@@ -21,7 +21,7 @@ from memaudit.models.flow import FlowMatching
 from memaudit.models.latent import LatentDenoiser
 from memaudit.models.load import load_model
 from memaudit.models.loaded import Loaded, ModelOptions
-from memaudit.models.self_check import self_check
+from memaudit.models.self_check import judge, self_check
 from memaudit.records import Image
 
 CAPTIONS = ["a cat", "two cats on a mat"]
@@ -316,6 +316,53 @@ def test_a_part_of_another_class_is_refused(
         load_model(str(copy), ModelOptions(resolution=32))
 
 
+def test_classes_are_known_by_the_names_that_folders_of_old_give_them(
+    folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    old = {"PixArtAlphaPipeline": "Transformer2DModel", "Lumina2Pipeline": None}
+    for name, transformer in old.items():
+        copy = shutil.copytree(folder(name), tmp_path / name)
+        index = json.loads((copy / "model_index.json").read_text())
+        if transformer is not None:
+            index["transformer"] = ["diffusers", transformer]
+            config = json.loads((copy / "transformer/config.json").read_text())
+            config["_class_name"] = transformer
+            (copy / "transformer/config.json").write_text(json.dumps(config))
+        else:
+            index["_class_name"] = "Lumina2Text2ImgPipeline"
+        (copy / "model_index.json").write_text(json.dumps(index))
+        before, after = (
+            latent(load_model(str(place), ModelOptions(resolution=32)))
+            for place in (folder(name), copy)
+        )
+        x, sigma = noisy(before), torch.tensor([0.5, 2.0])
+        with torch.no_grad():
+            torch.testing.assert_close(before.denoise(x, sigma), after.denoise(x, sigma))
+
+
+def test_a_network_that_sees_further_images_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    copy = write_sd3(tmp_path / "model", channels=33)
+    with pytest.raises(ModelError, match="takes 33 channels, expected 16"):
+        load_model(str(copy), ModelOptions(resolution=32))
+
+
+def test_a_variant_that_no_part_has_is_refused(folder: Callable[[str], Path]) -> None:
+    asked = ModelOptions(resolution=32, variant="fp17")
+    with pytest.raises(ModelError, match=r"no part of .* has weights of the variant fp17"):
+        load_model(str(folder("FluxPipeline")), asked)
+
+
+def test_images_of_little_contrast_do_not_make_a_right_reading_wrong(
+    folder: Callable[[str], Path],
+) -> None:
+    """A prior of a deviation, and images of a third of that."""
+    denoiser = exact(load_model(str(folder("FluxPipeline")), ModelOptions(resolution=32)))
+    x0 = CENTRE + 0.3 * SPREAD * noisy(denoiser, 32)
+    check = judge(denoiser, x0)
+    assert "read as" not in check.refusal
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -389,6 +436,9 @@ def test_a_wrong_scale_or_shift_of_the_latents_is_refused(
     assert refused(denoiser, (x0 - shift) * factor)
 
 
+@pytest.mark.parametrize(
+    "opened", ["Flux2Pipeline", "Flux2KleinPipeline", "QwenImagePipeline"], indirect=True
+)
 def test_a_wrong_deviation_of_each_channel_is_refused(
     memorizer: tuple[LatentDenoiser, Tensor],
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 import torch
-from tiny_families import WORDS, write_flux2_klein, write_pixart
+from tiny_families import WORDS, write_flux2, write_flux2_klein, write_pixart
 from torch import nn
 from transformers import CLIPTokenizer, GemmaTokenizerFast, Qwen2Tokenizer, T5TokenizerFast
 
@@ -91,3 +91,13 @@ def test_a_pipeline_with_an_old_vocabulary_is_opened(tmp_path: Path) -> None:
     write_spiece(folder / "tokenizer")
     after = load_model(str(folder), asked).denoiser
     assert after.shape == before.shape
+
+
+def test_a_tokenizer_that_brings_code_is_refused(tmp_path: Path) -> None:
+    folder = write_flux2(tmp_path / "model")
+    path = folder / "tokenizer" / "processor_config.json"
+    config = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**config, "auto_map": {"AutoImageProcessor": "evil.Evil"}}))
+    (folder / "tokenizer" / "evil.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ModelError, match="no code of a model is run"):
+        load_model(str(folder), ModelOptions(resolution=32))

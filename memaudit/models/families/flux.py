@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
-from memaudit.errors import ModelError
 from memaudit.models.flow import flow_matching
 from memaudit.models.latent import Backbone, Told, stacked
 from memaudit.models.pipelines import family_of
@@ -68,17 +66,6 @@ class Packed(Backbone):
                 yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
 
 
-def _check(pipeline: Any, folder: Path) -> None:
-    """Refuse transformers that see further images."""
-    found, latents = pipeline.transformer.config.in_channels, pipeline.vae.config.latent_channels
-    if found != PACKED * latents:
-        raise ModelError(
-            f"the transformer in {folder} takes {found} channels, expected {PACKED * latents}, "
-            f"{PACKED} for each of the {latents} of its VAE's latents: models that see further "
-            "images (Fill, Depth, Canny, ...) are not audited"
-        )
-
-
 FAMILY = family_of(
     Recipe(
         family="flux",
@@ -96,6 +83,6 @@ FAMILY = family_of(
         reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size,
         grain=lambda _: 2,
-        check=_check,
+        packed=PACKED,
     )
 )

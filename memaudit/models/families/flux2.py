@@ -20,6 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from memaudit.errors import ModelError
 from memaudit.models.families.flux import GUIDANCE, PACKED
 from memaudit.models.flow import flow_matching
 from memaudit.models.latent import Backbone, Told, stacked
@@ -32,6 +33,16 @@ class PatchedVae:
     """An AutoencoderKLFlux2: latents in patches, each channel to its own mean and deviation."""
 
     module: Any
+
+    def __post_init__(self) -> None:
+        """Raise ModelError for means and variances by which nothing can be scaled."""
+        normal = self.module.bn
+        fine = normal.running_mean.isfinite() & normal.running_var.isfinite()
+        if not bool((fine & (normal.running_var > 0)).all()):
+            raise ModelError(
+                "the VAE holds means or variances of its channels (bn) that are not finite, or "
+                "not above 0; copy the model again"
+            )
 
     @property
     def channels(self) -> int:

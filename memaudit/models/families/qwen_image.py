@@ -106,5 +106,6 @@ FAMILY = family_of(
         reading=lambda pipeline: flow_matching(pipeline.scheduler),
         cells=lambda pipeline: pipeline.default_sample_size,
         grain=lambda _: 2,
+        packed=4,
     )
 )

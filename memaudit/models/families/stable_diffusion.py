@@ -89,7 +89,7 @@ def _recipe(kind: Any) -> Recipe:
         parts=NETWORKS_XL if xl else NETWORKS,
         tokenizers={**tokenizers, "tokenizer_2": CLIPTokenizer} if xl else tokenizers,
         backbone=Unet,
-        vae=lambda pipeline: KlVae(pipeline.vae),
+        vae=lambda pipeline: KlVae(pipeline.vae, by_channel=xl),
         reading=_reading,
         grain=lambda pipeline: int(2 ** (len(pipeline.unet.config.block_out_channels) - 1)),
         extras={"add_watermarker": False} if xl else WITHOUT,
