@@ -41,6 +41,7 @@ def open_model(target: ModelConfig, data: DataOptions, execution: Execution) -> 
         resolution=target.sides,
         base=target.base_model,
         prediction=target.prediction,
+        distilled_guidance=target.distilled_guidance,
         weights=target.weights,
         data=data,
     )

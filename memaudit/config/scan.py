@@ -49,6 +49,13 @@ class ModelConfig:
         "Which weights of a model that holds EMA weights beside raw ones; default: ema, and those "
         "at the plain place of a model that holds one set.",
     )
+    distilled_guidance: float | None = option(
+        None,
+        "What a model that guidance was distilled into is told (FLUX dev); default: 1, its own "
+        "answer. Adapters are asked best at what they were trained with, often 3.5.",
+        low=0,
+        high=100,
+    )
     dtype: Dtype = option(
         "float32",
         "Number format of the network; noise and scores are always float32.",

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from memaudit.errors import ConfigError
 from memaudit.models.denoiser import Conditioning, Denoiser
 from memaudit.models.latent_parts import quiet
 from memaudit.models.limits import naming
@@ -43,6 +44,18 @@ class Backbone(ABC):
     @abstractmethod
     def ask(self, x_t: Tensor, time: Tensor, told: Sequence[Told]) -> Tensor:
         """[B, C, h, w] in the network's dtype, [B], a caption each -> F [B, C, h, w]."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a provenance keeps of how it is asked."""
+        return {}
+
+    def guided_by(self, guidance: float) -> Backbone:
+        """The same network, told so much guidance; raises ConfigError if none was distilled in."""
+        raise ConfigError(
+            f"--distilled-guidance {guidance:g} is for models that guidance was distilled into "
+            "(FLUX dev), and this one is told none; leave it out"
+        )
 
     def others(self) -> Iterator[tuple[str, Backbone]]:
         """Other ways to ask the same network, by name, for the self-check."""

@@ -28,7 +28,8 @@ class ModelOptions:
 
     `resolution` is the side of its images, or their height and width. `base` is the pipeline that
     LoRA adapters are put into, where they do not say which, or that a single file takes from what
-    it lacks; `prediction` is what the network of a single file predicts. `data` says how images are
+    it lacks; `prediction` is what the network of a single file predicts, `distilled_guidance` what
+    one is told that guidance was distilled into. `data` says how images are
     found and resized, where they are what a model is made of. `weights` chooses where EMA weights
     lie beside raw ones; "plain" are those that diffusers takes by itself.
     """
@@ -41,6 +42,7 @@ class ModelOptions:
     resolution: int | tuple[int, int] | None = None
     base: str | None = None
     prediction: Prediction | None = None
+    distilled_guidance: float | None = None
     weights: WeightsAsked = None
     data: DataOptions = field(default_factory=DataOptions)
 

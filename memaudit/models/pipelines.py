@@ -17,7 +17,7 @@ from memaudit.models.ambient import read_ambient
 from memaudit.models.chosen import recorded
 from memaudit.models.codec import LatentCodec
 from memaudit.models.families.registry import Family
-from memaudit.models.latent import LatentDenoiser
+from memaudit.models.latent import Backbone, LatentDenoiser
 from memaudit.models.latent_parts import load_part, part_weights, quiet, stem_of
 from memaudit.models.limits import SIDE, naming
 from memaudit.models.loaded import Loaded, ModelOptions
@@ -120,8 +120,16 @@ def put_together(
     return recipe.denoiser(
         codec=LatentCodec(recipe.vae(pipeline), _resolution(pipeline, recipe, options, folder)),
         parameterization=recipe.reading(pipeline),
-        backbone=recipe.backbone(pipeline.to(options.device)),
+        estimate="sample" if recipe.draws(pipeline) else "mean",
+        backbone=_guided(recipe.backbone(pipeline.to(options.device)), options),
     )
+
+
+def _guided(backbone: Backbone, options: ModelOptions) -> Backbone:
+    """The network, told as much guidance as is asked for."""
+    if options.distilled_guidance is None:
+        return backbone
+    return backbone.guided_by(options.distilled_guidance)
 
 
 def left_out(part: str, recipe: Recipe, index: Mapping[str, Any]) -> bool:
@@ -146,6 +154,7 @@ def _pipeline(folder: Path, recipe: Recipe, parts: Mapping[str, nn.Module]) -> A
             **tokenizers,
             scheduler=_scheduler(folder / "scheduler"),
             **recipe.extras,
+            **{name: read_json(folder / INDEX).get(name) is True for name in recipe.flags},
         )
 
 
@@ -212,6 +221,7 @@ def _provenance(
         parts=parts_of(pipeline.components, {one.part: one.named(folder) for one in chosen}),
         details={
             "class": recipe.pipeline.__name__,
+            **denoiser.backbone.details,
             "scheduler": dict(pipeline.scheduler.config),
         },
     )

@@ -13,6 +13,11 @@ from memaudit.models.parameterization import Parameterization
 from memaudit.models.vae import Vae
 
 
+def _never(_: Any) -> bool:
+    """It answers with the posterior mean."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How the pipelines of one class of diffusers are opened and read.
@@ -23,7 +28,9 @@ class Recipe:
     the user asks for no resolution, and `grain` what that must be a multiple of; where they are not
     given, the network's configuration says sample_size and patch_size. `extras` are further
     arguments of the pipeline's class. The network must see the channels of the latents, of `packed`
-    cells in one token; `check` does that in its own way and raises ModelError.
+    cells in one token; `check` does that in its own way and raises ModelError. `flags` are what
+    its class is told that model_index.json says is true or false; `draws` says of a pipeline that
+    it was distilled into few steps, so that its answer is near a draw of x0.
     """
 
     family: str
@@ -39,6 +46,8 @@ class Recipe:
     cells: Callable[[Any], Any] | None = None
     grain: Callable[[Any], int] | None = None
     packed: int = 1
+    flags: tuple[str, ...] = ()
+    draws: Callable[[Any], bool] = _never
     check: Callable[[Any, Path], None] | None = None
     denoiser: Callable[..., LatentDenoiser] = LatentDenoiser
 

@@ -267,9 +267,9 @@ def _misread(best: _Alternative, images: int) -> str:
     return (
         f"misread model: read as {best.name} it denoises real images better than as declared "
         f"(squared error {math.exp(best.log_ratio):.2f} times as large, {images} images). Correct "
-        "its configuration (scheduler, scale of the VAE). If it is right, the model may be trained "
-        "on other images and overfit: scan images that it saw, or leave its noisy copies beside "
-        "it. "
+        "its configuration (scheduler, scale of the VAE) or --distilled-guidance. If it is right, "
+        "the model may be trained on other images and overfit: scan images that it saw, or leave "
+        "its noisy copies beside it. "
         "--no-self-check scans all the same, with an inconclusive verdict"
     )
 

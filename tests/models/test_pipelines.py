@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 from tiny_families import WRITERS, write_sd3
 from torch import Tensor, nn
 
-from memaudit.errors import MisreadModelError, ModelError
+from memaudit.errors import ConfigError, MisreadModelError, ModelError
 from memaudit.models.closed_form import ClosedForm
 from memaudit.models.families.registry import PIPELINES
 from memaudit.models.flow import FlowMatching
@@ -351,6 +351,39 @@ def test_a_variant_that_no_part_has_is_refused(folder: Callable[[str], Path]) ->
     asked = ModelOptions(resolution=32, variant="fp17")
     with pytest.raises(ModelError, match=r"no part of .* has weights of the variant fp17"):
         load_model(str(folder("FluxPipeline")), asked)
+
+
+@pytest.mark.parametrize("name", ["FluxPipeline", "Flux2Pipeline"])
+def test_distilled_guidance_is_told_and_kept(name: str, folder: Callable[[str], Path]) -> None:
+    own, more = (
+        load_model(str(folder(name)), ModelOptions(resolution=32, distilled_guidance=guidance))
+        for guidance in (None, 3.5)
+    )
+    assert own.provenance.details["distilled_guidance"] == 1
+    assert more.provenance.details["distilled_guidance"] == 3.5
+    x, sigma = noisy(latent(own)), torch.tensor([0.5, 2.0])
+    with torch.no_grad():
+        told = dict(latent(own).misreadings())["told a guidance of 3.5"].denoise(x, sigma)
+        assert torch.equal(latent(more).denoise(x, sigma), told)
+        assert not torch.equal(latent(own).denoise(x, sigma), told)
+    assert "told a guidance of 1" in dict(latent(more).misreadings())
+
+
+@pytest.mark.parametrize(("distilled", "estimate"), [(False, "mean"), (True, "sample")])
+def test_a_distilled_model_is_said_to_answer_with_a_draw(
+    folder: Callable[[str], Path], tmp_path: Path, distilled: bool, estimate: str
+) -> None:
+    copy = shutil.copytree(folder("Flux2KleinPipeline"), tmp_path / "model")
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "is_distilled": distilled}))
+    assert load_model(str(copy), ModelOptions(resolution=32)).denoiser.estimate == estimate
+
+
+def test_guidance_is_refused_where_none_was_distilled_in(folder: Callable[[str], Path]) -> None:
+    asked = ModelOptions(resolution=32, distilled_guidance=3.5)
+    for name in ("StableDiffusion3Pipeline", "Flux2KleinPipeline"):
+        with pytest.raises(ConfigError, match=r"--distilled-guidance 3\.5 is for models"):
+            load_model(str(folder(name)), asked)
 
 
 def test_images_of_little_contrast_do_not_make_a_right_reading_wrong(

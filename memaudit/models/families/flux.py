@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
@@ -21,13 +21,38 @@ GUIDANCE = (1.0, 3.5, 0.0)  # what a model may be told
 
 
 @dataclass(frozen=True, eq=False)
-class Packed(Backbone):
-    """The transformer sees tokens of two by two cells; `guidance` 1 is the model's own answer.
-
-    Models that guidance was distilled into (dev) are told it.
-    """
+class Guided(Backbone):
+    """A transformer that guidance was distilled into (dev) is told it; 1 is its own answer."""
 
     guidance: float = 1.0
+
+    @property
+    def _guided(self) -> bool:
+        return bool(self.network.config.guidance_embeds)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The guidance, where it is told one."""
+        return {"distilled_guidance": self.guidance} if self._guided else {}
+
+    def guided_by(self, guidance: float) -> Backbone:
+        """The same transformer, told so much guidance."""
+        return replace(self, guidance=guidance) if self._guided else super().guided_by(guidance)
+
+    def others(self) -> Iterator[tuple[str, Backbone]]:
+        """The same transformer, told other guidance."""
+        for guidance in GUIDANCE if self._guided else ():
+            if guidance != self.guidance:
+                yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
+
+    def told_guidance(self, x_t: Tensor) -> Tensor | None:
+        """What the transformer is told beside noisy latents [B, ...]: [B], or nothing."""
+        return x_t.new_full((len(x_t),), self.guidance) if self._guided else None
+
+
+@dataclass(frozen=True, eq=False)
+class Packed(Guided):
+    """The transformer sees tokens of two by two cells."""
 
     def encode(self, caption: str) -> Told:
         """Tokens [T, D], the pooled [P], and where tokens stand: nowhere, [T, 3] zeros."""
@@ -43,7 +68,7 @@ class Packed(Backbone):
         answer = self.network(
             pipeline._pack_latents(x_t, count, channels, height, width),
             timestep=time,
-            guidance=x_t.new_full((count,), self.guidance) if self._guided else None,
+            guidance=self.told_guidance(x_t),
             pooled_projections=batch["pooled"],
             encoder_hidden_states=batch["tokens"],
             txt_ids=told[0]["places"],
@@ -54,16 +79,6 @@ class Packed(Backbone):
         )[0]
         sides = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
         return cast(Tensor, pipeline._unpack_latents(answer, *sides, pipeline.vae_scale_factor))
-
-    @property
-    def _guided(self) -> bool:
-        return bool(self.network.config.guidance_embeds)
-
-    def others(self) -> Iterator[tuple[str, Backbone]]:
-        """The same transformer, told other guidance."""
-        for guidance in GUIDANCE if self._guided else ():
-            if guidance != self.guidance:
-                yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
 
 
 FAMILY = family_of(

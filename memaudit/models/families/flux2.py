@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from diffusers import (
@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from memaudit.errors import ModelError
-from memaudit.models.families.flux import GUIDANCE, PACKED
+from memaudit.models.families.flux import PACKED, Guided
 from memaudit.models.flow import flow_matching
-from memaudit.models.latent import Backbone, Told, stacked
+from memaudit.models.latent import Told, stacked
 from memaudit.models.pipelines import family_of
 from memaudit.models.recipe import Recipe
 
@@ -77,10 +77,8 @@ class PatchedVae:
 
 
 @dataclass(frozen=True, eq=False)
-class Patched(Backbone):
-    """The transformer sees one token a patch; `guidance` 1 is the model's own answer (dev)."""
-
-    guidance: float = 1.0
+class Patched(Guided):
+    """The transformer sees one token a patch."""
 
     def encode(self, caption: str) -> Told:
         """Tokens [T, D] and where they stand [T, 4]."""
@@ -92,22 +90,12 @@ class Patched(Backbone):
         answer = self.network(
             hidden_states=self.pipeline._pack_latents(x_t),
             timestep=time,
-            guidance=x_t.new_full((len(x_t),), self.guidance) if self._guided else None,
+            guidance=self.told_guidance(x_t),
             img_ids=self.pipeline._prepare_latent_ids(x_t).to(x_t.device),
             return_dict=False,
             **stacked(told),
         )[0]
         return cast(Tensor, answer.permute(0, 2, 1).reshape(x_t.shape))
-
-    @property
-    def _guided(self) -> bool:
-        return bool(self.network.config.guidance_embeds)
-
-    def others(self) -> Iterator[tuple[str, Backbone]]:
-        """The same transformer, told other guidance."""
-        for guidance in GUIDANCE if self._guided else ():
-            if guidance != self.guidance:
-                yield f"told a guidance of {guidance:g}", replace(self, guidance=guidance)
 
 
 def _recipe(pipeline: Any, encoder: Any, tokenizer: Any) -> Recipe:
@@ -121,6 +109,8 @@ def _recipe(pipeline: Any, encoder: Any, tokenizer: Any) -> Recipe:
             "text_encoder": (encoder,),
         },
         tokenizers={"tokenizer": tokenizer},
+        flags=("is_distilled",) if pipeline is Flux2KleinPipeline else (),
+        draws=lambda pipeline: bool(pipeline.config.get("is_distilled")),
         backbone=Patched,
         vae=lambda pipeline: PatchedVae(pipeline.vae),
         reading=lambda pipeline: flow_matching(pipeline.scheduler),
