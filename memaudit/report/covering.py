@@ -77,9 +77,9 @@ HIDDEN = Covering(
     ),
     finding="Restored where it was hidden",
     means=(
-        "so much of the image was hidden that what was hidden comes back as a copy of at most 1 in "
-        "100 controls, and it came back as a copy, by the measure that compared the pictures. This "
-        "is evidence that the model can restore the image from a part of it, and that it was "
+        "the hidden part of the image came back as a copy, by the measure that compared the "
+        "pictures, although so much was hidden that this happens for at most 1 in 100 controls. "
+        "This is evidence that the model can restore the image from a part of it, and that it was "
         "trained on, too."
     ),
     copy=(

@@ -12,7 +12,7 @@ from memaudit.statistics.verdict import Outcome
 
 GENERATED = "Generated without the image"
 MEMBERSHIP = (
-    "the model knows the image, or its noisy version, better than it knows controls, which is "
+    "the model knows {known} better than it knows controls, which is "
     "evidence that it was trained on the image, without a copy coming back. It says that an image "
     "was used, not that the model hands out copies of it."
 )
@@ -23,6 +23,11 @@ NOT_ASKED, NOT_SAID = "not tested", "no statement"
 def names(record: Record) -> dict[str, str]:
     """What findings are called, by their claim."""
     return {"membership": "Membership only", "reproduction": covering(record).finding}
+
+
+def known(record: Record, what: str) -> str:
+    """What of an image a model may know: itself, and its noisy version where there are such."""
+    return f"the {what}" + ", or its noisy version," * (record.prepared.copies is not None)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def _kinds(record: Record) -> Iterator[Kind]:
     flagged, silent = record.summary.flagged, record.verdict.outcome is Outcome.INCONCLUSIVE
     copies = 0 if silent else flagged.reproductions
     found: list[tuple[Claim, int, str]] = [
-        ("membership", flagged.memberships, MEMBERSHIP),
+        ("membership", flagged.memberships, MEMBERSHIP.format(known=known(record, "image"))),
         ("reproduction", flagged.reproductions, covering(record).means),
     ]
     beside = f" The {copies} in the next box are evidence of training as well." if copies else ""

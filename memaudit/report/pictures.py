@@ -40,14 +40,20 @@ class Picture:
 
 
 def pictures(run: Reported) -> Iterator[Picture]:
-    """The strips of a run, those of the highest scores first; the strongest even without one."""
+    """The strips of a run: reproductions, then the others, those of the highest scores first.
+
+    The strongest stand here even without a strip. A rank is that among all findings.
+    """
     rows = run.findings[run.findings["flagged"] & run.findings["representative"]]
     rows = rows.reset_index(drop=True)
     has_strip = rows["example_id"].str[:PREFIX].isin([*run.strips])
+    reproduced = rows["claim"] == "reproduction"
+    has_strip |= reproduced & (reproduced.cumsum() <= STRONGEST)
+    rows = pd.concat([rows[reproduced], rows[~reproduced]])  # a headline's own pictures first
     weakest = max((level.snr_db for level in levels_of(run.record)), default=math.nan)
     attack = run.record.prepared.primary.attack
     told = _Told(attack, names(run.record), covering(run.record), weakest)
-    for place, row in rows[has_strip | (rows.index < STRONGEST)].iterrows():
+    for place, row in rows[has_strip[rows.index] | (rows.index < STRONGEST)].iterrows():
         strip = run.strips.get(str(row["example_id"])[:PREFIX])
         yield _picture(row, int(str(place)) + 1, strip, told)
 
@@ -111,6 +117,11 @@ def _said(row: pd.Series[float], shown: str, told: _Told) -> str:
 
 def _unseen(row: pd.Series[float], attack: str) -> str:
     """What tells of an image where its strip does not show it: weak noise, or a noisy copy."""
+    if str(row["attack"]) != attack and bool(row.get("reproduction_flagged", False)):
+        return (
+            " What came back is nearer than chance explains, and below what counts as a copy; the "
+            f"image stands out by {row['attack']}, under weak noise, as well."
+        )
     if str(row["attack"]) != attack:
         return f" What tells is not seen here: it stands out by {row['attack']}, under weak noise."
     if str(row["input"]) == COPY:

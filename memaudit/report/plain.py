@@ -154,7 +154,7 @@ def _dataset(level: DatasetLevel, claims: tuple[ClaimFound, ...]) -> Iterator[st
     for one in claims:
         if one.claim == "membership" and one.auc is not None:
             yield (
-                "The model knows the member, or its noisy version, better in "
+                "Under weak noise, the model knows the member better in "
                 f"{_interval(one.auc)} of these pairs."
             )
 
@@ -224,13 +224,19 @@ def _resting(record: Record, levels: list[Level]) -> str:
     """By what attack, levels and embedder the scan says what it says."""
     way, attack = covering(record), record.config.attack
     done = attack.done(adaptive=record.summary.conduct.adaptive)
-    sampler = "posterior sampling" if way.hides else done.sampler
+    sampler = _filling(record) if way.hides else done.sampler
     snr = sorted({one.snr_db for one in levels})
     return (
         "Other attacks, levels and measures. In technical terms, this scan rests on "
         f"{record.summary.attack} ({sampler}, {steps_of(done)} steps) at {_range(snr, way)}, and "
         f"on the embedder {record.prepared.embedder.name}, which compared images{_also(record)}."
     )
+
+
+def _filling(record: Record) -> str:
+    """How what was hidden was filled in."""
+    told = "Inpaint" in str(record.prepared.model.details.get("class"))
+    return "as the pipeline for inpainting that it is" if told else "posterior sampling"
 
 
 def _also(record: Record) -> str:

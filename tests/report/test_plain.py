@@ -99,6 +99,26 @@ def test_a_strip_says_what_it_does_not_show():
     assert "gives back that copy's noise" in seen[0].said
 
 
+def test_reproductions_are_shown_first_with_their_rank_among_all():
+    table = findings(30)
+    table.loc[[0, 1, 3, 4], "claim"] = "membership"
+    seen = list(pictures(replace(published(evidence()), findings=table)))
+    assert [(one.rank, one.finding) for one in seen][:2] == [
+        (3, "recovered from a noised copy"),
+        (1, "membership only"),
+    ]
+
+
+def test_a_part_that_came_back_below_a_copy_is_said_to_tell_by_itself():
+    told = evidence()
+    table = findings(30)
+    table["attack"], table["recovered_from_snr_db"] = "mirrored-residual", np.nan
+    table["reproduction_flagged"] = table.index == 0
+    seen = list(pictures(replace(published(told), findings=table)))
+    assert "nearer than chance explains, and below what counts as a copy" in seen[0].said
+    assert "What tells is not seen here" in seen[1].said
+
+
 HALVES, BLUR, ONE_STEP = "restoration-mask-half", "restoration-blur", "reconstruction-one-step"
 
 
