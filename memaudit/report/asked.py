@@ -54,14 +54,23 @@ def _reconstructed(record: Record) -> str:
     """Which images were corrupted, and what coming back shows."""
     way = covering(record)
     levels, effort = clean_levels(record), record.summary.conduct.effort
-    strengths = "one strength" if len(levels) == 1 else f"{len(levels)} strengths"
+    strengths = _strengths(levels, hides=way.hides)
     if effort is None or not effort.adaptive:
         return (
-            f"Each image was {way.done}, at {strengths}, and the model was asked to bring it back. "
+            f"Each image was {way.done}, {strengths}, and the model was asked to bring it back. "
             f"{way.tells}"
         )
     return (
-        f"Every image was first looked at cheaply. {upper(way.done)}, at {strengths}, were the "
+        f"Every image was first looked at cheaply. {upper(way.done)}, {strengths}, were the "
         f"{effort.promoted} that rank highest there and {effort.sampled} at random, and the model "
         f"was asked to bring them back. {way.tells}"
     )
+
+
+def _strengths(levels: list[float], *, hides: bool) -> str:
+    """How much of an image was hidden each time, or how often noise was of another strength."""
+    if hides:
+        shares = [f"{share:.0%}" for share in levels]
+        *first, last = shares
+        return f"{', '.join(first)} and {last} of it in turn" if first else f"{last} of it"
+    return "at one strength" if len(levels) == 1 else f"at {len(levels)} strengths"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from memaudit.config import RESTORATIONS
 from memaudit.run.record import Record
 
 
@@ -67,9 +68,18 @@ NOISE = Covering(
     easy="at weak noise any image comes back",
     other="the most similar other image",
 )
+DONE = {  # by the attacks that hide a part of an image
+    RESTORATIONS["mask-random"]: "hidden here and there, pixel by pixel",
+    RESTORATIONS["mask-box"]: "hidden in a box",
+    RESTORATIONS["mask-half"]: "hidden in one half",
+    RESTORATIONS["mask-object"]: "hidden where it shows an object",
+    RESTORATIONS["noise+mask"]: "hidden here and there, and covered with noise elsewhere",
+    RESTORATIONS["downsample"]: "made smaller",
+    RESTORATIONS["blur"]: "blurred",
+}
 HIDDEN = Covering(
     hides=True,
-    done="hidden in large part (by a mask, a blur or a smaller size)",
+    done="hidden in part",
     made="restoration",
     tells=(
         "A model that has memorized an image may restore what was hidden of it, where other models "
@@ -96,7 +106,8 @@ HIDDEN = Covering(
 
 def covering(record: Record) -> Covering:
     """How the images of a scan were corrupted, by the attack that reproduction rests on."""
-    return HIDDEN if record.prepared.primary.hides else NOISE
+    primary = record.prepared.primary
+    return replace(HIDDEN, done=DONE[primary.attack]) if primary.hides else NOISE
 
 
 def decibels(snr_db: float) -> str:
