@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
 RENAMED = {"Lumina2Text2ImgPipeline": "Lumina2Pipeline"}  # classes that folders of old name
-DOWNLOADED = [  # of a model on the hub
-    *("*.json", "*.safetensors", "*/merges.txt"),
+DOWNLOADED = [  # of a model on the hub, beside its weights
+    *("*.json", "*/merges.txt"),
     *("*/spiece.model", "*/tokenizer.model", "*/*.jinja"),  # of tokenizers
 ]
+UNREAD = ["safety_checker/*", "feature_extractor/*", "image_encoder/*"]
 INDEX = "model_index.json"  # which names the parts of a pipeline
 
 
@@ -31,12 +33,7 @@ def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
     if path.is_file():
         return path, None
     try:
-        local = snapshot_download(
-            spec,
-            revision=options.revision,
-            local_files_only=options.local_files_only,
-            allow_patterns=DOWNLOADED,
-        )
+        local = _downloaded(spec, options)
     except HFValidationError as error:
         raise ModelError(
             f"{spec} is neither a folder on this machine nor a hub id (owner/name)"
@@ -52,6 +49,22 @@ def locate(spec: str, options: ModelOptions) -> tuple[Path, str | None]:
             f"({type(error).__name__}); give a local folder, or check the id and the network"
         ) from error
     return Path(local), Path(local).name
+
+
+def _downloaded(spec: str, options: ModelOptions) -> str:
+    """Fetch what is read of a model on the hub.
+
+    Beside a pipeline often lie the same weights in one file, which are large and not read.
+    """
+    fetch = partial(
+        snapshot_download,
+        spec,
+        revision=options.revision,
+        local_files_only=options.local_files_only,
+    )
+    pipeline = (Path(fetch(allow_patterns=[INDEX])) / INDEX).is_file()
+    weights = "*/*.safetensors" if pipeline else "*.safetensors"
+    return fetch(allow_patterns=[weights, *DOWNLOADED], ignore_patterns=UNREAD)
 
 
 def class_name(folder: Path) -> str | None:

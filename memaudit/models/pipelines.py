@@ -25,7 +25,7 @@ from memaudit.models.locate import INDEX, class_name, read_config, read_json
 from memaudit.models.parts import parts_of
 from memaudit.models.provenance import Provenance
 from memaudit.models.recipe import Recipe
-from memaudit.models.tokenizing import load_tokenizer
+from memaudit.models.tokenizing import load_tokenizer, tokenizer_files
 from memaudit.models.weights import has_weights
 
 SCHEDULER = "scheduler_config.json"
@@ -223,6 +223,7 @@ def _provenance(
             "class": recipe.pipeline.__name__,
             **denoiser.backbone.details,
             "scheduler": dict(pipeline.scheduler.config),
+            "tokenizer_files": tokenizer_files(folder, recipe.tokenizers),
         },
     )
     return recorded(provenance, chosen, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from memaudit.errors import ModelError
 from memaudit.models.limits import naming
 from memaudit.models.locate import read_json
+from memaudit.models.weights import sha256_file
 
 VOCABULARIES = (  # the files of which a tokenizer needs one set; transformers makes a blank without
     ("tokenizer.json",),
@@ -42,6 +44,17 @@ def load_tokenizer(kind: Any, folder: Path, encoder: nn.Module) -> Any:
             "are not of one model; take both from one"
         )
     return tokenizer
+
+
+def tokenizer_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of all files of the tokenizers of a pipeline that are there, by their names.
+
+    A template of a chat among them decides what a text encoder hears, as a vocabulary does.
+    """
+    files = (path for name in names for path in sorted((folder / name).glob("*")))
+    return {
+        f"{path.parent.name}/{path.name}": sha256_file(path) for path in files if path.is_file()
+    }
 
 
 def _refuse_code(folder: Path) -> None:

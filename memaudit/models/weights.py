@@ -23,6 +23,7 @@ from memaudit.models.names import bare_names, show
 OF_DIFFUSERS = "diffusion_pytorch_model"  # how diffusers begins the names of weight files
 OF_TRANSFORMERS = "model"  # and transformers
 LFS = b"version https://git-lfs"  # begins what stands for a file in a clone without LFS
+SNAPSHOTS = "snapshots"  # a folder of the hub's cache
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -172,8 +173,10 @@ def _no_weights(folder: Path, expected: str) -> ModelError:
             "run any code, so it is never loaded. Convert it: "
             f"{shlex.join(('memaudit', 'convert', *paths))}"
         )
+    hub = " (pickled weights on the hub are not fetched: download them, and use memaudit convert)"
     return ModelError(
         f"{folder} holds no weights, expected {expected}; copy or download the model again"
+        f"{hub if SNAPSHOTS in folder.parts else ''}"
     )
 
 

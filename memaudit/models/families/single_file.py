@@ -58,6 +58,7 @@ def _load(opened: Opened, options: ModelOptions) -> Loaded:
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
         details={
             "class": type(pipeline).__name__,
+            **denoiser.backbone.details,
             "scheduler": dict(pipeline.scheduler.config),
             "single_file": opened.told(),
         },
