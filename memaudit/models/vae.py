@@ -109,6 +109,45 @@ class KlVae:
         return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
 
 
+@dataclass(frozen=True, eq=False)
+class PlainVae:
+    """An autoencoder without a posterior: an AutoencoderDC, or a VQModel before it is rounded.
+
+    `blocks` is what its configuration calls the widths of the encoder's blocks.
+    """
+
+    module: Any
+    blocks: str = "block_out_channels"
+
+    @property
+    def channels(self) -> int:
+        """Of a latent."""
+        return int(self.module.config.latent_channels)
+
+    @property
+    def factor(self) -> int:
+        """Each block but one halves a side."""
+        return int(2 ** (len(self.module.config[self.blocks]) - 1))
+
+    @property
+    def centre(self) -> Tensor:
+        """Nothing is taken off."""
+        return torch.tensor(0.0)
+
+    @property
+    def scale(self) -> Tensor:
+        """The scaling factor."""
+        return scaling(self.module)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """The latents."""
+        return cast(Tensor, self.module.encode(pixels, return_dict=False)[0])
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pixels; those of a VQModel are of latents rounded to its codebook."""
+        return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
+
+
 def scaling(module: Any) -> Tensor:
     """The scaling factor of a VAE; raises ModelError if it is no number above 0."""
     factor = module.config.scaling_factor

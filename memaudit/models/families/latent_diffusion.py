@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from diffusers import AutoencoderKL, LDMPipeline, UNet2DModel, VQModel
 from torch import Tensor
 
@@ -15,42 +14,7 @@ from memaudit.models.latent import Backbone, Told
 from memaudit.models.parameterization import variance_preserving
 from memaudit.models.pipelines import family_of
 from memaudit.models.recipe import Recipe
-from memaudit.models.vae import KlVae, Vae, scaling
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedVae:
-    """A VQModel: the model works on latents before they are rounded to the codebook."""
-
-    module: Any
-
-    @property
-    def channels(self) -> int:
-        """Of a latent."""
-        return int(self.module.config.latent_channels)
-
-    @property
-    def factor(self) -> int:
-        """Each block but one halves a side."""
-        return int(2 ** (len(self.module.config.block_out_channels) - 1))
-
-    @property
-    def centre(self) -> Tensor:
-        """Nothing is taken off."""
-        return torch.tensor(0.0)
-
-    @property
-    def scale(self) -> Tensor:
-        """The scaling factor."""
-        return scaling(self.module)
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        """The latents, not rounded."""
-        return cast(Tensor, self.module.encode(pixels, return_dict=False)[0])
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """The pixels of the latents rounded to the codebook."""
-        return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
+from memaudit.models.vae import KlVae, PlainVae, Vae
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +42,7 @@ class Unet(Backbone):
 
 def _vae(pipeline: Any) -> Vae:
     module = pipeline.vqvae
-    return KlVae(module) if isinstance(module, AutoencoderKL) else QuantizedVae(module)
+    return KlVae(module) if isinstance(module, AutoencoderKL) else PlainVae(module)
 
 
 FAMILY = family_of(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
 from torch import Tensor
 from transformers import Gemma2ForCausalLM, Gemma2Model, GemmaTokenizerFast
@@ -16,45 +15,10 @@ from memaudit.models.flow import flow_matching
 from memaudit.models.latent import Backbone, Told, stacked
 from memaudit.models.pipelines import family_of
 from memaudit.models.recipe import Recipe
-from memaudit.models.vae import scaling
+from memaudit.models.vae import PlainVae
 
 # What the pipeline itself puts before a caption.
 INSTRUCTION = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"]
-
-
-@dataclass(frozen=True, eq=False)
-class DeepVae:
-    """An AutoencoderDC, which has no posterior."""
-
-    module: Any
-
-    @property
-    def channels(self) -> int:
-        """Of a latent."""
-        return int(self.module.config.latent_channels)
-
-    @property
-    def factor(self) -> int:
-        """Each block but one halves a side."""
-        return int(2 ** (len(self.module.config.encoder_block_out_channels) - 1))
-
-    @property
-    def centre(self) -> Tensor:
-        """Nothing is taken off."""
-        return torch.tensor(0.0)
-
-    @property
-    def scale(self) -> Tensor:
-        """The scaling factor."""
-        return scaling(self.module)
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        """The latents."""
-        return cast(Tensor, self.module.encode(pixels, return_dict=False)[0])
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """The pixels."""
-        return cast(Tensor, self.module.decode(latents, return_dict=False)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +57,7 @@ FAMILY = family_of(
         },
         tokenizers={"tokenizer": GemmaTokenizerFast},
         backbone=Transformer,
-        vae=lambda pipeline: DeepVae(pipeline.vae),
+        vae=lambda pipeline: PlainVae(pipeline.vae, "encoder_block_out_channels"),
         reading=lambda pipeline: flow_matching(pipeline.scheduler, _time_scale(pipeline)),
     )
 )
