@@ -184,8 +184,8 @@ def lora(work: Path) -> Callable[[Random], str]:
     base, whole = write_sd(work / "base"), work / "whole"
     whole.mkdir()
     name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-    halves = {f"unet.{name}.lora_A.weight": torch.ones(2, 32)}
-    halves[f"unet.{name}.lora_B.weight"] = torch.ones(32, 2)
+    halves = {f"unet.{name}.lora_A.weight": torch.randn(2, 32)}
+    halves[f"unet.{name}.lora_B.weight"] = torch.randn(32, 2)
     said = {"unet.r": 2, "unet.lora_alpha": 2, "unet.target_modules": ["to_q"]}
     save_file(halves, whole / "style.safetensors", {"lora_adapter_metadata": json.dumps(said)})
     (whole / "lora.json").write_text(json.dumps({"model": str(base), "revision": None}))

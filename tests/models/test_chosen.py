@@ -256,12 +256,13 @@ def test_the_unet_of_a_text_to_image_model_is_chosen_and_its_other_parts_stay(la
 
 
 def test_a_base_for_adapters_is_what_diffusers_loads_unless_asked_otherwise(latent, tmp_path):
+    torch.manual_seed(0)
     unet = load_latent(latent, ModelOptions()).pipeline.unet
     name = next(one for one, _ in unet.named_modules() if one.endswith("to_q"))
     width = unet.get_submodule(name).in_features
     halves: dict[str, Tensor] = {
-        f"unet.{name}.lora_A.weight": torch.ones(2, width),
-        f"unet.{name}.lora_B.weight": torch.ones(width, 2),
+        f"unet.{name}.lora_A.weight": torch.randn(2, width),
+        f"unet.{name}.lora_B.weight": torch.randn(width, 2),
     }
     save_file(halves, tmp_path / "adapter.safetensors", metadata={"format": "pt"})
     for weights, value, why in ((None, RAW, "plain"), ("ema", EMA, "asked"), ("raw", RAW, "asked")):

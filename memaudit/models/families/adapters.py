@@ -59,9 +59,10 @@ def find_adapters(place: Path) -> list[Path]:
 def _is_damaged(path: Path) -> bool:
     """Whether a file should hold tensors and cannot be read: what is wrong is said on reading."""
     try:
-        return path.suffix == SUFFIX and not tensors_in(path)
+        tensors_in(path)
     except ModelError:
-        return True
+        return path.suffix == SUFFIX
+    return False
 
 
 def read_adapters(path: Path) -> tuple[Adapter, ...]:

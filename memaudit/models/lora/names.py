@@ -95,7 +95,8 @@ def is_of_adapter(tensor: str) -> bool:
     said = named(tensor)
     if said is not None:
         return said.role != "alpha"
-    return any(other != WORDS and ending.search(tensor) for ending, other in OTHERS)
+    telling = (ending for ending, other in OTHERS if other not in (WORDS, CONTROL))
+    return any(ending.search(tensor) for ending in telling)  # whole models hold those of CONTROL
 
 
 def other(tensor: str) -> tuple[str, str]:
