@@ -18,7 +18,7 @@ from memaudit.errors import ModelError
 from memaudit.models.chosen import Chosen, Network, choose
 from memaudit.models.limits import check_size, naming
 from memaudit.models.loaded import DTYPES, ModelOptions
-from memaudit.models.locate import read_config
+from memaudit.models.locate import RENAMED, read_config
 from memaudit.models.weights import (
     OF_DIFFUSERS,
     OF_TRANSFORMERS,
@@ -34,7 +34,6 @@ READ = (
     "it needs its config.json and weights in .safetensors (a pickle can run any code, so it is "
     "never loaded)"
 )
-RENAMED = {"Transformer2DModel": "PixArtTransformer2DModel"}  # in folders of old
 IN_FP32 = ("vae", "vqvae")
 
 

@@ -16,7 +16,10 @@ from memaudit.foreign import refusing
 from memaudit.models.limits import check_config
 from memaudit.models.loaded import ModelOptions
 
-RENAMED = {"Lumina2Text2ImgPipeline": "Lumina2Pipeline"}  # classes that folders of old name
+RENAMED = {  # classes that folders of old name
+    "Lumina2Text2ImgPipeline": "Lumina2Pipeline",
+    "Transformer2DModel": "PixArtTransformer2DModel",
+}
 DOWNLOADED = [  # of a model on the hub, beside its weights
     *("*.json", "*/merges.txt"),
     *("*/spiece.model", "*/tokenizer.model", "*/*.jinja"),  # of tokenizers

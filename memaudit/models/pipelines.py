@@ -78,12 +78,13 @@ def assemble(folder: Path, recipe: Recipe, options: ModelOptions) -> LatentDenoi
     The VAE stays in fp32 whatever the dtype of the rest.
     """
     index = read_json(folder / INDEX)
-    there = [part for part in recipe.parts if not left_out(part, recipe, index)]
-    _require_variant(folder, {part: recipe.parts[part] for part in there}, options)
+    there = {
+        part: kinds for part, kinds in recipe.parts.items() if not left_out(part, recipe, index)
+    }
+    _require_variant(folder, there, options)
     parts = {
         part: load_part(kinds, folder / part, index.get(part), options)
-        for part, kinds in recipe.parts.items()
-        if part in there
+        for part, kinds in there.items()
     }
     return put_together(folder, recipe, parts, options)
 
@@ -213,17 +214,26 @@ def _provenance(
         for part, kinds in recipe.parts.items()
         if getattr(pipeline, part) is not None
     ]
-    provenance = Provenance(
+    said = said_of(denoiser, recipe, options)
+    files = {"tokenizer_files": tokenizer_files(folder, recipe.tokenizers)}
+    provenance = replace(
+        said,
+        parts=parts_of(pipeline.components, {one.part: one.named(folder) for one in chosen}),
+        details=said.details | files,
+    )
+    return recorded(provenance, chosen, folder)
+
+
+def said_of(denoiser: LatentDenoiser, recipe: Recipe, options: ModelOptions) -> Provenance:
+    """What a provenance says of a pipeline, wherever its weights came from."""
+    return Provenance(
         family=recipe.family,
         reading=denoiser.parameterization.described(),
         dtype=options.dtype,
         parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        parts=parts_of(pipeline.components, {one.part: one.named(folder) for one in chosen}),
         details={
             "class": recipe.pipeline.__name__,
             **denoiser.backbone.details,
-            "scheduler": dict(pipeline.scheduler.config),
-            "tokenizer_files": tokenizer_files(folder, recipe.tokenizers),
+            "scheduler": dict(denoiser.pipeline.scheduler.config),
         },
     )
-    return recorded(provenance, chosen, folder)

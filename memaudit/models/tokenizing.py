@@ -59,8 +59,8 @@ def tokenizer_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def _refuse_code(folder: Path) -> None:
     """Refuse a tokenizer that brings code: transformers would ask whether to run it."""
-    for path in sorted(folder.glob("*.json")):
-        if path.name.endswith("config.json") and CODE in read_json(path):
+    for path in sorted(folder.glob("*config.json")):
+        if CODE in read_json(path):
             raise ModelError(
                 f"{path} names code of its own ({CODE}), and no code of a model is run; remove "
                 "that entry if the class is one of transformers"

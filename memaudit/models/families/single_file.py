@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -9,8 +10,7 @@ from torch import nn
 from memaudit.models.families.registry import Family
 from memaudit.models.latent_parts import load_part
 from memaudit.models.loaded import Loaded, ModelOptions
-from memaudit.models.pipelines import put_together
-from memaudit.models.provenance import Provenance
+from memaudit.models.pipelines import put_together, said_of
 from memaudit.models.single.checkpoint import open_checkpoint
 from memaudit.models.single.frame import framed
 from memaudit.models.single.layouts import layouts_of
@@ -49,21 +49,14 @@ def _load(opened: Opened, options: ModelOptions) -> Loaded:
     denoiser = put_together(frame.folder, frame.recipe, parts, options, frame.said)
     if frame.base is None:
         expect_schedule(checkpoint, denoiser.parameterization)
-    pipeline = denoiser.pipeline
-    said = Provenance(
-        family=frame.recipe.family,
+    said = said_of(denoiser, frame.recipe, options)
+    provenance = replace(
+        said,
         base=None if frame.base is None else str(frame.base),
-        reading=denoiser.parameterization.described(),
-        dtype=options.dtype,
-        parameters=sum(p.numel() for p in denoiser.backbone.network.parameters()),
-        details={
-            "class": type(pipeline).__name__,
-            **denoiser.backbone.details,
-            "scheduler": dict(pipeline.scheduler.config),
-            "single_file": opened.told(),
-        },
+        details=said.details | {"single_file": opened.told()},
     )
-    return Loaded(denoiser, opened.recorded(said, pipeline.components, options))
+    components = denoiser.pipeline.components
+    return Loaded(denoiser, opened.recorded(provenance, components, options))
 
 
 FAMILY = Family(load, owns, on_base=True, predicted=True)
