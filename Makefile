@@ -21,7 +21,7 @@ help:
 	@echo "make schema       write the JSON Schemas of the package anew"
 	@echo "make demo-models  train the bundled models again (20 minutes to an hour on two cores)"
 	@echo "make benchmark    run the benchmarks that need no training (more than an hour on two cores)"
-	@echo "make benchmark-models  train the models whose memorized images are known (two to three hours on two cores)"
+	@echo "make benchmark-models  train the models whose memorized images are known (some hours on two cores)"
 
 setup: $(STAMP)
 ifeq ($(GPU),1)

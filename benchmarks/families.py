@@ -8,7 +8,7 @@ Diffusion 3 (a transformer, flow matching, empty captions, no T5). The overfit o
 the members, the twins on other tiles, each image 1,000 times. Then all four are scanned with the
 defaults, in full and without the power check. Expected: of the overfit ones at least .8 of the
 members at a false positive rate of 1 %, and evidence; of the twins an AUC between .35 and .65, and
-no evidence. What is finished is kept. Budget: three hours on one core.
+no evidence. What is finished is kept. Budget: some hours on one core (not yet measured).
 """
 
 from __future__ import annotations

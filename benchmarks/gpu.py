@@ -7,7 +7,7 @@ own resolution, and asked for ten batches: by their network alone (the floor), a
 images encoded and decoded by the VAE beside it. Prints images a second of each, the share of the
 floor in the time of `denoise`, and the peak of memory, with the device's name. Expected: a share of
 at least .95 on a GPU. `--tiny` shrinks every network, to try the script on a CPU; no figure of it
-means anything. Budget: five minutes on one GPU.
+means anything. It was never run on a GPU yet.
 """
 
 from __future__ import annotations
